@@ -1,0 +1,264 @@
+//! The one seam: TCP raises *events*, and accepts *calls*.
+//!
+//! A [`Transport`] raises events through [`Events`] and is told what to do through [`Calls`].
+//! Protocol modules stand above it, transports below; a layer such as TLS implements `Events`
+//! towards the transport and `Calls` towards the module. Neither side names the other.
+//!
+//! The seam is shaped by the most demanding transport, a user-level TCP that runs to completion:
+//!
+//! - [`Events::received`] lends bytes where they arrived (a receive frame, a provided buffer). The
+//!   answer can be given within the same call: that is the *inline* context of AFPA §3.1.
+//! - Whatever `received` does not consume stays with the transport, bounded by its receive window,
+//!   and is shown again in front of what follows. A module that stops consuming closes the window.
+//! - [`Calls::send`] takes pins, not bytes, so a payload is sent from where it lies (AFPA §3.4).
+//!   A pin is dropped when TCP can no longer need it: copied to the kernel, or acknowledged.
+//! - Nothing here blocks.
+
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::BorrowedFd;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use afpa_cache::FragmentPin;
+
+/// Nanoseconds on the engine's monotonic clock. An argument everywhere, never read behind the scenes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub struct Time(pub u64);
+
+impl Time {
+    /// A deadline that never comes.
+    pub const NEVER: Time = Time(u64::MAX);
+
+    /// This moment plus `duration`, saturating at [`Time::NEVER`].
+    pub const fn after(self, duration: Duration) -> Time {
+        Time(self.0.saturating_add(duration.as_nanos() as u64))
+    }
+
+    /// How long ago `earlier` was; zero if it lies ahead.
+    pub const fn since(self, earlier: Time) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+}
+
+/// Names one connection of one engine. Never reused: the generation tells a stale id from a live one.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ConnectionId(u64);
+
+impl ConnectionId {
+    /// The most connections that one transport can hold at once.
+    pub const MAX_INDEX: u32 = (1 << 24) - 1;
+
+    /// `index` is the transport's slot; `generation` counts that slot's uses.
+    pub const fn new(transport: TransportId, index: u32, generation: u32) -> ConnectionId {
+        assert!(index <= Self::MAX_INDEX);
+        ConnectionId((generation as u64) << 32 | (transport.0 as u64) << 24 | index as u64)
+    }
+
+    /// The transport that holds the connection.
+    pub const fn transport(self) -> TransportId {
+        TransportId((self.0 >> 24) as u8)
+    }
+
+    /// The slot within the transport.
+    pub const fn index(self) -> u32 {
+        self.0 as u32 & Self::MAX_INDEX
+    }
+
+    /// The use of the slot that this id names.
+    pub const fn generation(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+}
+
+impl fmt::Debug for ConnectionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}", self.transport().0, self.index(), self.generation())
+    }
+}
+
+/// Names a transport within its engine.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct TransportId(pub u8);
+
+/// Says which protocol module of the engine owns a listener, and so every connection it accepts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Owner(pub u8);
+
+/// Names a listener (or a datagram socket) of one transport.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ListenerId {
+    /// The transport that listens.
+    pub transport: TransportId,
+    /// The listener's place in the transport.
+    pub index: u16,
+}
+
+/// Where a listener or a peer is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Address {
+    /// IPv4 or IPv6 with a port.
+    Inet(SocketAddr),
+    /// A Unix socket; the path is empty for an unnamed peer.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Address::Inet(address) => write!(f, "{address}"),
+            Address::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// Who opened a connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Origin {
+    /// The peer did, to this listener.
+    Accepted(ListenerId),
+    /// We did, by [`Calls::connect`].
+    Connected,
+}
+
+/// Why a connection, or the peer's half of it, ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Disconnect {
+    /// The peer sent FIN. Our half is still open: an answer may yet be sent, and `close` is still due.
+    Finished,
+    /// Both halves are closed; the id is dead.
+    Closed,
+    /// The peer reset the connection; the id is dead.
+    Reset,
+    /// A connection that we asked for was refused or unreachable; the id is dead.
+    Refused,
+    /// TCP gave up on the peer; the id is dead.
+    TimedOut,
+}
+
+/// A range of a file, sent through the file system's cache: the second level of AFPA §3.4.
+#[derive(Clone, Debug)]
+pub struct FileRange {
+    /// The open file.
+    pub file: Arc<File>,
+    /// Its first octet to send.
+    pub offset: u64,
+    /// How many octets.
+    pub length: u64,
+}
+
+/// A piece of what is sent, in order.
+pub enum Segment<'a> {
+    /// Copied before `send` returns: heads, and small answers made on the spot.
+    Copy(&'a [u8]),
+    /// Cache memory, sent from where it lies.
+    Pinned(FragmentPin),
+    /// A file's range, for a transport whose [`Calls::sends_files`] holds.
+    File(FileRange),
+}
+
+/// What a transport tells those above it. Each call lends the transport's [`Calls`], so that the
+/// answer can be given in the same context.
+///
+/// For one connection the order is: `connected`, then any of `received` and `sent`, then
+/// `disconnected` with a reason other than [`Disconnect::Finished`], after which the id is dead. An
+/// outbound connection that fails sees only `disconnected`.
+pub trait Events {
+    /// A connection is established.
+    fn connected(&mut self, calls: &mut dyn Calls, connection: ConnectionId, owner: Owner, origin: Origin);
+
+    /// `bytes` is everything that the peer has sent and that has not been consumed yet, never empty.
+    /// Returns how many of them are consumed. The rest is shown again when more arrives, or after
+    /// [`Calls::resume`].
+    fn received(&mut self, calls: &mut dyn Calls, connection: ConnectionId, owner: Owner, bytes: &[u8]) -> usize;
+
+    /// `count` octets given to `send` are no longer the caller's concern; their pins are dropped.
+    fn sent(&mut self, calls: &mut dyn Calls, connection: ConnectionId, owner: Owner, count: u64);
+
+    /// The peer's half, or the connection, has ended.
+    fn disconnected(&mut self, calls: &mut dyn Calls, connection: ConnectionId, owner: Owner, reason: Disconnect);
+
+    /// One datagram arrived from `peer` on a datagram socket.
+    fn datagram(&mut self, calls: &mut dyn Calls, socket: ListenerId, owner: Owner, peer: SocketAddr, bytes: &[u8]);
+}
+
+/// What a transport can be told. Calls on a dead id do nothing.
+pub trait Calls {
+    /// Queues a segment behind those already queued. Several `send`s within one event leave
+    /// together when the event returns.
+    fn send(&mut self, connection: ConnectionId, segment: Segment<'_>);
+
+    /// How many octets the transport would like to be given now. At zero, wait for
+    /// [`Events::sent`]. One segment may overshoot it.
+    fn send_space(&self, connection: ConnectionId) -> usize;
+
+    /// Asks for the unconsumed bytes to be shown again, after the current event.
+    fn resume(&mut self, connection: ConnectionId);
+
+    /// Finishes: what is queued is sent, then FIN. The rest of the peer's input is not wanted.
+    fn close(&mut self, connection: ConnectionId);
+
+    /// Sends FIN after what is queued, and keeps receiving, until `close` or `abort`.
+    fn finish(&mut self, connection: ConnectionId);
+
+    /// Resets the connection at once. Raises no further event for it.
+    fn abort(&mut self, connection: ConnectionId);
+
+    /// Opens a connection; `connected` or `disconnected` follows.
+    ///
+    /// # Errors
+    /// The address family is not this transport's, or a limit on connections is reached.
+    fn connect(&mut self, to: &Address, owner: Owner) -> io::Result<ConnectionId>;
+
+    /// The other end, if the connection is alive and the transport knows it.
+    fn peer(&self, connection: ConnectionId) -> Option<Address>;
+
+    /// Sends one datagram from `socket`. A datagram that does not fit the socket's queue is lost,
+    /// as on any network.
+    fn send_datagram(&mut self, socket: ListenerId, peer: SocketAddr, segments: &mut dyn Iterator<Item = Segment<'_>>);
+
+    /// Whether [`Segment::File`] is understood. If not, the send engine stages files in memory.
+    fn sends_files(&self) -> bool;
+}
+
+/// What to listen to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Listen {
+    /// A TCP port, or a Unix stream socket.
+    Stream(Address),
+    /// A UDP port.
+    Datagram(SocketAddr),
+}
+
+/// A way to reach TCP and UDP, as the engine drives it.
+pub trait Transport {
+    /// Raises the events that are due. If none is, waits for one for at most `wait` (`None`: for
+    /// ever) or until a watched descriptor is readable.
+    ///
+    /// # Errors
+    /// The system interface itself failed; the engine cannot go on.
+    fn poll(&mut self, now: Time, wait: Option<Duration>, events: &mut dyn Events) -> io::Result<()>;
+
+    /// The calls, for work that does not start in one of this transport's events (timers,
+    /// completions, the other transport's events).
+    fn calls(&mut self) -> &mut dyn Calls;
+
+    /// Wakes `poll` when `descriptor` becomes readable. The descriptor must outlive the transport.
+    ///
+    /// # Errors
+    /// The descriptor cannot be watched.
+    fn watch(&mut self, descriptor: BorrowedFd<'_>) -> io::Result<()>;
+
+    /// A descriptor that is readable when `poll` has something to do: how an engine with two
+    /// transports sleeps on both. `None` if the transport never has work of its own accord.
+    fn descriptor(&self) -> Option<BorrowedFd<'_>>;
+
+    /// Stops accepting on every listener; connections live on.
+    fn stop_listening(&mut self);
+
+    /// How many connections are alive.
+    fn connections(&self) -> usize;
+}
