@@ -1,1 +1,27 @@
-//! placeholder
+//! The engine: one thread per core that owns its transports, connections, timers and modules.
+//!
+//! - [`seam`]: what TCP tells those above it, and what it can be told.
+//! - [`table`]: states, outcomes, and the control table between them.
+//! - [`module`]: what a protocol module is, and what its state functions can do.
+//! - [`send_engine`]: the state function that every module shares.
+//! - [`engine`]: the loop.
+//! - [`workers`]: where blocking work runs.
+//! - [`memory`]: a transport without a network, for tests of modules.
+#![forbid(unsafe_code)]
+
+pub mod engine;
+mod installed;
+pub mod mailbox;
+pub mod memory;
+pub mod module;
+pub mod seam;
+pub mod send_engine;
+pub mod stats;
+pub mod table;
+pub mod timers;
+pub mod workers;
+
+pub use engine::{Engine, EngineHandle};
+pub use module::{Context, ProtocolModule, Wake};
+pub use seam::{Calls, ConnectionId, Events, Owner, Time, Transport, TransportId};
+pub use table::{ControlTable, Next, Outcome, State, StateFunction, row};

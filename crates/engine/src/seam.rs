@@ -195,6 +195,13 @@ pub trait Calls {
     /// [`Events::sent`]. One segment may overshoot it.
     fn send_space(&self, connection: ConnectionId) -> usize;
 
+    /// Octets that TCP has taken over and the peer has not acknowledged: what tells a slow reader
+    /// from a silent one while a large send buffer drains. Zero if the transport cannot say.
+    fn in_flight(&self, connection: ConnectionId) -> u64 {
+        let _ = connection;
+        0
+    }
+
     /// Asks for the unconsumed bytes to be shown again, after the current event.
     fn resume(&mut self, connection: ConnectionId);
 

@@ -77,7 +77,7 @@ pub struct StateFunction<M: ProtocolModule> {
     /// The state.
     pub state: State,
     /// Does one step.
-    pub run: fn(&mut Context<'_, '_, M>) -> Outcome,
+    pub run: fn(&mut Context<'_, M>) -> Outcome,
     /// Every outcome that `run` may return.
     pub outcomes: &'static [Outcome],
 }

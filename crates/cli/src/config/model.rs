@@ -1,0 +1,328 @@
+//! The model and its defaults.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use crate::units::{ListenAddress, Malformed, Size, Span};
+
+/// Everything that the server can be told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Where to listen. Sockets passed by systemd take the place of these.
+    pub listen: Vec<ListenAddress>,
+    /// Which CPUs get an engine.
+    pub cores: Cores,
+    /// How the kernel is asked.
+    pub io: Interface,
+    /// In which context responses are sent.
+    pub respond: Respond,
+    /// What is served.
+    pub site: Site,
+    /// The cache in memory.
+    pub cache: Cache,
+    /// What one client may cost.
+    pub limits: Limits,
+    /// Threads for what can block.
+    pub workers: Workers,
+    /// The operator's own server; off if absent.
+    pub admin: Option<Admin>,
+    /// The access log.
+    pub log: Log,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            listen: vec![ListenAddress::Inet(SocketAddr::from(([127, 0, 0, 1], 8080)))],
+            cores: Cores::Allowed,
+            io: Interface::Auto,
+            respond: Respond::Hybrid,
+            site: Site::default(),
+            cache: Cache::default(),
+            limits: Limits::default(),
+            workers: Workers::default(),
+            admin: None,
+            log: Log::default(),
+        }
+    }
+}
+
+/// Which CPUs get an engine each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cores {
+    /// Every CPU that the process may use.
+    Allowed,
+    /// These, in ascending order, none twice.
+    List(Vec<usize>),
+}
+
+/// The highest CPU number that a list may name: what `cpu_set_t` holds.
+pub const MAX_CPU: usize = 1023;
+
+impl FromStr for Cores {
+    type Err = Malformed;
+
+    /// CPU numbers as `taskset -c` writes them, or `all`.
+    fn from_str(text: &str) -> Result<Cores, Malformed> {
+        let malformed = || Malformed::new("CPU numbers such as 0 or 0,2-3, or all", text);
+        if text == "all" {
+            return Ok(Cores::Allowed);
+        }
+        let mut cpus = Vec::new();
+        for part in text.split(',') {
+            let (first, last) = part.split_once('-').unwrap_or((part, part));
+            let range = cpu(first).zip(cpu(last)).filter(|(first, last)| first <= last).ok_or_else(malformed)?;
+            cpus.extend(range.0..=range.1);
+        }
+        cpus.sort_unstable();
+        cpus.dedup();
+        Ok(Cores::List(cpus))
+    }
+}
+
+fn cpu(text: &str) -> Option<usize> {
+    let digits = text.trim_matches(' ');
+    let number: usize = if digits.bytes().all(|b| b.is_ascii_digit()) { digits.parse().ok()? } else { return None };
+    (number <= MAX_CPU).then_some(number)
+}
+
+/// Defines an enumeration of words, as they are written and shown.
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident: $expected:literal { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum $name { $($(#[$variant_doc])* $variant,)* }
+
+        impl FromStr for $name {
+            type Err = Malformed;
+
+            fn from_str(text: &str) -> Result<$name, Malformed> {
+                match text {
+                    $($word => Ok($name::$variant),)*
+                    _ => Err(Malformed::new($expected, text)),
+                }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(match self { $($name::$variant => $word,)* })
+            }
+        }
+    };
+}
+
+words! {
+    /// The system interface under the sockets transport.
+    Interface: "uring, epoll or auto" {
+        /// io_uring where the kernel allows it, else epoll.
+        Auto = "auto",
+        /// io_uring, or an error.
+        Uring = "uring",
+        /// epoll.
+        Epoll = "epoll",
+    }
+}
+
+words! {
+    /// The context in which a response is sent (AFPA §3.1).
+    Respond: "inline, thread or hybrid" {
+        /// The engine sends everything, where TCP input is processed.
+        Inline = "inline",
+        /// A worker sends everything.
+        Thread = "thread",
+        /// What is pinned in memory inline, files by a worker.
+        Hybrid = "hybrid",
+    }
+}
+
+words! {
+    /// The form of the access log.
+    LogFormat: "text, json or off" {
+        /// No access log.
+        Off = "off",
+        /// The Combined Log Format: one line for each request.
+        Text = "text",
+        /// One JSON object on a line for each request.
+        Json = "json",
+    }
+}
+
+/// What is served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Site {
+    /// The directory; nothing outside it is reachable unless symbolic links may lead out.
+    pub root: PathBuf,
+    /// Names tried, in order, for a directory.
+    pub index: Vec<String>,
+    /// Whether a directory without an index is listed.
+    pub listing: bool,
+    /// Whether names that start with a dot are served. `.well-known` always is.
+    pub dotfiles: bool,
+    /// Whether symbolic links may lead out of the root.
+    pub follow_symlinks: bool,
+    /// Whether `file.br`, `file.zst` and `file.gz` beside `file` are sent to those who accept them.
+    pub precompressed: bool,
+    /// Whether text is compressed when it enters the cache.
+    pub compress: bool,
+    /// The Cache-Control field of every response without a rule; none if absent.
+    pub cache_control: Option<String>,
+    /// Rules by path and extension; the first that matches holds.
+    pub cache_control_rules: Vec<CacheControlRule>,
+}
+
+impl Default for Site {
+    fn default() -> Site {
+        Site {
+            root: PathBuf::new(),
+            index: vec!["index.html".into()],
+            listing: false,
+            dotfiles: false,
+            follow_symlinks: false,
+            precompressed: true,
+            compress: true,
+            cache_control: None,
+            cache_control_rules: Vec::new(),
+        }
+    }
+}
+
+/// A Cache-Control value for some paths.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CacheControlRule {
+    /// Paths that start so; every path if absent.
+    pub prefix: Option<String>,
+    /// Files with this extension, without the dot; all if absent.
+    pub extension: Option<String>,
+    /// The field's value.
+    pub value: String,
+}
+
+/// The cache in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cache {
+    /// The most memory that payloads, heads, keys and bookkeeping take together.
+    pub size: Size,
+    /// Larger objects are not pinned in memory but sent through the file system's cache.
+    pub max_pinned_object: Size,
+    /// How old the knowledge about a file may be where the system does not tell of changes.
+    pub revalidate: Span,
+}
+
+impl Default for Cache {
+    fn default() -> Cache {
+        Cache { size: Size::mib(256), max_pinned_object: Size::mib(1), revalidate: Span::milliseconds(500) }
+    }
+}
+
+/// What one client may cost, and all of them together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// The longest request head: 431 beyond it.
+    pub header_size: Size,
+    /// The most header fields: 431 beyond it.
+    pub headers: u32,
+    /// The longest request target: 414 beyond it.
+    pub target: Size,
+    /// How much of an unwanted request body is read before the connection is closed instead.
+    pub body_drain: Size,
+    /// The most connections, over all engines: beyond it accepting pauses.
+    pub connections: u32,
+    /// How many requests of one connection are taken in before the first is answered.
+    pub pipeline: u32,
+    /// From a request's first octet to the end of its head: 408 after it.
+    pub header_timeout: Span,
+    /// How long a connection may be idle between requests.
+    pub idle_timeout: Span,
+    /// The slowest transfer, in octets each second, in either direction; zero allows any.
+    pub min_rate: Size,
+    /// How long requests in flight may take to finish when the server stops.
+    pub grace_period: Span,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            header_size: Size::kib(32),
+            headers: 100,
+            target: Size::kib(8),
+            body_drain: Size::kib(64),
+            connections: 65_536,
+            pipeline: 32,
+            header_timeout: Span::seconds(10),
+            idle_timeout: Span::seconds(60),
+            min_rate: Size(500),
+            grace_period: Span::seconds(10),
+        }
+    }
+}
+
+/// Threads for what can block: opening, reading, compressing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Workers {
+    /// How many threads.
+    pub threads: u32,
+    /// How many jobs may wait for them: 503 beyond it.
+    pub queue: u32,
+}
+
+impl Default for Workers {
+    fn default() -> Workers {
+        Workers { threads: 4, queue: 1024 }
+    }
+}
+
+/// The operator's own server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Admin {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// Whether that may be an address that others can reach.
+    pub allow_remote: bool,
+}
+
+/// The access log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Log {
+    /// Its form.
+    pub format: LogFormat,
+    /// The file it is appended to; standard output if absent.
+    pub path: Option<PathBuf>,
+    /// The memory between each engine and the log's thread. What does not fit is dropped and counted.
+    pub buffer: Size,
+}
+
+impl Default for Log {
+    fn default() -> Log {
+        Log { format: LogFormat::Off, path: None, buffer: Size::mib(1) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cores_are_written_as_taskset_writes_them() {
+        for (text, cpus) in [("0", vec![0]), ("0,2-3", vec![0, 2, 3]), ("3,1-2,2", vec![1, 2, 3]), ("0-0", vec![0])] {
+            assert_eq!(text.parse(), Ok(Cores::List(cpus)), "{text}");
+        }
+        assert_eq!("all".parse(), Ok(Cores::Allowed));
+        for text in ["", ",", "1,", "a", "3-1", "-1", "1-", "1-2-3", "+1", "99999999999", "0-1024"] {
+            assert!(text.parse::<Cores>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn words_are_read_as_they_are_shown() {
+        for io in [Interface::Auto, Interface::Uring, Interface::Epoll] {
+            assert_eq!(io.to_string().parse(), Ok(io));
+        }
+        assert_eq!(
+            "kqueue".parse::<Interface>().unwrap_err().to_string(),
+            r#"expected uring, epoll or auto, found "kqueue""#
+        );
+    }
+}

@@ -1,0 +1,359 @@
+//! The engine's loop.
+
+use std::any::Any;
+use std::io;
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::installed::{Installed, InstalledModule, Run};
+use crate::mailbox::{Inbox, Mailbox, Message, Waker, mailbox};
+use crate::module::ProtocolModule;
+use crate::seam::{Calls, ConnectionId, Disconnect, Events, ListenerId, Origin, Owner, Time, Transport};
+use crate::stats::{EngineStats, ModuleStats};
+use crate::timers::{Entry, TimerWheel};
+use crate::workers::{Busy, Workers};
+
+/// One engine: runs on one thread, which the caller starts and pins.
+///
+/// A pass of the loop reads, top to bottom, as what an engine does: take messages, poll the
+/// transports, fire timers, give turns to connections that used theirs up, and see whether to stop.
+pub struct Engine {
+    core: Core,
+    transports: Vec<Box<dyn Transport>>,
+    inbox: Inbox,
+    clock: Box<dyn Fn() -> Time>,
+    stopping: Option<Time>,
+}
+
+/// Reaches an engine from any thread.
+#[derive(Clone)]
+pub struct EngineHandle {
+    mailbox: Mailbox,
+    stats: Arc<EngineStats>,
+}
+
+/// What a command can do on the engine's thread.
+pub struct Control<'a> {
+    core: &'a mut Core,
+    transports: &'a mut Vec<Box<dyn Transport>>,
+    stopping: &'a mut Option<Time>,
+}
+
+/// The engine's services to its modules.
+pub(crate) struct Services {
+    pub(crate) now: Time,
+    pub(crate) draining: bool,
+    timers: TimerWheel,
+    workers: Arc<Workers>,
+    mailbox: Mailbox,
+    stats: Arc<EngineStats>,
+    again: Vec<(ConnectionId, Owner)>,
+}
+
+/// Everything but the transports, which are lent to it one event at a time.
+struct Core {
+    modules: Vec<Box<dyn InstalledModule>>,
+    services: Services,
+}
+
+impl Engine {
+    /// An engine without transports and modules. `clock` is the monotonic clock; it is read twice
+    /// per pass, never behind a module's back.
+    ///
+    /// # Errors
+    /// No descriptor is left for the engine's mailbox.
+    pub fn new(workers: Arc<Workers>, clock: impl Fn() -> Time + 'static) -> io::Result<Engine> {
+        let (mailbox, inbox) = mailbox()?;
+        let now = clock();
+        let services = Services {
+            now,
+            draining: false,
+            timers: TimerWheel::new(now),
+            workers,
+            mailbox,
+            stats: Arc::default(),
+            again: Vec::new(),
+        };
+        let core = Core { modules: Vec::new(), services };
+        Ok(Engine { core, transports: Vec::new(), inbox, clock: Box::new(clock), stopping: None })
+    }
+
+    /// The way to reach this engine from other threads.
+    pub fn handle(&self) -> EngineHandle {
+        EngineHandle { mailbox: self.core.services.mailbox.clone(), stats: self.core.services.stats.clone() }
+    }
+
+    /// Installs a module; the `Owner` that it returns goes to the listeners that it shall own.
+    pub fn install<M: ProtocolModule>(&mut self, global: M::Global) -> (Owner, Arc<ModuleStats>) {
+        let stats = Arc::new(ModuleStats::new(M::NAME));
+        self.core.modules.push(Box::new(Installed::<M>::new(global, stats.clone())));
+        (Owner((self.core.modules.len() - 1) as u8), stats)
+    }
+
+    /// Adds a transport. Its connections must carry [`crate::TransportId`] = its place: the first
+    /// added is 0. The first is the one that sleeps, and wakes for all others.
+    ///
+    /// # Errors
+    /// The first transport cannot watch the mailbox or the new transport.
+    pub fn add_transport(&mut self, mut transport: Box<dyn Transport>) -> io::Result<()> {
+        if let Some(first) = self.transports.first_mut() {
+            if let Some(descriptor) = transport.descriptor() {
+                first.watch(descriptor)?;
+            }
+        } else {
+            transport.watch(self.inbox.descriptor())?;
+        }
+        self.transports.push(transport);
+        Ok(())
+    }
+
+    /// Runs until stopped by [`EngineHandle::stop`].
+    ///
+    /// # Errors
+    /// A transport's system interface failed.
+    pub fn run(&mut self) -> io::Result<()> {
+        while self.pass(true)? {}
+        Ok(())
+    }
+
+    /// One pass of the loop; sleeps only if `may_sleep`. Returns whether there shall be another.
+    ///
+    /// # Errors
+    /// As [`Engine::run`].
+    pub fn pass(&mut self, may_sleep: bool) -> io::Result<bool> {
+        self.start_pass();
+        self.take_messages();
+        self.poll_transports(may_sleep)?;
+        self.fire_timers();
+        self.give_turns();
+        Ok(!self.is_over())
+    }
+
+    fn start_pass(&mut self) {
+        self.core.services.now = (self.clock)();
+        self.core.services.stats.passes.increment();
+        for module in &mut self.core.modules {
+            module.pass(self.core.services.now);
+        }
+    }
+
+    fn take_messages(&mut self) {
+        while let Some(message) = self.inbox.take() {
+            match message {
+                Message::Command(command) => {
+                    let Engine { core, transports, stopping, .. } = self;
+                    command(&mut Control { core, transports, stopping });
+                }
+                Message::Completed { connection, owner, result } => {
+                    self.core.services.stats.completions.increment();
+                    self.core.with(&mut self.transports, connection, owner, |m, run| m.completed(run, result));
+                }
+            }
+        }
+    }
+
+    fn poll_transports(&mut self, may_sleep: bool) -> io::Result<()> {
+        let wait = self.wait(may_sleep);
+        for (i, transport) in self.transports.iter_mut().enumerate() {
+            let wait = if i == 0 { wait } else { Some(Duration::ZERO) };
+            transport.poll(self.core.services.now, wait, &mut self.core)?;
+            if i == 0 && may_sleep {
+                self.inbox.wake_up();
+            }
+        }
+        Ok(())
+    }
+
+    /// How long the transports may sleep: until the next timer, or not at all if something came in
+    /// after it was looked for.
+    fn wait(&mut self, may_sleep: bool) -> Option<Duration> {
+        if !may_sleep {
+            return Some(Duration::ZERO);
+        }
+        self.inbox.prepare_sleep();
+        if !self.inbox.is_empty() || !self.core.services.again.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let now = self.core.services.now;
+        let timers = self.core.services.timers.wait(now);
+        let stopping = self.stopping.map(|deadline| deadline.since(now));
+        timers.into_iter().chain(stopping).min()
+    }
+
+    fn fire_timers(&mut self) {
+        let now = (self.clock)();
+        self.core.services.now = now;
+        if !self.core.services.timers.is_due(now) {
+            return;
+        }
+        let mut due = Vec::new();
+        self.core.services.timers.expired(now, &mut due);
+        for entry in due {
+            self.core.services.stats.timers.increment();
+            let Entry { connection, owner, due } = entry;
+            let later =
+                self.core.with(&mut self.transports, connection, owner, |m, run| m.expired(run, due)).flatten();
+            if let Some(due) = later {
+                self.core.services.timers.insert(Entry { connection, owner, due });
+            }
+        }
+    }
+
+    fn give_turns(&mut self) {
+        for (connection, owner) in std::mem::take(&mut self.core.services.again) {
+            self.core.with(&mut self.transports, connection, owner, |m, run| m.again(run));
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.stopping.is_some_and(|deadline| {
+            self.core.services.now >= deadline || self.transports.iter().all(|t| t.connections() == 0)
+        })
+    }
+}
+
+impl EngineHandle {
+    /// Runs `command` on the engine's thread, soon.
+    pub fn command(&self, command: impl FnOnce(&mut Control<'_>) + Send + 'static) {
+        self.mailbox.post(Message::Command(Box::new(command)));
+    }
+
+    /// Stops: no more connections are accepted, idle ones are closed, requests in flight are
+    /// finished within `grace`; then [`Engine::run`] returns.
+    pub fn stop(&self, grace: Duration) {
+        self.command(move |control| control.stop(grace));
+    }
+
+    /// Wakes the engine: for queues that a module shares with other threads.
+    pub fn waker(&self) -> Waker {
+        self.mailbox.waker()
+    }
+
+    /// The engine's counters.
+    pub fn stats(&self) -> &Arc<EngineStats> {
+        &self.stats
+    }
+}
+
+impl Control<'_> {
+    /// A module's global data, if `owner` is an `M`.
+    pub fn global<M: ProtocolModule>(&mut self, owner: Owner) -> Option<&mut M::Global> {
+        self.core.modules.get_mut(owner.0 as usize)?.global().downcast_mut()
+    }
+
+    /// The transports in the order in which they were added.
+    pub fn transports(&mut self) -> &mut [Box<dyn Transport>] {
+        self.transports
+    }
+
+    fn stop(&mut self, grace: Duration) {
+        *self.stopping = Some(self.core.services.now.after(grace));
+        self.core.services.draining = true;
+        for transport in self.transports.iter_mut() {
+            transport.stop_listening();
+        }
+        for owner in 0..self.core.modules.len() {
+            for id in self.core.modules[owner].live() {
+                self.core.with(self.transports, id, Owner(owner as u8), |m, run| m.drain(run));
+            }
+        }
+    }
+}
+
+impl Core {
+    /// Runs `f` with the connection's module, in the calls of its transport.
+    fn with<R>(
+        &mut self,
+        transports: &mut [Box<dyn Transport>],
+        id: ConnectionId,
+        owner: Owner,
+        f: impl FnOnce(&mut dyn InstalledModule, &mut Run<'_>) -> R,
+    ) -> Option<R> {
+        let calls = transports.get_mut(id.transport().0 as usize)?.calls();
+        let module = self.modules.get_mut(owner.0 as usize)?;
+        Some(f(module.as_mut(), &mut Run { calls, services: &mut self.services, id, owner }))
+    }
+
+    #[inline]
+    fn event<R>(
+        &mut self,
+        calls: &mut dyn Calls,
+        id: ConnectionId,
+        owner: Owner,
+        f: impl FnOnce(&mut dyn InstalledModule, &mut Run<'_>) -> R,
+    ) -> Option<R> {
+        let module = self.modules.get_mut(owner.0 as usize)?;
+        Some(f(module.as_mut(), &mut Run { calls, services: &mut self.services, id, owner }))
+    }
+}
+
+impl Events for Core {
+    fn connected(&mut self, calls: &mut dyn Calls, id: ConnectionId, owner: Owner, origin: Origin) {
+        self.services.stats.connected.increment();
+        self.services.stats.open.add(1);
+        if self.event(calls, id, owner, |m, run| m.connected(run, origin)).is_none() {
+            calls.abort(id);
+        }
+    }
+
+    fn received(&mut self, calls: &mut dyn Calls, id: ConnectionId, owner: Owner, bytes: &[u8]) -> usize {
+        let consumed = self.event(calls, id, owner, |m, run| m.received(run, bytes)).unwrap_or(bytes.len());
+        self.services.stats.received_octets.add(consumed as u64);
+        consumed
+    }
+
+    fn sent(&mut self, calls: &mut dyn Calls, id: ConnectionId, owner: Owner, count: u64) {
+        self.services.stats.sent_octets.add(count);
+        self.event(calls, id, owner, |m, run| m.sent(run));
+    }
+
+    fn disconnected(&mut self, calls: &mut dyn Calls, id: ConnectionId, owner: Owner, reason: Disconnect) {
+        match reason {
+            Disconnect::Reset => self.services.stats.resets.increment(),
+            Disconnect::TimedOut => self.services.stats.timeouts.increment(),
+            Disconnect::Finished | Disconnect::Closed | Disconnect::Refused => {}
+        }
+        self.event(calls, id, owner, |m, run| m.disconnected(run, reason));
+    }
+
+    fn datagram(&mut self, calls: &mut dyn Calls, socket: ListenerId, owner: Owner, peer: SocketAddr, bytes: &[u8]) {
+        let now = self.services.now;
+        if let Some(module) = self.modules.get_mut(owner.0 as usize) {
+            module.datagram(calls, now, socket, peer, bytes);
+        }
+    }
+}
+
+impl Services {
+    pub(crate) fn schedule(&mut self, connection: ConnectionId, owner: Owner, due: Time) {
+        self.timers.insert(Entry { connection, owner, due });
+    }
+
+    pub(crate) fn run_again(&mut self, connection: ConnectionId, owner: Owner) {
+        self.again.push((connection, owner));
+    }
+
+    pub(crate) fn forgotten(&mut self) {
+        let open = &self.stats.open;
+        open.set(open.get().saturating_sub(1));
+    }
+
+    pub(crate) fn spawn<T: Send + 'static>(
+        &mut self,
+        connection: ConnectionId,
+        owner: Owner,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<(), Busy> {
+        let mailbox = self.mailbox.clone();
+        let submitted = self.workers.submit(move || {
+            let result = catch_unwind(AssertUnwindSafe(job)).ok().map(|value| Box::new(value) as Box<dyn Any + Send>);
+            mailbox.post(Message::Completed { connection, owner, result });
+        });
+        if submitted.is_err() {
+            self.stats.refused_jobs.increment();
+        }
+        submitted
+    }
+}

@@ -1,0 +1,258 @@
+//! A module installed on an engine: runs state functions and follows the control table.
+
+use std::any::Any;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::engine::Services;
+use crate::module::{Context, Datagram, Held, Input, ProtocolModule, Wake};
+use crate::seam::{Calls, ConnectionId, Disconnect, ListenerId, Origin, Owner, Time};
+use crate::send_engine::Outbox;
+use crate::stats::ModuleStats;
+use crate::table::{Next, State};
+
+/// State functions that may run for a connection in one event, before others get their turn.
+/// Eight transitions answer a request: this is some thirty pipelined ones.
+const TRANSITIONS_PER_EVENT: usize = 256;
+
+/// A module as the engine sees it, whatever its types are.
+pub(crate) trait InstalledModule {
+    fn pass(&mut self, now: Time);
+    fn connected(&mut self, run: &mut Run<'_>, origin: Origin);
+    fn received(&mut self, run: &mut Run<'_>, bytes: &[u8]) -> usize;
+    fn sent(&mut self, run: &mut Run<'_>);
+    fn disconnected(&mut self, run: &mut Run<'_>, reason: Disconnect);
+    fn completed(&mut self, run: &mut Run<'_>, result: Option<Box<dyn Any + Send>>);
+    /// The wheel has an entry that is due. Returns when to look again.
+    fn expired(&mut self, run: &mut Run<'_>, due: Time) -> Option<Time>;
+    fn datagram(&mut self, calls: &mut dyn Calls, now: Time, socket: ListenerId, peer: SocketAddr, bytes: &[u8]);
+    /// The connections that are alive.
+    fn live(&self) -> Vec<ConnectionId>;
+    fn drain(&mut self, run: &mut Run<'_>);
+    /// The connection used up its turn in an event, and goes on.
+    fn again(&mut self, run: &mut Run<'_>);
+    fn global(&mut self) -> &mut dyn Any;
+}
+
+/// What one event lends: the transport's calls, and the engine's services.
+pub(crate) struct Run<'a> {
+    pub(crate) calls: &'a mut dyn Calls,
+    pub(crate) services: &'a mut Services,
+    pub(crate) id: ConnectionId,
+    pub(crate) owner: Owner,
+}
+
+pub(crate) struct Installed<M: ProtocolModule> {
+    global: M::Global,
+    /// By transport, then by the transport's slot: a connection is found by two indexings.
+    connections: Vec<Vec<Option<Box<Connection<M>>>>>,
+    stats: Arc<ModuleStats>,
+}
+
+struct Connection<M: ProtocolModule> {
+    held: Held,
+    state: State,
+    data: M::Connection,
+    request: M::Request,
+}
+
+impl<M: ProtocolModule> Installed<M> {
+    pub(crate) fn new(global: M::Global, stats: Arc<ModuleStats>) -> Self {
+        Installed { global, connections: Vec::new(), stats }
+    }
+
+    fn slot(&mut self, id: ConnectionId) -> &mut Option<Box<Connection<M>>> {
+        let (transport, index) = (id.transport().0 as usize, id.index() as usize);
+        if self.connections.len() <= transport {
+            self.connections.resize_with(transport + 1, Vec::new);
+        }
+        let slots = &mut self.connections[transport];
+        if slots.len() <= index {
+            slots.resize_with(index + 1, || None);
+        }
+        &mut slots[index]
+    }
+
+    /// Runs state functions from the connection's state on, until the table says to wait or to end.
+    /// Returns how much of `bytes` was consumed.
+    fn run(&mut self, run: &mut Run<'_>, wake: Wake, bytes: Option<&[u8]>) -> usize {
+        let Some(slot) = slot_of(&mut self.connections, run.id) else { return 0 };
+        let Some(connection) = slot.as_deref_mut().filter(|c| c.held.id == run.id) else { return 0 };
+        let mut input = Input { bytes, consumed: 0, missed: false };
+        let end = step(connection, &mut self.global, &self.stats, run, wake, &mut input);
+        match end {
+            End::Waiting => {
+                if input.missed {
+                    run.calls.resume(run.id);
+                }
+            }
+            // Its memory is kept until the transport says that the connection is gone: `sent` and
+            // `disconnected` may still refer to it.
+            End::Closed => run.calls.close(run.id),
+            End::Aborted => {
+                run.calls.abort(run.id);
+                self.forget(run);
+            }
+        }
+        input.consumed
+    }
+
+    fn forget(&mut self, run: &mut Run<'_>) {
+        let Some(slot) = slot_of(&mut self.connections, run.id) else { return };
+        if let Some(mut connection) = slot.take_if(|c| c.held.id == run.id) {
+            run.services.forgotten();
+            M::disconnected(&mut self.global, &mut connection.data, &mut connection.request);
+        }
+    }
+
+    fn held(&mut self, id: ConnectionId) -> Option<&mut Held> {
+        let slot = slot_of(&mut self.connections, id)?;
+        slot.as_deref_mut().map(|c| &mut c.held).filter(|held| held.id == id)
+    }
+}
+
+fn slot_of<T>(connections: &mut [Vec<T>], id: ConnectionId) -> Option<&mut T> {
+    connections.get_mut(id.transport().0 as usize)?.get_mut(id.index() as usize)
+}
+
+enum End {
+    Waiting,
+    Closed,
+    Aborted,
+}
+
+fn step<M: ProtocolModule>(
+    connection: &mut Connection<M>,
+    global: &mut M::Global,
+    stats: &ModuleStats,
+    run: &mut Run<'_>,
+    mut wake: Wake,
+    input: &mut Input<'_>,
+) -> End {
+    if connection.held.closing {
+        return End::Waiting;
+    }
+    for _ in 0..TRANSITIONS_PER_EVENT {
+        let state = connection.state;
+        let mut cx = Context {
+            global,
+            connection: &mut connection.data,
+            request: &mut connection.request,
+            wake,
+            calls: run.calls,
+            services: run.services,
+            held: &mut connection.held,
+            input: Input { bytes: input.bytes, consumed: input.consumed, missed: input.missed },
+        };
+        let outcome = (M::TABLE.functions()[state.index as usize].run)(&mut cx);
+        (input.consumed, input.missed) = (cx.input.consumed, cx.input.missed);
+        stats.transition(state.index, outcome.index).increment();
+        wake = Wake::Continued;
+        match M::TABLE.next(state, outcome) {
+            Some(Next::Run(next)) => connection.state = next,
+            Some(Next::Wait(next)) => {
+                connection.state = next;
+                return End::Waiting;
+            }
+            Some(Next::Close) => {
+                connection.held.closing = true;
+                return End::Closed;
+            }
+            Some(Next::Abort) => return End::Aborted,
+            None => {
+                stats.violations.increment();
+                return End::Aborted;
+            }
+        }
+    }
+    run.services.run_again(run.id, run.owner);
+    End::Waiting
+}
+
+impl<M: ProtocolModule> InstalledModule for Installed<M> {
+    fn pass(&mut self, now: Time) {
+        M::pass(&mut self.global, now);
+    }
+
+    fn connected(&mut self, run: &mut Run<'_>, origin: Origin) {
+        let data = M::connected(&mut self.global, run.id, origin, run.services.now);
+        let held = Held {
+            id: run.id,
+            owner: run.owner,
+            outbox: Outbox::default(),
+            deadline: Time::NEVER,
+            scheduled: Time::NEVER,
+            finished: false,
+            closing: false,
+            completion: None,
+        };
+        let connection = Connection { held, state: M::TABLE.start(), data, request: M::Request::default() };
+        *self.slot(run.id) = Some(Box::new(connection));
+        self.run(run, Wake::Continued, Some(&[]));
+    }
+
+    fn received(&mut self, run: &mut Run<'_>, bytes: &[u8]) -> usize {
+        self.run(run, Wake::Received, Some(bytes))
+    }
+
+    fn sent(&mut self, run: &mut Run<'_>) {
+        // Nearly every `sent` answers a response that is already behind us.
+        let waiting = |held: &mut Held| M::WANTS_SENT || !held.outbox.is_empty();
+        if self.held(run.id).is_some_and(waiting) {
+            self.run(run, Wake::Sent, None);
+        }
+    }
+
+    fn disconnected(&mut self, run: &mut Run<'_>, reason: Disconnect) {
+        if reason != Disconnect::Finished {
+            self.forget(run);
+        } else if let Some(held) = self.held(run.id) {
+            held.finished = true;
+            self.run(run, Wake::Finished, None);
+        }
+    }
+
+    fn completed(&mut self, run: &mut Run<'_>, result: Option<Box<dyn Any + Send>>) {
+        if let Some(held) = self.held(run.id) {
+            held.completion = Some(result);
+            self.run(run, Wake::Completed, None);
+        }
+    }
+
+    fn expired(&mut self, run: &mut Run<'_>, due: Time) -> Option<Time> {
+        let now = run.services.now;
+        let held = self.held(run.id)?;
+        if held.scheduled != due {
+            return None;
+        }
+        held.scheduled = Time::NEVER;
+        if held.deadline <= now {
+            held.deadline = Time::NEVER;
+            self.run(run, Wake::Expired, None);
+        } else if held.deadline != Time::NEVER {
+            held.scheduled = held.deadline;
+            return Some(held.deadline);
+        }
+        None
+    }
+
+    fn datagram(&mut self, calls: &mut dyn Calls, now: Time, socket: ListenerId, peer: SocketAddr, bytes: &[u8]) {
+        M::datagram(&mut self.global, &mut Datagram { calls, socket, peer, bytes, now });
+    }
+
+    fn live(&self) -> Vec<ConnectionId> {
+        self.connections.iter().flatten().flatten().map(|c| c.held.id).collect()
+    }
+
+    fn drain(&mut self, run: &mut Run<'_>) {
+        self.run(run, Wake::Draining, None);
+    }
+
+    fn again(&mut self, run: &mut Run<'_>) {
+        self.run(run, Wake::Continued, None);
+    }
+
+    fn global(&mut self) -> &mut dyn Any {
+        &mut self.global
+    }
+}

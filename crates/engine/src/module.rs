@@ -1,0 +1,254 @@
+//! What a protocol module is, and what its state functions can do (AFPA §3.2).
+
+use std::any::Any;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use afpa_cache::ResidentBody;
+
+use crate::engine::Services;
+use crate::seam::{Address, Calls, ConnectionId, ListenerId, Origin, Owner, Segment, Time};
+use crate::send_engine::Outbox;
+use crate::table::ControlTable;
+
+/// A protocol on the platform: three kinds of state, state functions, and a control table.
+///
+/// One instance lives on each engine; nothing in it is shared between engines unless the module
+/// shares it on purpose.
+pub trait ProtocolModule: Sized + 'static {
+    /// The module's name in figures, metrics and logs: one lower-case word.
+    const NAME: &'static str;
+    /// The control table. Build it with [`ControlTable::checked`] in this `const`, so that it is
+    /// checked at compile time.
+    const TABLE: &'static ControlTable<Self>;
+
+    /// Whether state functions want every [`Wake::Sent`]; by default only while the send engine has
+    /// something left to send.
+    const WANTS_SENT: bool = false;
+
+    /// What is independent of connection and request.
+    type Global: 'static;
+    /// What changes per connection.
+    type Connection: 'static;
+    /// What changes per request within a connection. Reset by the module when the next one starts.
+    type Request: Default + 'static;
+
+    /// A connection is established: makes its data. The start state runs next.
+    fn connected(global: &mut Self::Global, id: ConnectionId, origin: Origin, now: Time) -> Self::Connection;
+
+    /// A connection is gone: the last look at its data. `complete` says whether everything that was
+    /// sent has left us.
+    fn disconnected(_global: &mut Self::Global, _connection: &mut Self::Connection, _request: &mut Self::Request) {}
+
+    /// Runs at the start of each pass of the engine's loop, before any event: the place to refresh a
+    /// clock or to apply invalidations.
+    fn pass(_global: &mut Self::Global, _now: Time) {}
+
+    /// A datagram arrived on a socket that the module owns. The default ignores it.
+    fn datagram(_global: &mut Self::Global, _datagram: &mut Datagram<'_>) {}
+}
+
+/// A datagram, and the way to answer it.
+pub struct Datagram<'a> {
+    pub(crate) calls: &'a mut dyn Calls,
+    /// The socket that it came to.
+    pub socket: ListenerId,
+    /// Who sent it. Nothing proves that they did.
+    pub peer: SocketAddr,
+    /// Its octets.
+    pub bytes: &'a [u8],
+    /// The pass's time.
+    pub now: Time,
+}
+
+impl Datagram<'_> {
+    /// Sends one datagram back.
+    pub fn reply(&mut self, segments: &mut dyn Iterator<Item = Segment<'_>>) {
+        self.calls.send_datagram(self.socket, self.peer, segments);
+    }
+}
+
+/// Why a state function runs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Wake {
+    /// The table led here from another state.
+    Continued,
+    /// Input arrived, or the rest of it is shown again.
+    Received,
+    /// TCP took over what was sent; there may be room to send.
+    Sent,
+    /// The peer sent FIN.
+    Finished,
+    /// The connection's deadline has passed.
+    Expired,
+    /// The connection's job is done: see [`Context::completion`].
+    Completed,
+    /// The engine is stopping: end when nothing is in flight.
+    Draining,
+}
+
+/// What a state function works with: its module's three kinds of data, the input, and the calls.
+pub struct Context<'a, M: ProtocolModule> {
+    /// Global data.
+    pub global: &'a mut M::Global,
+    /// Connection data.
+    pub connection: &'a mut M::Connection,
+    /// Request data.
+    pub request: &'a mut M::Request,
+    /// Why the function runs.
+    pub wake: Wake,
+    pub(crate) calls: &'a mut dyn Calls,
+    pub(crate) services: &'a mut Services,
+    pub(crate) held: &'a mut Held,
+    pub(crate) input: Input<'a>,
+}
+
+/// The unread input of the current event.
+pub(crate) struct Input<'a> {
+    /// `None` when the event brought none: the transport may still hold some.
+    pub(crate) bytes: Option<&'a [u8]>,
+    pub(crate) consumed: usize,
+    /// A function looked for input in an event that had none to show.
+    pub(crate) missed: bool,
+}
+
+/// What the engine itself keeps for a connection.
+pub(crate) struct Held {
+    pub(crate) id: ConnectionId,
+    pub(crate) owner: Owner,
+    pub(crate) outbox: Outbox,
+    /// The deadline that holds.
+    pub(crate) deadline: Time,
+    /// The earliest entry that the timer wheel has for the connection.
+    pub(crate) scheduled: Time,
+    pub(crate) finished: bool,
+    /// The table said to close; only what is queued still leaves.
+    pub(crate) closing: bool,
+    pub(crate) completion: Option<Option<Box<dyn Any + Send>>>,
+}
+
+impl<M: ProtocolModule> Context<'_, M> {
+    /// The connection's name.
+    pub fn id(&self) -> ConnectionId {
+        self.held.id
+    }
+
+    /// The time at which this pass of the loop started.
+    pub fn now(&self) -> Time {
+        self.services.now
+    }
+
+    /// The input that is not consumed yet, where it arrived; empty if there is none.
+    pub fn input(&mut self) -> &[u8] {
+        match self.input.bytes {
+            Some(bytes) => &bytes[self.input.consumed..],
+            None => {
+                self.input.missed = true;
+                &[]
+            }
+        }
+    }
+
+    /// The data and the input side by side, for a function that parses one into the other.
+    pub fn parts(&mut self) -> (&[u8], &mut M::Global, &mut M::Connection, &mut M::Request) {
+        let input = match self.input.bytes {
+            Some(bytes) => &bytes[self.input.consumed..],
+            None => {
+                self.input.missed = true;
+                &[]
+            }
+        };
+        (input, self.global, self.connection, self.request)
+    }
+
+    /// Consumes `count` octets of the input.
+    ///
+    /// # Panics
+    /// If there are not so many.
+    pub fn consume(&mut self, count: usize) {
+        self.input.consumed += count;
+        assert!(self.input.consumed <= self.input.bytes.map_or(0, <[u8]>::len), "consumed more than there is");
+    }
+
+    /// Whether the peer has sent FIN: no more input will come than [`Context::input`] shows.
+    pub fn finished(&self) -> bool {
+        self.held.finished
+    }
+
+    /// Whether the engine is stopping.
+    pub fn draining(&self) -> bool {
+        self.services.draining
+    }
+
+    /// Sends octets by copy, at once: heads, and small answers. Ahead of them must be nothing in the
+    /// send engine.
+    pub fn send(&mut self, bytes: &[u8]) {
+        debug_assert!(self.held.outbox.is_empty());
+        self.calls.send(self.held.id, Segment::Copy(bytes));
+    }
+
+    /// Gives the send engine the octets `start..end` of `body` (its head and payload are one stream).
+    pub fn respond(&mut self, body: Rc<ResidentBody>, start: u64, end: u64) {
+        self.held.outbox.push_body(body, start, end);
+    }
+
+    /// Gives the send engine octets that the module made, behind what it already has.
+    pub fn respond_bytes(&mut self, bytes: Vec<u8>) {
+        self.held.outbox.push_bytes(bytes);
+    }
+
+    /// Sends FIN behind what is queued and keeps receiving: the first half of a lingering close
+    /// (RFC 9112 §9.6).
+    pub fn finish(&mut self) {
+        self.calls.finish(self.held.id);
+    }
+
+    /// Wakes the connection with [`Wake::Expired`] when `deadline` comes, unless it is moved.
+    /// [`Time::NEVER`] disarms. At most [`crate::timers::TICK`] late.
+    pub fn arm(&mut self, deadline: Time) {
+        self.held.deadline = deadline;
+        if deadline < self.held.scheduled {
+            self.held.scheduled = deadline;
+            self.services.schedule(self.held.id, self.held.owner, deadline);
+        }
+    }
+
+    /// [`Context::arm`] with a duration from now.
+    pub fn arm_after(&mut self, duration: Duration) {
+        self.arm(self.services.now.after(duration));
+    }
+
+    /// Runs `job` on a worker; the connection wakes with [`Wake::Completed`] when it is done. A
+    /// connection has at most one job at a time.
+    ///
+    /// # Errors
+    /// The workers' queue is full; nothing was queued.
+    pub fn spawn<T: Send + 'static>(
+        &mut self,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<(), crate::workers::Busy> {
+        self.services.spawn(self.held.id, self.held.owner, job)
+    }
+
+    /// What the connection's job returned: `None` while it runs, `Some(None)` if it panicked or
+    /// returned another type.
+    pub fn completion<T: 'static>(&mut self) -> Option<Option<T>> {
+        let result = self.held.completion.take()?;
+        Some(result.and_then(|any| any.downcast::<T>().ok()).map(|boxed| *boxed))
+    }
+
+    /// Opens a connection on this connection's transport, owned by `owner`.
+    ///
+    /// # Errors
+    /// As [`Calls::connect`].
+    pub fn connect(&mut self, to: &Address, owner: Owner) -> io::Result<ConnectionId> {
+        self.calls.connect(to, owner)
+    }
+
+    /// The other end.
+    pub fn peer(&self) -> Option<Address> {
+        self.calls.peer(self.held.id)
+    }
+}

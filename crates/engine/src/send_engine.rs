@@ -1,0 +1,156 @@
+//! The send engine (AFPA §3.2): the state function that sends what other state functions derived.
+//!
+//! It keeps the order of pipelined responses, cuts bodies into fragments of at most 64 KiB, stops
+//! when TCP has enough and goes on when TCP has taken it over.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::rc::Rc;
+
+use afpa_cache::{Piece, ResidentBody};
+
+use crate::module::{Context, ProtocolModule};
+use crate::seam::{FileRange, Segment};
+use crate::table::Outcome;
+
+/// What a run of the send engine came to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Progress {
+    /// TCP has been given everything.
+    Sent,
+    /// TCP has enough, or a file is being read; run again at the next event.
+    Blocked,
+    /// The rest cannot be had (a file that shrank or failed): the response is cut off.
+    Failed,
+}
+
+/// The octets read from a file at a time when the transport cannot send files itself.
+const STAGE: u64 = 64 * 1024;
+/// The octets of a file handed over at a time when it can: enough to amortise a worker's wake-up.
+const FILE_CHUNK: u64 = 1024 * 1024;
+
+/// What is still to be sent on a connection.
+#[derive(Default)]
+pub(crate) struct Outbox {
+    /// The only part of nearly every response; kept out of the queue, which then never allocates.
+    first: Option<Part>,
+    rest: VecDeque<Part>,
+    /// A worker is reading the next octets of `first`.
+    staging: bool,
+}
+
+enum Part {
+    Body { body: Rc<ResidentBody>, position: u64, end: u64 },
+    Bytes { bytes: Vec<u8>, position: usize },
+}
+
+impl Outbox {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.first.is_none()
+    }
+
+    pub(crate) fn push_body(&mut self, body: Rc<ResidentBody>, start: u64, end: u64) {
+        debug_assert!(start <= end && end <= body.len());
+        self.push(Part::Body { body, position: start, end });
+    }
+
+    pub(crate) fn push_bytes(&mut self, bytes: Vec<u8>) {
+        self.push(Part::Bytes { bytes, position: 0 });
+    }
+
+    fn push(&mut self, part: Part) {
+        if self.first.is_none() {
+            self.first = Some(part);
+        } else {
+            self.rest.push_back(part);
+        }
+    }
+
+    fn pop(&mut self) {
+        self.first = self.rest.pop_front();
+        if self.rest.is_empty() {
+            self.rest = VecDeque::new();
+        }
+    }
+}
+
+/// Runs the send engine with a module's own outcomes: call it as the body of the module's state.
+pub fn send_engine<M: ProtocolModule>(
+    cx: &mut Context<'_, M>,
+    sent: Outcome,
+    blocked: Outcome,
+    failed: Outcome,
+) -> Outcome {
+    match pump(cx) {
+        Progress::Sent => sent,
+        Progress::Blocked => blocked,
+        Progress::Failed => failed,
+    }
+}
+
+fn pump<M: ProtocolModule>(cx: &mut Context<'_, M>) -> Progress {
+    match take_staged(cx) {
+        Progress::Sent => {}
+        other => return other,
+    }
+    loop {
+        let id = cx.held.id;
+        let Some(part) = &mut cx.held.outbox.first else { return Progress::Sent };
+        if cx.calls.send_space(id) == 0 {
+            return Progress::Blocked;
+        }
+        match part {
+            Part::Bytes { bytes, position } => {
+                let end = bytes.len().min(*position + STAGE as usize);
+                cx.calls.send(id, Segment::Copy(&bytes[*position..end]));
+                *position = end;
+                if end == bytes.len() {
+                    cx.held.outbox.pop();
+                }
+            }
+            Part::Body { position, end, .. } if position == end => cx.held.outbox.pop(),
+            Part::Body { body, position, end } => match body.piece_at(*position, *end) {
+                Piece::Pinned(pin) => {
+                    *position += pin.len() as u64;
+                    cx.calls.send(id, Segment::Pinned(pin));
+                }
+                Piece::File { file, offset, length } if cx.calls.sends_files() => {
+                    let length = length.min(FILE_CHUNK);
+                    *position += length;
+                    cx.calls.send(id, Segment::File(FileRange { file, offset, length }));
+                }
+                Piece::File { file, offset, length } => {
+                    let length = length.min(STAGE) as usize;
+                    if cx.spawn(move || read_range(&file, offset, length)).is_err() {
+                        return Progress::Failed;
+                    }
+                    cx.held.outbox.staging = true;
+                    return Progress::Blocked;
+                }
+            },
+        }
+    }
+}
+
+/// Sends what a worker read for the part in front.
+fn take_staged<M: ProtocolModule>(cx: &mut Context<'_, M>) -> Progress {
+    if !cx.held.outbox.staging {
+        return Progress::Sent;
+    }
+    let Some(result) = cx.completion::<io::Result<Vec<u8>>>() else { return Progress::Blocked };
+    cx.held.outbox.staging = false;
+    let Some(Ok(bytes)) = result else { return Progress::Failed };
+    if let Some(Part::Body { position, .. }) = &mut cx.held.outbox.first {
+        *position += bytes.len() as u64;
+    }
+    cx.calls.send(cx.held.id, Segment::Copy(&bytes));
+    Progress::Sent
+}
+
+/// Reads exactly `length` octets: a file that became shorter is an error.
+fn read_range(file: &std::fs::File, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; length];
+    file.read_exact_at(&mut bytes, offset)?;
+    Ok(bytes)
+}
