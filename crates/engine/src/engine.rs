@@ -306,7 +306,7 @@ impl Events for Core {
 
     fn sent(&mut self, calls: &mut dyn Calls, id: ConnectionId, owner: Owner, count: u64) {
         self.services.stats.sent_octets.add(count);
-        self.event(calls, id, owner, |m, run| m.sent(run));
+        self.event(calls, id, owner, |m, run| m.sent(run, count));
     }
 
     fn disconnected(&mut self, calls: &mut dyn Calls, id: ConnectionId, owner: Owner, reason: Disconnect) {

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::engine::Services;
-use crate::module::{Context, Datagram, Held, Input, ProtocolModule, Wake};
+use crate::module::{Context, Datagram, Held, Input, Output, ProtocolModule, Wake};
 use crate::seam::{Calls, ConnectionId, Disconnect, ListenerId, Origin, Owner, Time};
 use crate::send_engine::Outbox;
 use crate::stats::ModuleStats;
@@ -20,7 +20,7 @@ pub(crate) trait InstalledModule {
     fn pass(&mut self, now: Time);
     fn connected(&mut self, run: &mut Run<'_>, origin: Origin);
     fn received(&mut self, run: &mut Run<'_>, bytes: &[u8]) -> usize;
-    fn sent(&mut self, run: &mut Run<'_>);
+    fn sent(&mut self, run: &mut Run<'_>, count: u64);
     fn disconnected(&mut self, run: &mut Run<'_>, reason: Disconnect);
     fn completed(&mut self, run: &mut Run<'_>, result: Option<Box<dyn Any + Send>>);
     /// The wheel has an entry that is due. Returns when to look again.
@@ -51,6 +51,7 @@ pub(crate) struct Installed<M: ProtocolModule> {
 
 struct Connection<M: ProtocolModule> {
     held: Held,
+    outbox: Outbox,
     state: State,
     data: M::Connection,
     request: M::Request,
@@ -78,11 +79,11 @@ impl<M: ProtocolModule> Installed<M> {
     fn run(&mut self, run: &mut Run<'_>, wake: Wake, bytes: Option<&[u8]>) -> usize {
         let Some(slot) = slot_of(&mut self.connections, run.id) else { return 0 };
         let Some(connection) = slot.as_deref_mut().filter(|c| c.held.id == run.id) else { return 0 };
-        let mut input = Input { bytes, consumed: 0, missed: false };
+        let mut input = Input::new(bytes);
         let end = step(connection, &mut self.global, &self.stats, run, wake, &mut input);
         match end {
             End::Waiting => {
-                if input.missed {
+                if input.missed() {
                     run.calls.resume(run.id);
                 }
             }
@@ -94,7 +95,7 @@ impl<M: ProtocolModule> Installed<M> {
                 self.forget(run);
             }
         }
-        input.consumed
+        input.consumed()
     }
 
     fn forget(&mut self, run: &mut Run<'_>) {
@@ -105,9 +106,8 @@ impl<M: ProtocolModule> Installed<M> {
         }
     }
 
-    fn held(&mut self, id: ConnectionId) -> Option<&mut Held> {
-        let slot = slot_of(&mut self.connections, id)?;
-        slot.as_deref_mut().map(|c| &mut c.held).filter(|held| held.id == id)
+    fn connection(&mut self, id: ConnectionId) -> Option<&mut Connection<M>> {
+        slot_of(&mut self.connections, id)?.as_deref_mut().filter(|c| c.held.id == id)
     }
 }
 
@@ -139,13 +139,14 @@ fn step<M: ProtocolModule>(
             connection: &mut connection.data,
             request: &mut connection.request,
             wake,
-            calls: run.calls,
-            services: run.services,
+            input: *input,
+            output: Output { id: run.id, calls: run.calls, outbox: &mut connection.outbox },
             held: &mut connection.held,
-            input: Input { bytes: input.bytes, consumed: input.consumed, missed: input.missed },
+            services: run.services,
+            stats,
         };
         let outcome = (M::TABLE.functions()[state.index as usize].run)(&mut cx);
-        (input.consumed, input.missed) = (cx.input.consumed, cx.input.missed);
+        input.follow(&cx.input);
         stats.transition(state.index, outcome.index).increment();
         wake = Wake::Continued;
         match M::TABLE.next(state, outcome) {
@@ -179,15 +180,20 @@ impl<M: ProtocolModule> InstalledModule for Installed<M> {
         let held = Held {
             id: run.id,
             owner: run.owner,
-            outbox: Outbox::default(),
             deadline: Time::NEVER,
             scheduled: Time::NEVER,
+            taken: 0,
             finished: false,
             closing: false,
             completion: None,
         };
-        let connection = Connection { held, state: M::TABLE.start(), data, request: M::Request::default() };
-        *self.slot(run.id) = Some(Box::new(connection));
+        *self.slot(run.id) = Some(Box::new(Connection {
+            held,
+            outbox: Outbox::default(),
+            state: M::TABLE.start(),
+            data,
+            request: M::Request::default(),
+        }));
         self.run(run, Wake::Continued, Some(&[]));
     }
 
@@ -195,10 +201,11 @@ impl<M: ProtocolModule> InstalledModule for Installed<M> {
         self.run(run, Wake::Received, Some(bytes))
     }
 
-    fn sent(&mut self, run: &mut Run<'_>) {
+    fn sent(&mut self, run: &mut Run<'_>, count: u64) {
+        let Some(connection) = self.connection(run.id) else { return };
+        connection.held.taken += count;
         // Nearly every `sent` answers a response that is already behind us.
-        let waiting = |held: &mut Held| M::WANTS_SENT || !held.outbox.is_empty();
-        if self.held(run.id).is_some_and(waiting) {
+        if M::WANTS_SENT || !connection.outbox.is_empty() {
             self.run(run, Wake::Sent, None);
         }
     }
@@ -206,22 +213,22 @@ impl<M: ProtocolModule> InstalledModule for Installed<M> {
     fn disconnected(&mut self, run: &mut Run<'_>, reason: Disconnect) {
         if reason != Disconnect::Finished {
             self.forget(run);
-        } else if let Some(held) = self.held(run.id) {
-            held.finished = true;
+        } else if let Some(connection) = self.connection(run.id) {
+            connection.held.finished = true;
             self.run(run, Wake::Finished, None);
         }
     }
 
     fn completed(&mut self, run: &mut Run<'_>, result: Option<Box<dyn Any + Send>>) {
-        if let Some(held) = self.held(run.id) {
-            held.completion = Some(result);
+        if let Some(connection) = self.connection(run.id) {
+            connection.held.completion = Some(result);
             self.run(run, Wake::Completed, None);
         }
     }
 
     fn expired(&mut self, run: &mut Run<'_>, due: Time) -> Option<Time> {
         let now = run.services.now;
-        let held = self.held(run.id)?;
+        let held = &mut self.connection(run.id)?.held;
         if held.scheduled != due {
             return None;
         }

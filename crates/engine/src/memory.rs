@@ -356,7 +356,7 @@ impl Memory {
         if let Some(at) = resumed {
             self.calls.resumed.remove(at);
         }
-        if bytes.len() > before || (resumed.is_some() && before > 0) {
+        if bytes.len() > before || resumed.is_some() {
             let consumed = events.received(&mut self.calls, id, owner, &bytes);
             bytes.drain(..consumed);
         }

@@ -11,7 +11,9 @@ use afpa_cache::ResidentBody;
 use crate::engine::Services;
 use crate::seam::{Address, Calls, ConnectionId, ListenerId, Origin, Owner, Segment, Time};
 use crate::send_engine::Outbox;
+use crate::stats::ModuleStats;
 use crate::table::ControlTable;
+use crate::workers::Busy;
 
 /// A protocol on the platform: three kinds of state, state functions, and a control table.
 ///
@@ -89,7 +91,8 @@ pub enum Wake {
     Draining,
 }
 
-/// What a state function works with: its module's three kinds of data, the input, and the calls.
+/// What a state function works with: its module's three kinds of data, the input, the output, and
+/// the engine's services. The parts are fields so that one can be read while another is written.
 pub struct Context<'a, M: ProtocolModule> {
     /// Global data.
     pub global: &'a mut M::Global,
@@ -99,34 +102,129 @@ pub struct Context<'a, M: ProtocolModule> {
     pub request: &'a mut M::Request,
     /// Why the function runs.
     pub wake: Wake,
-    pub(crate) calls: &'a mut dyn Calls,
-    pub(crate) services: &'a mut Services,
+    /// What the peer sent.
+    pub input: Input<'a>,
+    /// What is sent to the peer.
+    pub output: Output<'a>,
     pub(crate) held: &'a mut Held,
-    pub(crate) input: Input<'a>,
+    pub(crate) services: &'a mut Services,
+    pub(crate) stats: &'a ModuleStats,
 }
 
-/// The unread input of the current event.
-pub(crate) struct Input<'a> {
+/// The input that a connection has not consumed yet.
+#[derive(Clone, Copy)]
+pub struct Input<'a> {
     /// `None` when the event brought none: the transport may still hold some.
-    pub(crate) bytes: Option<&'a [u8]>,
-    pub(crate) consumed: usize,
-    /// A function looked for input in an event that had none to show.
-    pub(crate) missed: bool,
+    bytes: Option<&'a [u8]>,
+    consumed: usize,
+    missed: bool,
+}
+
+/// The way to the peer.
+pub struct Output<'a> {
+    pub(crate) id: ConnectionId,
+    pub(crate) calls: &'a mut dyn Calls,
+    pub(crate) outbox: &'a mut Outbox,
 }
 
 /// What the engine itself keeps for a connection.
 pub(crate) struct Held {
     pub(crate) id: ConnectionId,
     pub(crate) owner: Owner,
-    pub(crate) outbox: Outbox,
     /// The deadline that holds.
     pub(crate) deadline: Time,
     /// The earliest entry that the timer wheel has for the connection.
     pub(crate) scheduled: Time,
+    /// Octets that TCP has taken over.
+    pub(crate) taken: u64,
     pub(crate) finished: bool,
     /// The table said to close; only what is queued still leaves.
     pub(crate) closing: bool,
     pub(crate) completion: Option<Option<Box<dyn Any + Send>>>,
+}
+
+impl<'a> Input<'a> {
+    pub(crate) fn new(bytes: Option<&'a [u8]>) -> Input<'a> {
+        Input { bytes, consumed: 0, missed: false }
+    }
+
+    /// The unread octets, where they arrived. Empty if this event brought none; then it is asked for
+    /// what the transport still holds, and the connection wakes with [`Wake::Received`].
+    pub fn unread(&mut self) -> &'a [u8] {
+        match self.bytes {
+            Some(bytes) => &bytes[self.consumed..],
+            None => {
+                self.missed = true;
+                &[]
+            }
+        }
+    }
+
+    /// Whether this event brought input, if only none.
+    pub fn is_present(&self) -> bool {
+        self.bytes.is_some()
+    }
+
+    /// Consumes `count` octets.
+    ///
+    /// # Panics
+    /// If there are not so many.
+    pub fn consume(&mut self, count: usize) {
+        self.consumed += count;
+        assert!(self.consumed <= self.bytes.map_or(0, <[u8]>::len), "consumed more than there is");
+    }
+
+    /// Takes over what a copy, lent to a state function, has come to.
+    pub(crate) fn follow(&mut self, copy: &Input<'_>) {
+        (self.consumed, self.missed) = (copy.consumed, copy.missed);
+    }
+
+    pub(crate) fn consumed(&self) -> usize {
+        self.consumed
+    }
+
+    /// Whether a function looked for input that the event did not bring.
+    pub(crate) fn missed(&self) -> bool {
+        self.missed
+    }
+}
+
+impl Output<'_> {
+    /// Sends octets by copy, at once: heads, and small answers. What the send engine has is not
+    /// waited for: call this before it is given anything.
+    pub fn send(&mut self, bytes: &[u8]) {
+        debug_assert!(self.outbox.is_empty());
+        self.calls.send(self.id, Segment::Copy(bytes));
+    }
+
+    /// Gives the send engine the octets `start..end` of `body` (its head and payload are one stream).
+    pub fn respond(&mut self, body: Rc<ResidentBody>, start: u64, end: u64) {
+        self.outbox.push_body(body, start, end);
+    }
+
+    /// Gives the send engine octets that the module made, behind what it already has.
+    pub fn respond_bytes(&mut self, bytes: Vec<u8>) {
+        self.outbox.push_bytes(bytes);
+    }
+
+    /// Sends FIN behind what is queued and keeps receiving: the first half of a lingering close
+    /// (RFC 9112 §9.6).
+    pub fn finish(&mut self) {
+        self.calls.finish(self.id);
+    }
+
+    /// The other end, if the transport knows it.
+    pub fn peer(&self) -> Option<Address> {
+        self.calls.peer(self.id)
+    }
+
+    /// Opens another connection on the same transport, owned by `owner`.
+    ///
+    /// # Errors
+    /// As [`Calls::connect`].
+    pub fn connect(&mut self, to: &Address, owner: Owner) -> io::Result<ConnectionId> {
+        self.calls.connect(to, owner)
+    }
 }
 
 impl<M: ProtocolModule> Context<'_, M> {
@@ -140,39 +238,7 @@ impl<M: ProtocolModule> Context<'_, M> {
         self.services.now
     }
 
-    /// The input that is not consumed yet, where it arrived; empty if there is none.
-    pub fn input(&mut self) -> &[u8] {
-        match self.input.bytes {
-            Some(bytes) => &bytes[self.input.consumed..],
-            None => {
-                self.input.missed = true;
-                &[]
-            }
-        }
-    }
-
-    /// The data and the input side by side, for a function that parses one into the other.
-    pub fn parts(&mut self) -> (&[u8], &mut M::Global, &mut M::Connection, &mut M::Request) {
-        let input = match self.input.bytes {
-            Some(bytes) => &bytes[self.input.consumed..],
-            None => {
-                self.input.missed = true;
-                &[]
-            }
-        };
-        (input, self.global, self.connection, self.request)
-    }
-
-    /// Consumes `count` octets of the input.
-    ///
-    /// # Panics
-    /// If there are not so many.
-    pub fn consume(&mut self, count: usize) {
-        self.input.consumed += count;
-        assert!(self.input.consumed <= self.input.bytes.map_or(0, <[u8]>::len), "consumed more than there is");
-    }
-
-    /// Whether the peer has sent FIN: no more input will come than [`Context::input`] shows.
+    /// Whether the peer has sent FIN: no more input will come.
     pub fn finished(&self) -> bool {
         self.held.finished
     }
@@ -182,27 +248,10 @@ impl<M: ProtocolModule> Context<'_, M> {
         self.services.draining
     }
 
-    /// Sends octets by copy, at once: heads, and small answers. Ahead of them must be nothing in the
-    /// send engine.
-    pub fn send(&mut self, bytes: &[u8]) {
-        debug_assert!(self.held.outbox.is_empty());
-        self.calls.send(self.held.id, Segment::Copy(bytes));
-    }
-
-    /// Gives the send engine the octets `start..end` of `body` (its head and payload are one stream).
-    pub fn respond(&mut self, body: Rc<ResidentBody>, start: u64, end: u64) {
-        self.held.outbox.push_body(body, start, end);
-    }
-
-    /// Gives the send engine octets that the module made, behind what it already has.
-    pub fn respond_bytes(&mut self, bytes: Vec<u8>) {
-        self.held.outbox.push_bytes(bytes);
-    }
-
-    /// Sends FIN behind what is queued and keeps receiving: the first half of a lingering close
-    /// (RFC 9112 §9.6).
-    pub fn finish(&mut self) {
-        self.calls.finish(self.held.id);
+    /// Octets that have reached the peer so far, as far as the transport can tell: grows while a
+    /// large send buffer drains, however slowly.
+    pub fn delivered(&self) -> u64 {
+        self.held.taken.saturating_sub(self.output.calls.in_flight(self.held.id))
     }
 
     /// Wakes the connection with [`Wake::Expired`] when `deadline` comes, unless it is moved.
@@ -220,15 +269,17 @@ impl<M: ProtocolModule> Context<'_, M> {
         self.arm(self.services.now.after(duration));
     }
 
+    /// Counts the time since `started` in the module's latency histogram.
+    pub fn record_latency(&mut self, started: Time) {
+        self.stats.latency.record(self.services.now.since(started).as_nanos() as u64);
+    }
+
     /// Runs `job` on a worker; the connection wakes with [`Wake::Completed`] when it is done. A
     /// connection has at most one job at a time.
     ///
     /// # Errors
     /// The workers' queue is full; nothing was queued.
-    pub fn spawn<T: Send + 'static>(
-        &mut self,
-        job: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<(), crate::workers::Busy> {
+    pub fn spawn<T: Send + 'static>(&mut self, job: impl FnOnce() -> T + Send + 'static) -> Result<(), Busy> {
         self.services.spawn(self.held.id, self.held.owner, job)
     }
 
@@ -237,18 +288,5 @@ impl<M: ProtocolModule> Context<'_, M> {
     pub fn completion<T: 'static>(&mut self) -> Option<Option<T>> {
         let result = self.held.completion.take()?;
         Some(result.and_then(|any| any.downcast::<T>().ok()).map(|boxed| *boxed))
-    }
-
-    /// Opens a connection on this connection's transport, owned by `owner`.
-    ///
-    /// # Errors
-    /// As [`Calls::connect`].
-    pub fn connect(&mut self, to: &Address, owner: Owner) -> io::Result<ConnectionId> {
-        self.calls.connect(to, owner)
-    }
-
-    /// The other end.
-    pub fn peer(&self) -> Option<Address> {
-        self.calls.peer(self.held.id)
     }
 }

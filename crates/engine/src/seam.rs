@@ -170,9 +170,9 @@ pub trait Events {
     /// A connection is established.
     fn connected(&mut self, calls: &mut dyn Calls, connection: ConnectionId, owner: Owner, origin: Origin);
 
-    /// `bytes` is everything that the peer has sent and that has not been consumed yet, never empty.
-    /// Returns how many of them are consumed. The rest is shown again when more arrives, or after
-    /// [`Calls::resume`].
+    /// `bytes` is everything that the peer has sent and that has not been consumed yet. Returns how
+    /// many of them are consumed. The rest is shown again when more arrives, or after
+    /// [`Calls::resume`]. Empty only after `resume`, when nothing is left.
     fn received(&mut self, calls: &mut dyn Calls, connection: ConnectionId, owner: Owner, bytes: &[u8]) -> usize;
 
     /// `count` octets given to `send` are no longer the caller's concern; their pins are dropped.
@@ -202,7 +202,8 @@ pub trait Calls {
         0
     }
 
-    /// Asks for the unconsumed bytes to be shown again, after the current event.
+    /// Asks for the unconsumed bytes to be shown again, after the current event; also if there are
+    /// none, so that the caller learns it.
     fn resume(&mut self, connection: ConnectionId);
 
     /// Finishes: what is queued is sent, then FIN. The rest of the peer's input is not wanted.

@@ -95,37 +95,37 @@ fn pump<M: ProtocolModule>(cx: &mut Context<'_, M>) -> Progress {
         other => return other,
     }
     loop {
-        let id = cx.held.id;
-        let Some(part) = &mut cx.held.outbox.first else { return Progress::Sent };
-        if cx.calls.send_space(id) == 0 {
+        let id = cx.output.id;
+        let Some(part) = &mut cx.output.outbox.first else { return Progress::Sent };
+        if cx.output.calls.send_space(id) == 0 {
             return Progress::Blocked;
         }
         match part {
             Part::Bytes { bytes, position } => {
                 let end = bytes.len().min(*position + STAGE as usize);
-                cx.calls.send(id, Segment::Copy(&bytes[*position..end]));
+                cx.output.calls.send(id, Segment::Copy(&bytes[*position..end]));
                 *position = end;
                 if end == bytes.len() {
-                    cx.held.outbox.pop();
+                    cx.output.outbox.pop();
                 }
             }
-            Part::Body { position, end, .. } if position == end => cx.held.outbox.pop(),
+            Part::Body { position, end, .. } if position == end => cx.output.outbox.pop(),
             Part::Body { body, position, end } => match body.piece_at(*position, *end) {
                 Piece::Pinned(pin) => {
                     *position += pin.len() as u64;
-                    cx.calls.send(id, Segment::Pinned(pin));
+                    cx.output.calls.send(id, Segment::Pinned(pin));
                 }
-                Piece::File { file, offset, length } if cx.calls.sends_files() => {
+                Piece::File { file, offset, length } if cx.output.calls.sends_files() => {
                     let length = length.min(FILE_CHUNK);
                     *position += length;
-                    cx.calls.send(id, Segment::File(FileRange { file, offset, length }));
+                    cx.output.calls.send(id, Segment::File(FileRange { file, offset, length }));
                 }
                 Piece::File { file, offset, length } => {
                     let length = length.min(STAGE) as usize;
                     if cx.spawn(move || read_range(&file, offset, length)).is_err() {
                         return Progress::Failed;
                     }
-                    cx.held.outbox.staging = true;
+                    cx.output.outbox.staging = true;
                     return Progress::Blocked;
                 }
             },
@@ -135,16 +135,16 @@ fn pump<M: ProtocolModule>(cx: &mut Context<'_, M>) -> Progress {
 
 /// Sends what a worker read for the part in front.
 fn take_staged<M: ProtocolModule>(cx: &mut Context<'_, M>) -> Progress {
-    if !cx.held.outbox.staging {
+    if !cx.output.outbox.staging {
         return Progress::Sent;
     }
     let Some(result) = cx.completion::<io::Result<Vec<u8>>>() else { return Progress::Blocked };
-    cx.held.outbox.staging = false;
+    cx.output.outbox.staging = false;
     let Some(Ok(bytes)) = result else { return Progress::Failed };
-    if let Some(Part::Body { position, .. }) = &mut cx.held.outbox.first {
+    if let Some(Part::Body { position, .. }) = &mut cx.output.outbox.first {
         *position += bytes.len() as u64;
     }
-    cx.calls.send(cx.held.id, Segment::Copy(&bytes));
+    cx.output.calls.send(cx.output.id, Segment::Copy(&bytes));
     Progress::Sent
 }
 

@@ -59,7 +59,7 @@ pub enum Cores {
 }
 
 /// The highest CPU number that a list may name: what `cpu_set_t` holds.
-pub const MAX_CPU: usize = 1023;
+const MAX_CPU: usize = 1023;
 
 impl FromStr for Cores {
     type Err = Malformed;

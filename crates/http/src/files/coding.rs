@@ -37,3 +37,49 @@ impl Coding {
         }
     }
 }
+
+/// A set of codings that a client accepts. Identity is in every set: a client that excludes it gets
+/// it all the same when there is nothing else, as RFC 9110 §12.5.3 leaves open.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct Codings(u8);
+
+impl Codings {
+    /// Only identity.
+    pub const NONE: Codings = Codings(0);
+
+    const ALL: u8 = 0b111;
+
+    /// The set with `coding` in it.
+    pub const fn with(self, coding: Coding) -> Codings {
+        Codings(self.0 | bit(coding))
+    }
+
+    /// Whether `coding` is in it.
+    pub const fn contains(self, coding: Coding) -> bool {
+        matches!(coding, Coding::Identity) || self.0 & bit(coding) != 0
+    }
+
+    /// The set as a small number.
+    pub const fn bits(self) -> u8 {
+        self.0
+    }
+
+    /// The set that [`Codings::bits`] gave; `None` if there is no such set.
+    pub const fn from_bits(bits: u8) -> Option<Codings> {
+        if bits <= Self::ALL { Some(Codings(bits)) } else { None }
+    }
+
+    /// Every set.
+    pub fn all() -> impl Iterator<Item = Codings> {
+        (0..=Self::ALL).map(Codings)
+    }
+}
+
+const fn bit(coding: Coding) -> u8 {
+    match coding {
+        Coding::Identity => 0,
+        Coding::Gzip => 1,
+        Coding::Zstd => 2,
+        Coding::Brotli => 4,
+    }
+}

@@ -20,13 +20,14 @@ mod fill;
 mod flights;
 mod key;
 mod listing;
+mod notifier;
 mod representation;
 mod resolve;
 mod site;
 mod stamp;
 mod watch;
 
-pub use coding::Coding;
+pub use coding::{Coding, Codings};
 pub use compress::{MAX_COMPRESSED, MIN_COMPRESSED};
 pub use details::{Details, LastModified};
 pub use error::FileError;

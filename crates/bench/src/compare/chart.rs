@@ -1,0 +1,93 @@
+//! The comparison as bars: for each scenario, requests per second and cost per request.
+
+use super::scenario::Scenario;
+use super::summary::{Comparison, Row};
+use anyhow::{Result, anyhow};
+use plotters::coord::Shift;
+use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+
+/// The size of one chart, and of a bar with its gap, in pixels.
+const WIDTH: u32 = 480;
+const BAR: u32 = 26;
+/// Room for the title above, and the names to the left of the bars.
+const TITLE: i32 = 34;
+const NAMES: i32 = 80;
+/// Room for the numbers to the right of the longest bar.
+const NUMBERS: i32 = 80;
+
+const OURS: RGBColor = RGBColor(0x1b, 0x6c, 0xa8);
+const OTHERS: RGBColor = RGBColor(0xa9, 0xb4, 0xc2);
+
+type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+
+/// An SVG with a line of charts for each scenario.
+///
+/// # Errors
+/// Drawing failed.
+pub(super) fn draw(comparison: &Comparison) -> Result<String> {
+    let lines: Vec<_> =
+        comparison.settings.scenarios.iter().map(|scenario| (*scenario, comparison.rows(*scenario))).collect();
+    let height: u32 = lines.iter().map(|(_, rows)| line_height(rows)).sum();
+    let mut picture = String::new();
+    {
+        let mut rest = SVGBackend::with_string(&mut picture, (2 * WIDTH, height.max(1))).into_drawing_area();
+        rest.fill(&WHITE).map_err(|error| anyhow!("cannot draw: {error}"))?;
+        for (scenario, rows) in &lines {
+            let (line, below) = rest.split_vertically(line_height(rows));
+            draw_line(&line, *scenario, rows)?;
+            rest = below;
+        }
+        rest.present().map_err(|error| anyhow!("cannot draw: {error}"))?;
+    }
+    Ok(picture)
+}
+
+fn line_height(rows: &[Row]) -> u32 {
+    TITLE as u32 + BAR * rows.len() as u32 + 16
+}
+
+fn draw_line(area: &Area<'_>, scenario: Scenario, rows: &[Row]) -> Result<()> {
+    let (left, right) = area.split_horizontally(WIDTH);
+    let name = scenario.name();
+    if scenario == Scenario::Idle10K {
+        return bars(&left, &format!("{name}: octets per connection"), rows, |row| row.memory, 0);
+    }
+    bars(&left, &format!("{name}: requests/s"), rows, |row| row.requests_per_second, 0)?;
+    bars(&right, &format!("{name}: CPU us per request"), rows, |row| row.cpu_us_per_request, 1)
+}
+
+/// One bar for each row, from the left, with its number at its end.
+fn bars(area: &Area<'_>, title: &str, rows: &[Row], value: impl Fn(&Row) -> f64, decimals: usize) -> Result<()> {
+    let failed = |error: DrawingAreaErrorKind<_>| -> anyhow::Error { anyhow!("cannot draw: {error}") };
+    let text = |size: i32, anchor: HPos| ("sans-serif", size).into_font().color(&BLACK).pos(Pos::new(anchor, VPos::Center));
+    area.draw(&Text::new(title.to_owned(), (12, TITLE / 2), text(15, HPos::Left))).map_err(failed)?;
+    let longest = rows.iter().map(&value).filter(|value| value.is_finite()).fold(f64::MIN_POSITIVE, f64::max);
+    let room = f64::from(WIDTH as i32 - NAMES - NUMBERS);
+    for (index, row) in rows.iter().enumerate() {
+        let top = TITLE + BAR as i32 * index as i32;
+        let middle = top + BAR as i32 / 2;
+        let number = value(row);
+        let end = NAMES + if number.is_finite() { (number / longest * room) as i32 } else { 0 };
+        let color = if row.server == "afpa" { OURS } else { OTHERS };
+        area.draw(&Rectangle::new([(NAMES, top + 4), (end, top + BAR as i32 - 4)], color.filled())).map_err(failed)?;
+        area.draw(&Text::new(row.server, (NAMES - 8, middle), text(13, HPos::Right))).map_err(failed)?;
+        area.draw(&Text::new(format!("{number:.decimals$}"), (end + 6, middle), text(13, HPos::Left))).map_err(failed)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::summary::tests::example;
+    use super::*;
+
+    #[test]
+    fn the_picture_names_every_server_and_scenario() {
+        let picture = draw(&example()).unwrap();
+        assert!(picture.starts_with("<svg") && picture.trim_end().ends_with("</svg>"));
+        for part in ["afpa", "nginx", "persistent-1k: requests/s", "persistent-1k: CPU us per request", "idle-10k"] {
+            assert!(picture.contains(part), "{part} is missing in {picture}");
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! `afpa-bench compare`: us, the installed peers and the baselines on equal terms: the same cores,
+//! the same topology, the same run, interleaved.
+
+mod chart;
+mod scenario;
+mod summary;
+
+use crate::command::{self, Running};
+use crate::fileset::{self, SpecWeb96};
+use crate::interrupt::{self, Interrupted};
+use crate::load::{DEFAULT_DIRECTORIES, LoadReport};
+use crate::peers::{PEERS, PORT, Peer};
+use crate::server::Server;
+use crate::topology::{SERVER, Topology};
+use crate::affinity;
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use scenario::{MANY, Scenario};
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+use summary::{Comparison, Sample, Settings};
+
+/// Descriptors that this run needs: many connections, and some.
+const DESCRIPTORS: u64 = 65_536;
+
+/// Compares servers on one core: requests per second, what a request costs the core, memory and latency.
+///
+/// Builds two network namespaces, runs the servers in turns on CPU 0 and the load on CPU 1, and
+/// removes everything again. Needs root, two CPUs, ip, ethtool, sysctl and taskset.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct CompareArgs {
+    /// Compare with these servers only [default: all that are installed]
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
+    peers: Vec<String>,
+    /// Run these scenarios only [default: all]
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',', value_enum)]
+    scenario: Vec<Scenario>,
+    /// How often each server has its turn
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    rounds: u32,
+    /// Seconds of each measurement, after one second of warm-up
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=600))]
+    seconds: u32,
+    /// Connections, where the scenario does not say
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=20_000))]
+    connections: u32,
+    /// Directories of the SPECweb96 file set, 5 MB each
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_DIRECTORIES, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    directories: u32,
+    /// Congestion control of both ends
+    #[arg(long, value_name = "NAME", default_value = "cubic")]
+    congestion: String,
+    /// Our server's program [default: afpa, beside this one]
+    #[arg(long, value_name = "PATH")]
+    afpa: Option<PathBuf>,
+    /// Write everything that was measured as JSON to FILE
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Draw bar charts to FILE
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+}
+
+impl CompareArgs {
+    /// Runs the comparison and prints it. A server that fails is reported, and the others go on.
+    ///
+    /// # Errors
+    /// The topology cannot be built, an output not be written, or a signal came.
+    pub(crate) fn run(&self) -> Result<()> {
+        let afpa = self.afpa_path()?;
+        let peers = self.choose_peers(&afpa)?;
+        let topology = Topology::build(&self.congestion)?;
+        allow_descriptors()?;
+        affinity::pin(None, topology.client.core)?;
+        let root = topology.directory().join("documents");
+        fileset::write_webstone(&root)?;
+        SpecWeb96 { directories: self.directories }.write(&root)?;
+        let turn = Turn { args: self, topology: &topology, root: &root, afpa: &afpa };
+        let mut comparison = Comparison::new(self.settings());
+        for round in 0..self.rounds {
+            // Each round begins with another server, so that none always follows the same one.
+            for place in 0..peers.len() {
+                let peer = peers[(place + round as usize) % peers.len()];
+                eprintln!("round {} of {}: {}", round + 1, self.rounds, peer.name);
+                turn.take(peer, round, &mut comparison)?;
+            }
+        }
+        drop(topology);
+        self.publish(&comparison)
+    }
+
+    fn publish(&self, comparison: &Comparison) -> Result<()> {
+        print!("{comparison}");
+        if let Some(path) = &self.json {
+            let text = serde_json::to_string_pretty(&comparison.to_json())? + "\n";
+            fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        if let Some(path) = &self.svg {
+            let picture = chart::draw(comparison)?;
+            fs::write(path, picture).with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        Ok(())
+    }
+
+    fn scenarios(&self) -> &[Scenario] {
+        if self.scenario.is_empty() { Scenario::all() } else { &self.scenario }
+    }
+
+    fn settings(&self) -> Settings {
+        Settings {
+            scenarios: self.scenarios().to_vec(),
+            rounds: self.rounds,
+            seconds: self.seconds,
+            connections: self.connections,
+            directories: self.directories,
+            congestion: self.congestion.clone(),
+        }
+    }
+
+    fn afpa_path(&self) -> Result<PathBuf> {
+        match &self.afpa {
+            Some(path) => path.canonicalize().with_context(|| format!("no server at {}", path.display())),
+            None => Ok(std::env::current_exe().context("cannot find this program")?.with_file_name("afpa")),
+        }
+    }
+
+    /// The servers that were asked for, or all that are there; ours is always among them.
+    fn choose_peers(&self, afpa: &Path) -> Result<Vec<&'static Peer>> {
+        if let Some(unknown) = self.peers.iter().find(|name| PEERS.iter().all(|peer| peer.name != **name)) {
+            let known: Vec<_> = PEERS.iter().map(|peer| peer.name).collect();
+            bail!("--peers {unknown}: not one of {}", known.join(", "));
+        }
+        let mut chosen = Vec::new();
+        for peer in PEERS {
+            let asked = self.peers.iter().any(|name| name == peer.name);
+            match peer.path(afpa) {
+                Some(_) if asked || self.peers.is_empty() || peer.name == "afpa" => chosen.push(peer),
+                Some(_) => {}
+                None if asked => bail!("{} is not installed", peer.name),
+                None => eprintln!("{} is not there and left out", peer.name),
+            }
+        }
+        Ok(chosen)
+    }
+}
+
+/// What a server's turn needs.
+struct Turn<'a> {
+    args: &'a CompareArgs,
+    topology: &'a Topology,
+    root: &'a Path,
+    afpa: &'a Path,
+}
+
+impl Turn<'_> {
+    /// Starts the server, runs every scenario that suits it, and stops it.
+    fn take(&self, peer: &Peer, round: u32, comparison: &mut Comparison) -> Result<()> {
+        let scenarios: Vec<_> = self.args.scenarios().iter().copied().filter(|scenario| scenario.suits(peer.abilities)).collect();
+        let server = match Server::start(self.topology, peer, self.root, self.afpa) {
+            Ok(server) => server,
+            Err(error) => {
+                unless_interrupted(&error)?;
+                scenarios.iter().for_each(|scenario| comparison.failed(peer.name, *scenario, round, &error));
+                return Ok(());
+            }
+        };
+        for scenario in scenarios {
+            let measured = match scenario {
+                Scenario::Idle10K => self.measure_idle(&server),
+                _ => self.measure(&server, scenario),
+            };
+            match measured {
+                Ok((load, memory)) => comparison.add(Sample { server: peer.name, scenario, round, memory, load }),
+                Err(error) => {
+                    unless_interrupted(&error)?;
+                    comparison.failed(peer.name, scenario, round, &error);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Loads the server; its memory is what it has right after.
+    fn measure(&self, server: &Server<'_>, scenario: Scenario) -> Result<(LoadReport, u64)> {
+        let load = self.start_load(scenario, 1, self.args.seconds)?.finish(self.args.seconds)?;
+        Ok((load, server.memory()?))
+    }
+
+    /// Holds idle connections; the memory is what each adds to the server's.
+    fn measure_idle(&self, server: &Server<'_>) -> Result<(LoadReport, u64)> {
+        // What a server needs for its first requests is not the connections' cost.
+        self.start_load(Scenario::Persistent1K, 0, 1)?.finish(1)?;
+        interrupt::sleep(Duration::from_millis(500))?;
+        let before = server.memory()?;
+        let (warmup, seconds) = (4, 3);
+        let load = self.start_load(Scenario::Idle10K, warmup, seconds)?;
+        interrupt::sleep(Duration::from_secs(u64::from(warmup) + 1))?;
+        let during = server.memory()?;
+        let report = load.finish(warmup + seconds)?;
+        if report.connections_open < u64::from(MANY) {
+            bail!("only {} of {MANY} connections could be held open", report.connections_open);
+        }
+        Ok((report, during.saturating_sub(before) / u64::from(MANY)))
+    }
+
+    fn start_load(&self, scenario: Scenario, warmup: u32, seconds: u32) -> Result<Load> {
+        let mut command = self.topology.client.command(std::env::current_exe().context("cannot find this program")?);
+        command.arg("load").arg(format!("http://{SERVER}:{PORT}/"));
+        command.args(scenario.arguments(self.args.connections, self.args.directories));
+        command.args(["--json", "-", "--watch-core", &self.topology.server.core.to_string()]);
+        command.args(["--warmup", &warmup.to_string(), "--duration", &seconds.to_string()]);
+        Ok(Load { running: Running::start(command.stdout(Stdio::piped()).stderr(Stdio::piped()))? })
+    }
+}
+
+/// A load generator at work.
+struct Load {
+    running: Running,
+}
+
+impl Load {
+    /// Waits for its report; it runs for about `seconds`. What it prints fits a pipe's buffer.
+    fn finish(mut self, seconds: u32) -> Result<LoadReport> {
+        let status = self.running.wait(Duration::from_secs(u64::from(seconds) + 30)).context("the load generator")?;
+        let (mut report, mut complaint) = (String::new(), String::new());
+        if let Some((stdout, stderr)) = self.running.outputs() {
+            stdout.take(1 << 20).read_to_string(&mut report).context("the load generator's report")?;
+            stderr.take(1 << 20).read_to_string(&mut complaint).context("the load generator's complaint")?;
+        }
+        if !status.success() {
+            bail!("{}", complaint.trim());
+        }
+        serde_json::from_str(&report).context("the load generator's report")
+    }
+}
+
+/// Errors of a server or a load are kept and the comparison goes on; a signal ends it.
+fn unless_interrupted(error: &anyhow::Error) -> Result<()> {
+    match error.is::<Interrupted>() {
+        true => Err(Interrupted.into()),
+        false => Ok(()),
+    }
+}
+
+/// Raises the limit of descriptors, which the servers and the load inherit.
+fn allow_descriptors() -> Result<()> {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current.is_none_or(|current| current >= DESCRIPTORS) {
+        return Ok(());
+    }
+    let maximum = limit.maximum.map(|maximum| maximum.max(DESCRIPTORS));
+    let wanted = Rlimit { current: Some(DESCRIPTORS), maximum };
+    setrlimit(Resource::Nofile, wanted).with_context(|| format!("cannot open {DESCRIPTORS} files"))
+}
+
+/// The kernel's release, for the record.
+fn kernel() -> String {
+    command::output("uname", ["-r"]).map(|text| text.trim().to_owned()).unwrap_or_default()
+}

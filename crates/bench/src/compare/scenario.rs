@@ -1,0 +1,95 @@
+//! What servers are asked for in a comparison.
+
+use crate::peers::Abilities;
+use clap::ValueEnum;
+
+/// A way to load a server.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum Scenario {
+    /// 1 KiB documents over persistent connections
+    #[value(name = "persistent-1k")]
+    Persistent1K,
+    /// 1 KiB documents, a connection for each
+    #[value(name = "per-request-1k")]
+    PerRequest1K,
+    /// 64 KiB documents over persistent connections
+    #[value(name = "persistent-64k")]
+    Persistent64K,
+    /// 1 MiB documents over persistent connections
+    #[value(name = "persistent-1m")]
+    Persistent1M,
+    /// The SPECweb96 file set in its proportions, a connection for each document
+    #[value(name = "specweb96")]
+    SpecWeb96,
+    /// 10,000 active connections, 1 KiB documents
+    #[value(name = "active-10k")]
+    Active10K,
+    /// 10,000 idle connections: what each costs in memory
+    #[value(name = "idle-10k")]
+    Idle10K,
+}
+
+/// How many connections the scenarios of many connections have.
+pub(crate) const MANY: u32 = 10_000;
+
+impl Scenario {
+    /// All, in the order in which they are run.
+    pub(crate) fn all() -> &'static [Scenario] {
+        Self::value_variants()
+    }
+
+    /// Its name in options and figures.
+    pub(crate) fn name(self) -> String {
+        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
+
+    /// What it does, in a line.
+    pub(crate) fn title(self) -> String {
+        self.to_possible_value().and_then(|value| Some(value.get_help()?.to_string())).unwrap_or_default()
+    }
+
+    /// Whether a server with these abilities can be asked for it.
+    pub(crate) fn suits(self, abilities: Abilities) -> bool {
+        match abilities {
+            Abilities::All => true,
+            Abilities::OneAtATime => matches!(self, Scenario::PerRequest1K | Scenario::SpecWeb96),
+            Abilities::Constant => matches!(self, Scenario::Persistent1K | Scenario::PerRequest1K | Scenario::Active10K),
+        }
+    }
+
+    /// The arguments of `load` for it.
+    pub(crate) fn arguments(self, connections: u32, directories: u32) -> Vec<String> {
+        let (what, connections) = match self {
+            Scenario::Persistent1K => ("--size 1024".to_owned(), connections),
+            Scenario::PerRequest1K => ("--size 1024 --per-request".to_owned(), connections),
+            Scenario::Persistent64K => ("--size 65536".to_owned(), connections),
+            Scenario::Persistent1M => ("--size 1048576".to_owned(), connections),
+            Scenario::SpecWeb96 => (format!("--specweb96 --directories {directories} --per-request"), connections),
+            Scenario::Active10K => ("--size 1024".to_owned(), MANY),
+            Scenario::Idle10K => ("--size 1024 --idle".to_owned(), MANY),
+        };
+        format!("{what} --connections {connections}").split(' ').map(str::to_owned).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::LoadArgs;
+    use clap::{Args, Command, FromArgMatches};
+
+    #[test]
+    fn load_understands_what_every_scenario_asks() {
+        for scenario in Scenario::all() {
+            let arguments = ["load".to_owned(), "http://127.0.0.1".to_owned()].into_iter().chain(scenario.arguments(64, 20));
+            let matches = LoadArgs::augment_args(Command::new("load")).try_get_matches_from(arguments).unwrap();
+            let load = LoadArgs::from_arg_matches(&matches).unwrap();
+            assert_eq!(load.connections == MANY, scenario.name().ends_with("10k"));
+        }
+    }
+
+    #[test]
+    fn every_scenario_says_what_it_does() {
+        assert!(Scenario::all().iter().all(|scenario| !scenario.title().is_empty() && !scenario.name().is_empty()));
+    }
+}

@@ -1,0 +1,261 @@
+//! `afpa-bench load`: an HTTP load generator over the platform's own transport.
+
+mod access_log;
+mod arrivals;
+mod client;
+mod report;
+mod response;
+mod tally;
+mod targets;
+
+pub(crate) use report::LoadReport;
+pub(crate) use tally::Errors;
+
+use crate::cpu::CoreTimes;
+use crate::fileset::SpecWeb96;
+use crate::interrupt;
+use afpa_engine::seam::{Address, Time, Transport, TransportId};
+use afpa_sockets::{Interface, Sockets, SocketsConfig};
+use anyhow::{Context, Result, bail};
+use arrivals::Arrivals;
+use clap::Args;
+use client::{Client, Plan, Reuse};
+use std::fs;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+use targets::{Style, Targets};
+
+/// Asks a server for documents and reports how it answered.
+///
+/// Without --rate the loop is closed: each connection sends the next request when it has the answer
+/// to the one before. With --rate it is open: requests are due on a fixed schedule, and latency
+/// counts from when a request was due, whether or not a connection was free to carry it.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct LoadArgs {
+    /// The server: http://HOST[:PORT][/PATH]
+    pub(crate) url: String,
+    /// Use N connections at once
+    #[arg(long, short, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) connections: u32,
+    /// Requests per second of an open loop
+    #[arg(long, value_name = "R", value_parser = positive)]
+    pub(crate) rate: Option<f64>,
+    /// Open a connection for each request
+    #[arg(long, conflicts_with_all = ["pipeline", "idle"])]
+    pub(crate) per_request: bool,
+    /// Send one request on each connection, then only hold it open
+    #[arg(long, conflicts_with_all = ["pipeline", "rate"])]
+    pub(crate) idle: bool,
+    /// Keep up to N requests outstanding on each connection
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub(crate) pipeline: u32,
+    /// Ask for WebStone's file of OCTETS octets (64 to 1048576)
+    #[arg(long, value_name = "OCTETS", group = "what")]
+    pub(crate) size: Option<u64>,
+    /// Ask for the SPECweb96 file set in its proportions
+    #[arg(long, group = "what")]
+    pub(crate) specweb96: bool,
+    /// How many directories the file set has [default: 10 x sqrt(rate / 5), or 20 without --rate]
+    #[arg(long, value_name = "N", requires = "specweb96", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) directories: Option<u32>,
+    /// Ask for what this access log (Common or Combined) says was asked for
+    #[arg(long, value_name = "FILE", group = "what")]
+    pub(crate) replay: Option<PathBuf>,
+    /// Seed of everything random
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Measure for this many seconds
+    #[arg(long, short, value_name = "SECONDS", default_value_t = 10.0, value_parser = positive)]
+    pub(crate) duration: f64,
+    /// Run this many seconds before measuring
+    #[arg(long, value_name = "SECONDS", default_value_t = 1.0, value_parser = not_negative)]
+    pub(crate) warmup: f64,
+    /// Give up on a connection that is silent this many seconds while an answer is due
+    #[arg(long, value_name = "SECONDS", default_value_t = 10.0, value_parser = positive)]
+    pub(crate) timeout: f64,
+    /// Run on this CPU
+    #[arg(long, value_name = "CPU")]
+    pub(crate) core: Option<usize>,
+    /// Report the busy time of this CPU of the same machine, per request
+    #[arg(long, value_name = "CPU")]
+    pub(crate) watch_core: Option<usize>,
+    /// Write the result as JSON to FILE (- for standard output)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+}
+
+/// How many directories the SPECweb96 file set has when no rate says so: about 100 MB.
+pub(crate) const DEFAULT_DIRECTORIES: u32 = 20;
+
+impl LoadArgs {
+    /// Runs the load and prints what came of it.
+    ///
+    /// # Errors
+    /// The arguments make no sense, the system refuses, or not a single request was answered.
+    pub(crate) fn run(&self) -> Result<()> {
+        let (report, distribution) = self.measure()?;
+        match &self.json {
+            Some(path) if path.as_os_str() == "-" => println!("{}", serde_json::to_string(&report)?),
+            json => {
+                println!("{report}\n{}", distribution.trim_end());
+                if let Some(path) = json {
+                    let text = serde_json::to_string_pretty(&report)?;
+                    fs::write(path, text + "\n").with_context(|| format!("cannot write {}", path.display()))?;
+                }
+            }
+        }
+        if report.requests == 0 && !self.idle {
+            bail!("{} answered no request as it should", self.url);
+        }
+        Ok(())
+    }
+
+    /// Runs the load; returns the report, and the latencies as text.
+    ///
+    /// # Errors
+    /// As for [`LoadArgs::run`], except that a server that answers nothing is no error.
+    pub(crate) fn measure(&self) -> Result<(LoadReport, String)> {
+        let url = Url::parse(&self.url)?;
+        let targets = self.targets(&url)?;
+        if let Some(core) = self.core {
+            crate::affinity::pin(None, core)?;
+        }
+        let mut config = SocketsConfig::new(TransportId(0));
+        config.interface = Interface::Auto;
+        // Connections that are closing still hold a place for a moment.
+        config.max_connections = self.connections + self.connections / 2 + 64;
+        let mut transport = Sockets::new(config).context("cannot open the transport")?;
+        let started = Instant::now();
+        let clock = move || Time(started.elapsed().as_nanos() as u64);
+        let arrivals = self.rate.map(|rate| Arrivals::new(Time(0), rate));
+        let client = Client::new(Address::Inet(url.address), self.plan(), targets, arrivals, clock);
+        self.drive(&mut transport, client, clock)
+    }
+
+    fn plan(&self) -> Plan {
+        let reuse = match (self.per_request, self.idle) {
+            (true, _) => Reuse::PerRequest,
+            (_, true) => Reuse::Idle,
+            _ => Reuse::Persistent,
+        };
+        Plan {
+            connections: self.connections as usize,
+            pipeline: self.pipeline as usize,
+            reuse,
+            timeout: Duration::from_secs_f64(self.timeout),
+        }
+    }
+
+    fn targets(&self, url: &Url) -> Result<Targets> {
+        let style = Style { host: &url.host, close: self.per_request };
+        match (self.size, self.specweb96, &self.replay) {
+            (Some(size), ..) => Targets::webstone(style, size),
+            (_, true, _) => {
+                let set = match (self.directories, self.rate) {
+                    (Some(directories), _) => SpecWeb96 { directories },
+                    (None, Some(rate)) => SpecWeb96::for_rate(rate),
+                    (None, None) => SpecWeb96 { directories: DEFAULT_DIRECTORIES },
+                };
+                Ok(Targets::specweb96(style, set, self.seed))
+            }
+            (_, _, Some(log)) => Targets::replay(style, log),
+            _ => Ok(Targets::one(style, &url.path, None)),
+        }
+    }
+
+    /// Warms up, measures, stops.
+    fn drive<C: FnMut() -> Time>(
+        &self,
+        transport: &mut impl Transport,
+        mut client: Client<C>,
+        clock: impl Fn() -> Time,
+    ) -> Result<(LoadReport, String)> {
+        run_until(transport, &mut client, &clock, Time(0).after(Duration::from_secs_f64(self.warmup)))?;
+        let watch = || self.watch_core.map(CoreTimes::read).transpose();
+        let (begin, before) = (clock(), watch()?);
+        client.tally.begin(begin);
+        run_until(transport, &mut client, &clock, begin.after(Duration::from_secs_f64(self.duration)))?;
+        let (end, after) = (clock(), watch()?);
+        client.finish(end);
+        let busy = before.zip(after).map(|(before, after)| after.busy_since(before));
+        let report = LoadReport::new(&client.tally, end.since(begin), client.open_connections(), busy);
+        Ok((report, report::distribution(&client.tally.latencies)))
+    }
+}
+
+fn run_until<C: FnMut() -> Time>(
+    transport: &mut impl Transport,
+    client: &mut Client<C>,
+    clock: impl Fn() -> Time,
+    end: Time,
+) -> Result<()> {
+    loop {
+        let now = clock();
+        if now >= end {
+            return Ok(());
+        }
+        interrupt::check()?;
+        let wait = client.advance(transport.calls(), now).min(end.since(now));
+        transport.poll(now, Some(wait), client).context("the transport failed")?;
+    }
+}
+
+/// A server and a path on it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Url {
+    /// The Host header's value.
+    host: String,
+    address: SocketAddr,
+    path: String,
+}
+
+impl Url {
+    fn parse(text: &str) -> Result<Url> {
+        let rest = text.strip_prefix("http://").with_context(|| format!("{text}: a URL starts with http://"))?;
+        let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let path = if path.is_empty() { "/" } else { path };
+        if host.is_empty() || !rest.bytes().all(|b| b.is_ascii_graphic()) {
+            bail!("{text}: a URL is http://HOST[:PORT][/PATH] in visible ASCII");
+        }
+        // The colon of a port stands behind the bracket of an IPv6 address.
+        let has_port = host.rfind(':') > host.rfind(']') || (host.contains(':') && !host.contains(']'));
+        let lookup = if has_port { host.to_owned() } else { format!("{host}:80") };
+        let address = lookup.to_socket_addrs().with_context(|| format!("cannot resolve {host}"))?.next();
+        let address = address.with_context(|| format!("{host} has no address"))?;
+        Ok(Url { host: host.to_owned(), address, path: path.to_owned() })
+    }
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    not_negative(text).and_then(|number| if number > 0.0 { Ok(number) } else { Err("not above zero".into()) })
+}
+
+fn not_negative(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(number) if (0.0..=1e9).contains(&number) => Ok(number),
+        Ok(_) => Err("not between 0 and 1e9".into()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_name_a_server_and_a_path() {
+        for (text, host, address, path) in [
+            ("http://127.0.0.1", "127.0.0.1", "127.0.0.1:80", "/"),
+            ("http://127.0.0.1:81/a?b", "127.0.0.1:81", "127.0.0.1:81", "/a?b"),
+            ("http://[::1]:81/", "[::1]:81", "[::1]:81", "/"),
+            ("http://[::1]", "[::1]", "[::1]:80", "/"),
+        ] {
+            let expected = Url { host: host.into(), address: address.parse().unwrap(), path: path.into() };
+            assert_eq!(Url::parse(text).unwrap(), expected);
+        }
+        for text in ["127.0.0.1", "https://a/", "http://", "http:///x", "http://127.0.0.1/a b", "http://127.0.0.1:x/"] {
+            assert!(Url::parse(text).is_err(), "{text}");
+        }
+    }
+}

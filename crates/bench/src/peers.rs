@@ -1,0 +1,175 @@
+//! The servers that are compared: how each is set up for one core and fed with the documents.
+
+use crate::command;
+use std::path::{Path, PathBuf};
+
+/// The port of the server, in its namespace.
+pub(crate) const PORT: u16 = 8080;
+/// The port of the origin behind a cache, in the same namespace.
+pub(crate) const BACKEND_PORT: u16 = 8081;
+
+/// A server to compare.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    /// Its name in figures and options.
+    pub(crate) name: &'static str,
+    /// What to run.
+    pub(crate) program: Program,
+    /// Arguments, with placeholders.
+    pub(crate) arguments: &'static [&'static str],
+    /// Files to write beforehand: name and contents, both with placeholders.
+    pub(crate) files: &'static [(&'static str, &'static str)],
+    /// Whether it is a cache and needs an origin behind it.
+    pub(crate) origin: bool,
+    /// What it can be asked for.
+    pub(crate) abilities: Abilities,
+}
+
+/// Where a server's program comes from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Program {
+    /// The server that is compared with all others.
+    Afpa,
+    /// This program.
+    Bench,
+    /// An installed program.
+    Installed(&'static str),
+}
+
+/// What a server can be asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Abilities {
+    /// Everything.
+    All,
+    /// One request per connection, one connection at a time.
+    OneAtATime,
+    /// One constant answer of 1 KiB.
+    Constant,
+}
+
+/// Us, the peers and the baselines, in the order of figures. See `peers/` for the configurations.
+pub(crate) const PEERS: &[Peer] = &[
+    Peer {
+        name: "afpa",
+        program: Program::Afpa,
+        arguments: &["serve", "@ROOT@", "--listen", "@ADDRESS@:@PORT@", "--cores", "0", "--log", "off"],
+        files: &[],
+        origin: false,
+        abilities: Abilities::All,
+    },
+    Peer {
+        name: "nginx",
+        program: Program::Installed("nginx"),
+        arguments: &["-p", "@RUN@", "-e", "stderr", "-c", "@RUN@/nginx.conf"],
+        files: &[("nginx.conf", include_str!("../peers/nginx.conf"))],
+        origin: false,
+        abilities: Abilities::All,
+    },
+    Peer {
+        name: "lighttpd",
+        program: Program::Installed("lighttpd"),
+        arguments: &["-D", "-f", "@RUN@/lighttpd.conf"],
+        files: &[("lighttpd.conf", include_str!("../peers/lighttpd.conf"))],
+        origin: false,
+        abilities: Abilities::All,
+    },
+    Peer {
+        name: "h2o",
+        program: Program::Installed("h2o"),
+        arguments: &["-m", "worker", "-c", "@RUN@/h2o.conf"],
+        files: &[("h2o.conf", include_str!("../peers/h2o.conf"))],
+        origin: false,
+        abilities: Abilities::All,
+    },
+    Peer {
+        name: "haproxy",
+        program: Program::Installed("haproxy"),
+        arguments: &["-db", "-q", "-f", "@RUN@/haproxy.cfg"],
+        files: &[("haproxy.cfg", include_str!("../peers/haproxy.cfg"))],
+        origin: true,
+        abilities: Abilities::All,
+    },
+    Peer {
+        name: "varnish",
+        program: Program::Installed("varnishd"),
+        arguments: &[
+            "-F", "-j", "none", "-n", "@RUN@/varnish", "-f", "@RUN@/varnish.vcl", "-a", "@ADDRESS@:@PORT@",
+            "-s", "malloc,512m", "-T", "none", "-p", "thread_pools=1", "-p", "thread_pool_min=100",
+            "-p", "thread_pool_max=2000", "-p", "timeout_idle=300", "-p", "listen_depth=8192",
+        ],
+        files: &[("varnish.vcl", include_str!("../peers/varnish.vcl"))],
+        origin: true,
+        abilities: Abilities::All,
+    },
+    Peer {
+        name: "howl",
+        program: Program::Bench,
+        arguments: &["howl", "loop", "@ROOT@", "--listen", "@ADDRESS@:@PORT@"],
+        files: &[],
+        origin: false,
+        abilities: Abilities::OneAtATime,
+    },
+    Peer {
+        name: "ring",
+        program: Program::Bench,
+        arguments: &["howl", "ring", "--listen", "@ADDRESS@:@PORT@"],
+        files: &[],
+        origin: false,
+        abilities: Abilities::Constant,
+    },
+];
+
+impl Peer {
+    /// The program's path, if it is there. `afpa` is where ours lies.
+    pub(crate) fn path(&self, afpa: &Path) -> Option<PathBuf> {
+        match self.program {
+            Program::Afpa => afpa.is_file().then(|| afpa.to_owned()),
+            Program::Bench => std::env::current_exe().ok(),
+            Program::Installed(name) => command::find(name),
+        }
+    }
+}
+
+/// What placeholders stand for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Places<'a> {
+    /// The documents.
+    pub(crate) root: &'a Path,
+    /// A directory for this run of the server.
+    pub(crate) run: &'a Path,
+    /// The server's address.
+    pub(crate) address: &'a str,
+}
+
+impl Places<'_> {
+    /// `text` with its placeholders filled in.
+    pub(crate) fn fill(&self, text: &str) -> String {
+        text.replace("@ROOT@", &self.root.to_string_lossy())
+            .replace("@RUN@", &self.run.to_string_lossy())
+            .replace("@ADDRESS@", self.address)
+            .replace("@PORT@", &PORT.to_string())
+            .replace("@BACKEND@", &BACKEND_PORT.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_placeholder_is_left_in_any_configuration() {
+        let places = Places { root: Path::new("/root"), run: Path::new("/run"), address: "10.0.0.1" };
+        let texts = PEERS.iter().flat_map(|peer| peer.arguments.iter().copied().chain(peer.files.iter().map(|file| file.1)));
+        for text in texts {
+            assert!(!places.fill(text).contains('@'), "{text}");
+        }
+        assert_eq!(places.fill("@ADDRESS@:@PORT@ @BACKEND@"), "10.0.0.1:8080 8081");
+    }
+
+    #[test]
+    fn names_are_unique() {
+        for (index, peer) in PEERS.iter().enumerate() {
+            assert!(PEERS[..index].iter().all(|other| other.name != peer.name));
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! A server of the comparison, while it runs in its namespace.
+
+use crate::command::Running;
+use crate::interrupt;
+use crate::peers::{self, PORT, Peer, Places};
+use crate::topology::{self, Topology};
+use anyhow::{Context, Result, bail};
+use std::fs;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+/// How long a server may take until it listens.
+const START: Duration = Duration::from_secs(20);
+
+/// A server that listens; it is stopped, with its origin, when dropped.
+#[derive(Debug)]
+pub(crate) struct Server<'t> {
+    topology: &'t Topology,
+    // The server is stopped before its origin.
+    _running: Running,
+    origin: Option<Running>,
+    run: PathBuf,
+}
+
+impl<'t> Server<'t> {
+    /// Starts `peer` for the documents under `root` and waits until it listens.
+    ///
+    /// # Errors
+    /// It is not installed, or did not come up: the error holds what it said.
+    pub(crate) fn start(topology: &'t Topology, peer: &Peer, root: &Path, afpa: &Path) -> Result<Server<'t>> {
+        let program = peer.path(afpa).with_context(|| format!("{} is not installed", peer.name))?;
+        let run = topology.directory().join(peer.name);
+        fs::create_dir_all(&run).with_context(|| format!("cannot create {}", run.display()))?;
+        let address = topology::SERVER.to_string();
+        let places = Places { root, run: &run, address: &address };
+        for (name, contents) in peer.files {
+            fs::write(run.join(name), places.fill(contents)).with_context(|| format!("cannot write {name}"))?;
+        }
+        let origin = peer.origin.then(|| start_origin(topology, root, &run)).transpose()?;
+        let mut command = topology.server.command(program);
+        command.args(peer.arguments.iter().map(|argument| places.fill(argument)));
+        let running = start(command, &run.join("output"), topology::SERVER, PORT).with_context(|| peer.name)?;
+        Ok(Server { topology, _running: running, origin, run })
+    }
+
+    /// The memory of its processes in octets: the proportional set size, in which a page that
+    /// several processes share counts once.
+    ///
+    /// # Errors
+    /// The system does not say.
+    pub(crate) fn memory(&self) -> Result<u64> {
+        let origin = self.origin.as_ref().map(Running::id);
+        let processes = self.topology.server.processes()?;
+        let own = processes.into_iter().filter(|id| Some(*id) != origin);
+        // One that ends meanwhile has no memory any more.
+        Ok(own.filter_map(|id| parse_pss(&fs::read_to_string(format!("/proc/{id}/smaps_rollup")).ok()?)).sum())
+    }
+}
+
+impl Drop for Server<'_> {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.run);
+    }
+}
+
+fn start_origin(topology: &Topology, root: &Path, run: &Path) -> Result<Running> {
+    let mut command = topology.server.command(std::env::current_exe().context("cannot find this program")?);
+    let listen = format!("127.0.0.1:{}", peers::BACKEND_PORT);
+    command.args(["howl", "loop"]).arg(root).args(["--origin", "--listen", &listen]);
+    start(command, &run.join("origin"), Ipv4Addr::LOCALHOST, peers::BACKEND_PORT).context("the origin")
+}
+
+/// Starts `command`, with its output in the file `log`, and waits until it listens.
+fn start(mut command: Command, log: &Path, address: Ipv4Addr, port: u16) -> Result<Running> {
+    let output = fs::File::create(log).with_context(|| format!("cannot create {}", log.display()))?;
+    let errors = output.try_clone().context("cannot share the log")?;
+    let mut running = Running::start(command.stdout(Stdio::from(output)).stderr(Stdio::from(errors)))?;
+    let said = || fs::read_to_string(log).unwrap_or_default();
+    let sockets = PathBuf::from(format!("/proc/{}/net/tcp", running.id()));
+    let ready = interrupt::wait_for(START, || {
+        if let Some(status) = running.ended()? {
+            bail!("ended at once ({status}): {}", said().trim());
+        }
+        let listens = fs::read_to_string(&sockets).is_ok_and(|table| is_listening(&table, address, port));
+        Ok(listens.then_some(()))
+    })?;
+    ready.with_context(|| format!("does not listen on {address}:{port} after {START:?}: {}", said().trim()))?;
+    Ok(running)
+}
+
+/// Whether /proc/net/tcp shows a socket that listens there. The kernel prints the address as a
+/// native number of its octets in network order.
+fn is_listening(table: &str, address: Ipv4Addr, port: u16) -> bool {
+    let local = format!("{:08X}:{port:04X}", u32::from_ne_bytes(address.octets()));
+    table.lines().any(|line| {
+        let mut words = line.split_ascii_whitespace().skip(1);
+        words.next() == Some(&local) && words.nth(1) == Some("0A")
+    })
+}
+
+/// The octets on the line `Pss: N kB`.
+fn parse_pss(rollup: &str) -> Option<u64> {
+    let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:"))?;
+    Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    #[test]
+    fn a_listening_socket_is_seen() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let table = || fs::read_to_string("/proc/self/net/tcp").unwrap();
+        assert!(is_listening(&table(), Ipv4Addr::LOCALHOST, port));
+        assert!(!is_listening(&table(), Ipv4Addr::new(127, 0, 0, 2), port));
+        drop(listener);
+        assert!(!is_listening(&table(), Ipv4Addr::LOCALHOST, port));
+    }
+
+    #[test]
+    fn pss_is_in_kilobytes() {
+        assert_eq!(parse_pss("00-ff ---p [rollup]\nRss:  9 kB\nPss:     3 kB\nPss_Anon: 1 kB\n"), Some(3072));
+        assert_eq!(parse_pss("Rss: 9 kB\n"), None);
+    }
+}

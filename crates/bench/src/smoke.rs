@@ -1,0 +1,116 @@
+//! `afpa-bench smoke`: a second of load against a server on this machine, which must not fail once.
+
+use crate::command::Running;
+use crate::fileset;
+use crate::howl::{self, Documents};
+use crate::interrupt;
+use crate::load::{LoadArgs, LoadReport};
+use anyhow::{Context, Result, bail};
+use clap::{Args, CommandFactory, FromArgMatches};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+use std::{env, fs, thread};
+
+/// How long the server may take until it listens.
+const START: Duration = Duration::from_secs(10);
+
+/// Loads a server over loopback for a second and fails unless every request was answered as it
+/// should be. Needs no privileges.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct SmokeArgs {
+    /// The server's program, run as: PROGRAM serve DIR --listen ADDRESS --log off [default: a built-in one]
+    #[arg(long, value_name = "PROGRAM")]
+    server: Option<PathBuf>,
+    /// Seconds of load
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seconds: u32,
+}
+
+impl SmokeArgs {
+    /// Runs it.
+    ///
+    /// # Errors
+    /// The server does not come up, answers nothing, or fails to answer something.
+    pub(crate) fn run(&self) -> Result<()> {
+        match &self.server {
+            Some(program) => self.load_program(program),
+            None => {
+                let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("cannot listen on loopback")?;
+                let address = listener.local_addr().context("cannot listen on loopback")?;
+                let documents = Documents::one(&fileset::webstone_path(1024), &[b'x'; 1024]);
+                // It ends with this program.
+                thread::spawn(move || howl::serve(&listener, &documents));
+                self.check("built-in, a connection per request", address, &["--per-request", "--connections", "4"])
+            }
+        }
+    }
+
+    fn load_program(&self, program: &Path) -> Result<()> {
+        let root = Root::create()?;
+        // The port is free now; if somebody takes it before the server does, the server says so.
+        let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
+        let address = address.context("cannot listen on loopback")?;
+        let mut command = Command::new(program);
+        command.arg("serve").arg(&root.0).args(["--listen", &address.to_string(), "--log", "off"]);
+        let mut server = Running::start(&mut command)?;
+        let ready = interrupt::wait_for(START, || match server.ended()? {
+            Some(status) => bail!("{} ended at once: {status}", program.display()),
+            None => Ok(TcpStream::connect(address).ok()),
+        })?;
+        drop(ready.with_context(|| format!("{} does not listen on {address}", program.display()))?);
+        for (name, arguments) in [
+            ("persistent", &["--connections", "16"][..]),
+            ("pipelined", &["--connections", "4", "--pipeline", "8"]),
+            ("a connection per request", &["--connections", "16", "--per-request"]),
+            ("open loop", &["--connections", "16", "--rate", "500"]),
+        ] {
+            self.check(name, address, arguments)?;
+        }
+        Ok(())
+    }
+
+    fn check(&self, name: &str, address: SocketAddr, arguments: &[&str]) -> Result<()> {
+        let (url, seconds) = (format!("http://{address}/"), self.seconds.to_string());
+        let common = ["load", &url, "--size", "1024", "--warmup", "0", "--duration", &seconds];
+        let matches = LoadCommand::command().try_get_matches_from(common.into_iter().chain(arguments.iter().copied()))?;
+        let report = LoadCommand::from_arg_matches(&matches)?.load.measure()?.0;
+        judge(&report).with_context(|| name.to_owned())?;
+        println!("{name}: {} requests, no errors", report.requests);
+        Ok(())
+    }
+}
+
+/// The options of `load`, as a command of their own.
+#[derive(clap::Parser)]
+struct LoadCommand {
+    #[command(flatten)]
+    load: LoadArgs,
+}
+
+fn judge(report: &LoadReport) -> Result<()> {
+    if report.errors.total() > 0 || report.requests == 0 {
+        bail!("{} requests were answered, and not all as they should be: {:?}", report.requests, report.errors);
+    }
+    Ok(())
+}
+
+/// A document root of its own, removed when dropped.
+struct Root(PathBuf);
+
+impl Root {
+    fn create() -> Result<Root> {
+        let path = env::temp_dir().join(format!("afpa-smoke-{}", std::process::id()));
+        fs::create_dir(&path).with_context(|| format!("cannot create {}", path.display()))?;
+        let root = Root(path);
+        fileset::write_webstone(&root.0)?;
+        Ok(root)
+    }
+}
+
+impl Drop for Root {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}

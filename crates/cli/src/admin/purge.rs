@@ -1,0 +1,89 @@
+//! The body of a purge: `{"url": …}`, `{"prefix": …}` or `{"all": true}`.
+
+use serde::Deserialize;
+
+use crate::stats::Purge;
+
+/// The longest body that is read.
+pub(super) const MAX_BODY: usize = 16 << 10;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Body {
+    url: Option<String>,
+    prefix: Option<String>,
+    all: Option<bool>,
+}
+
+/// Reads a body.
+///
+/// # Errors
+/// What the client did wrong, in a sentence.
+pub(super) fn parse(body: &[u8]) -> Result<Purge, String> {
+    let body: Body = serde_json::from_slice(body).map_err(|error| format!("the body is not a purge: {error}"))?;
+    match (body.url, body.prefix, body.all) {
+        (Some(url), None, None) => Ok(Purge::Path(path(&url)?)),
+        (None, Some(prefix), None) => Ok(Purge::Prefix(path(&prefix)?)),
+        (None, None, Some(true)) => Ok(Purge::All),
+        (None, None, Some(false)) => Err("\"all\" must be true".into()),
+        _ => Err("the body must have exactly one of \"url\", \"prefix\" and \"all\"".into()),
+    }
+}
+
+/// The path of an http URL or of a path, without query.
+fn path(url: &str) -> Result<String, String> {
+    let path = match url.split_once("://") {
+        Some(("http" | "https", rest)) => rest.find('/').map_or("/", |slash| &rest[slash..]),
+        Some(_) => return Err(format!("{url:?} is not an http URL")),
+        None => url,
+    };
+    let path = path.split(['?', '#']).next().unwrap_or_default();
+    if !path.starts_with('/') || path.contains(char::is_control) {
+        return Err(format!("{url:?} must be an http URL or a path that starts with /"));
+    }
+    Ok(path.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn bodies() {
+        let good = [
+            (r#"{"url": "/a/b.html"}"#, Purge::Path("/a/b.html".into())),
+            (r#"{"url": "http://example.org:8080/a?b#c"}"#, Purge::Path("/a".into())),
+            (r#"{"url": "https://example.org"}"#, Purge::Path("/".into())),
+            (r#"{"prefix": "/images/"}"#, Purge::Prefix("/images/".into())),
+            (r#"{"all": true}"#, Purge::All),
+        ];
+        for (body, purge) in good {
+            assert_eq!(parse(body.as_bytes()), Ok(purge), "{body}");
+        }
+        for body in [
+            "",
+            "{}",
+            "[]",
+            r#"{"all": false}"#,
+            r#"{"all": 1}"#,
+            r#"{"url": "/a", "all": true}"#,
+            r#"{"url": "/a", "url": "/b"}"#,
+            r#"{"url": "a"}"#,
+            r#"{"url": "ftp://example.org/a"}"#,
+            r#"{"url": "/a\u0000"}"#,
+            r#"{"path": "/a"}"#,
+            r#"{"all": true} x"#,
+        ] {
+            assert!(parse(body.as_bytes()).is_err(), "{body}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_body_panics(body: Vec<u8>, url: String) {
+            let _ = parse(&body);
+            let _ = parse(serde_json::json!({ "url": url }).to_string().as_bytes());
+        }
+    }
+}

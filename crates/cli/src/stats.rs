@@ -1,0 +1,148 @@
+//! What the server tells about itself: plain numbers, taken at one moment.
+
+use serde::Serialize;
+
+/// Where the admin server gets its numbers, and whom it tells to purge.
+pub trait Source: Send + Sync + 'static {
+    /// The numbers now.
+    fn snapshot(&self) -> Snapshot;
+
+    /// Drops objects from the cache. Returns how many.
+    fn purge(&self, what: &Purge) -> usize;
+
+    /// Whether the server finishes what is in flight and accepts nothing new.
+    fn is_draining(&self) -> bool;
+}
+
+/// What to drop from the cache.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Purge {
+    /// The object of this path, in every representation.
+    Path(String),
+    /// Every object whose path starts so.
+    Prefix(String),
+    /// Everything.
+    All,
+}
+
+/// Everything that is counted.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Snapshot {
+    /// The program's version.
+    pub version: &'static str,
+    /// Since the server was ready.
+    pub uptime_seconds: u64,
+    /// Whether it is stopping.
+    pub draining: bool,
+    /// One for each core.
+    pub engines: Vec<Engine>,
+    /// The shared cache.
+    pub cache: Cache,
+    /// The access log.
+    pub log: Log,
+}
+
+/// What one engine counts.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Engine {
+    /// Its CPU.
+    pub core: usize,
+    /// Connections alive.
+    pub connections: u64,
+    /// Connections accepted or opened.
+    pub connected: u64,
+    /// Octets received.
+    pub received_octets: u64,
+    /// Octets that TCP has taken over.
+    pub sent_octets: u64,
+    /// Connections that the peer reset.
+    pub resets: u64,
+    /// Connections that TCP gave up on.
+    pub timeouts: u64,
+    /// How often accepting was paused, at a limit.
+    pub accept_pauses: u64,
+    /// Jobs that the workers had no room for.
+    pub refused_jobs: u64,
+    /// Fragments of the cache that TCP holds at the moment.
+    pub pins: u64,
+    /// Responses by status.
+    pub responses: Vec<Responses>,
+    /// Answers by what the cache did.
+    pub cache: Vec<CacheOutcomes>,
+    /// Rows of the control tables, by how often each was taken.
+    pub transitions: Vec<Transition>,
+    /// How long requests took.
+    pub latency: Latency,
+}
+
+/// Responses of one status.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Responses {
+    /// The status.
+    pub status: u16,
+    /// How many.
+    pub count: u64,
+}
+
+/// Answers in which the cache had one part.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CacheOutcomes {
+    /// The part: hit, miss, ...
+    pub outcome: &'static str,
+    /// How many.
+    pub count: u64,
+}
+
+/// One row of a control table.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Transition {
+    /// The module.
+    pub module: &'static str,
+    /// The state whose function returned.
+    pub state: &'static str,
+    /// What it returned.
+    pub outcome: &'static str,
+    /// How often.
+    pub count: u64,
+}
+
+/// How long requests took, from being read to the last octet being handed to TCP.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Latency {
+    /// The sum, in nanoseconds.
+    pub sum_nanos: u64,
+    /// Buckets that are not empty, ascending: the largest value that it may hold, in nanoseconds, and its count.
+    pub buckets: Vec<(u64, u64)>,
+}
+
+/// What the shared cache counts.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Cache {
+    /// Objects in it.
+    pub objects: u64,
+    /// Octets of memory it holds, bookkeeping included.
+    pub used_octets: u64,
+    /// Octets of memory it may hold.
+    pub capacity_octets: u64,
+    /// Octets of it that are locked in memory.
+    pub locked_octets: u64,
+    /// Objects taken in.
+    pub admitted: u64,
+    /// Objects that found no room.
+    pub rejected: u64,
+    /// Objects dropped for others.
+    pub evicted: u64,
+    /// Objects dropped because their file changed, or by order.
+    pub invalidated: u64,
+}
+
+/// What the access log counts.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Log {
+    /// Lines written.
+    pub written: u64,
+    /// Records lost because a ring was full.
+    pub dropped: u64,
+    /// Lines lost because writing failed.
+    pub failed: u64,
+}

@@ -1,0 +1,205 @@
+//! *Derive uncached response* (AFPA §3.2): one miss, answered from the file system.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use afpa_cache::{Body, Cache, Object};
+
+use super::coding::Codings;
+use super::compress::compress;
+use super::details::Details;
+use super::error::FileError;
+use super::key::{RequestKey, purge_url};
+use super::listing;
+use super::representation::{Choice, choose};
+use super::resolve::{Found, resolve};
+use super::site::Site;
+use super::stamp::{FileWitness, GRANULARITY, Stamp};
+use crate::syntax::content_type;
+
+/// How often a file that changes while it is read is read again. Each attempt waits for the file
+/// system's clock at most once, so a hopeless file holds a worker for less than a fifth of a second.
+const ATTEMPTS: usize = 8;
+
+/// What became of a miss.
+pub enum FillOutcome {
+    /// An object, which is in the store now.
+    Object(Arc<Object<Details>>),
+    /// The path names a directory and lacks its slash: 301. The location is percent-encoded; the
+    /// caller appends the query as the client sent it.
+    Redirect {
+        /// The path with its slash.
+        location: Vec<u8>,
+    },
+    /// An HTML listing of a directory: 200, not cached.
+    Listing(Vec<u8>),
+    /// No answer but this.
+    Error(FileError),
+}
+
+/// Answers `key` from `site` and leaves what can be used again in `cache`. Blocks.
+///
+/// Concurrent calls for one path read its file once: the second waits, finds what the first has
+/// stored and checks that it still holds.
+pub fn fill(site: &Site, cache: &Cache<Details>, key: RequestKey<'_>) -> FillOutcome {
+    let _flight = site.flights.enter(key.path);
+    for _ in 0..ATTEMPTS {
+        match attempt(site, cache, key) {
+            Err(FileError::Changing) => (),
+            Err(error) => return FillOutcome::Error(error),
+            Ok(outcome) => return outcome,
+        }
+    }
+    FillOutcome::Error(FileError::Changing)
+}
+
+fn attempt(site: &Site, cache: &Cache<Details>, key: RequestKey<'_>) -> Result<FillOutcome, FileError> {
+    let original = match resolve(site, key.path)? {
+        Found::File(original) => original,
+        Found::Slash => return Ok(FillOutcome::Redirect { location: listing::encoded(&[key.path, b"/"].concat()) }),
+        Found::Listing(directory) => return Ok(FillOutcome::Listing(listing::render(site, directory, key.path)?)),
+    };
+    let content_type = content_type::of_path(&original.path);
+    let choice = choose(site, key.accepts, original, content_type::compressible(content_type))?;
+    match stored(cache, key, &choice) {
+        Some((accepts, object)) if accepts == key.accepts => return Ok(FillOutcome::Object(object)),
+        Some((_, object)) => {
+            let (body, details) = (object.body().clone(), object.details().clone());
+            return Ok(FillOutcome::Object(store(site, cache, key, body, details)));
+        }
+        None => (),
+    }
+    settle(choice.source().stamp)?;
+    let maker = Maker { site, cache, url: key.path, content_type: with_charset(site, content_type) };
+    let (body, details) = maker.make(choice)?;
+    Ok(FillOutcome::Object(store(site, cache, key, body, Arc::new(details))))
+}
+
+/// The object that `choice` would make, if the store has it for this or, with the same outcome, for
+/// other codings; this one's by preference. Whatever the store has for the path that does not hold
+/// any more goes, and all the rest with it.
+fn stored(cache: &Cache<Details>, key: RequestKey<'_>, choice: &Choice) -> Option<(Codings, Arc<Object<Details>>)> {
+    let mut octets = Vec::with_capacity(1 + key.path.len());
+    let mut same = None;
+    for accepts in Codings::all() {
+        RequestKey { accepts, ..key }.encode(&mut octets);
+        let Some(object) = cache.lookup(&octets) else { continue };
+        let details = object.details();
+        if details.origin.dependencies != choice.dependencies {
+            purge_url(cache, key.path);
+            return None;
+        }
+        if details.is_for(choice) && (same.is_none() || accepts == key.accepts) {
+            same = Some((accepts, object));
+        }
+    }
+    same
+}
+
+/// Inserts an object and tells the watch of it. One that shares its details with another is announced
+/// again: the watch may have dropped them just before.
+fn store(
+    site: &Site,
+    cache: &Cache<Details>,
+    key: RequestKey<'_>,
+    body: Arc<Body>,
+    details: Arc<Details>,
+) -> Arc<Object<Details>> {
+    let mut octets = Vec::with_capacity(1 + key.path.len());
+    key.encode(&mut octets);
+    let object = cache.insert(&octets, body, details.clone());
+    site.announce(&details);
+    if details.witness.is_some()
+        && let Some(oldest) = site.hold_open(key.path)
+    {
+        purge_url(cache, &oldest);
+    }
+    object
+}
+
+/// Waits until a change to the file would show in its stamp, and has it looked at anew. Without that,
+/// a second write within the same tick of the file system's clock would go unseen.
+fn settle(stamp: Stamp) -> Result<(), FileError> {
+    if stamp.is_settled(SystemTime::now(), GRANULARITY) {
+        return Ok(());
+    }
+    std::thread::sleep(GRANULARITY);
+    Err(FileError::Changing)
+}
+
+/// Makes the object of a choice.
+struct Maker<'a> {
+    site: &'a Site,
+    cache: &'a Cache<Details>,
+    url: &'a [u8],
+    content_type: Box<str>,
+}
+
+impl Maker<'_> {
+    fn make(self, choice: Choice) -> Result<(Arc<Body>, Details), FileError> {
+        match choice.compress {
+            Some(coding) => {
+                let contents = read_whole(&choice.original.file, choice.original.stamp)?;
+                match compress(coding, &contents) {
+                    Some(encoded) => self.in_memory(choice, encoded.len() as u64, &encoded[..]),
+                    None => self.in_memory(choice.uncompressed(), contents.len() as u64, &contents[..]),
+                }
+            }
+            None if choice.source().stamp.size > self.site.options().max_pinned_object => self.by_reference(choice),
+            None => {
+                let source = choice.source();
+                let (file, size) = (source.file.try_clone()?, source.stamp.size);
+                self.in_memory(choice, size, file)
+            }
+        }
+    }
+
+    /// Reads `length` octets of `contents` into cache memory.
+    fn in_memory(&self, choice: Choice, length: u64, mut contents: impl Read) -> Result<(Arc<Body>, Details), FileError> {
+        let details = self.details(&choice, length);
+        let Ok(mut filling) = self.cache.fill(&details.head(), length) else {
+            // No room, even after eviction: the file system's cache has to do.
+            return self.by_reference(choice.uncompressed());
+        };
+        filling.read_from(&mut contents)?;
+        unchanged(&choice.source().file, choice.source().stamp)?;
+        Ok((filling.finish(), details))
+    }
+
+    /// The second level (AFPA §3.4): the head is in memory, the payload stays in the file.
+    fn by_reference(&self, choice: Choice) -> Result<(Arc<Body>, Details), FileError> {
+        let (source, length) = (choice.source(), choice.source().stamp.size);
+        let file = Arc::new(source.file.try_clone()?);
+        let mut details = self.details(&choice, length);
+        details.witness = Some(FileWitness::new(file.clone(), source.stamp));
+        let body = self.cache.fill_file(&details.head(), file, length).map_err(|_| FileError::Exhausted)?;
+        Ok((body, details))
+    }
+
+    fn details(&self, choice: &Choice, length: u64) -> Details {
+        let cache_control = self.site.cache_control(self.url, &choice.original.path);
+        Details::new(self.url, choice, self.content_type.clone(), cache_control, length, SystemTime::now())
+    }
+}
+
+fn with_charset(site: &Site, content_type: &str) -> Box<str> {
+    match &site.options().charset {
+        Some(charset) if content_type::is_text(content_type) => format!("{content_type}; charset={charset}").into(),
+        _ => content_type.into(),
+    }
+}
+
+/// The file's contents, which are those of one version.
+fn read_whole(file: &File, stamp: Stamp) -> Result<Vec<u8>, FileError> {
+    let mut contents = vec![0; usize::try_from(stamp.size).map_err(|_| FileError::Exhausted)?];
+    file.read_exact_at(&mut contents, 0)?;
+    unchanged(file, stamp)?;
+    Ok(contents)
+}
+
+fn unchanged(file: &File, stamp: Stamp) -> Result<(), FileError> {
+    if Stamp::of(file)? == stamp { Ok(()) } else { Err(FileError::Changing) }
+}

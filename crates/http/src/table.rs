@@ -1,0 +1,143 @@
+//! The control table of the HTTP module: AFPA's Figure 1, with what a real server needs beside it.
+
+use afpa_engine::Next::{Abort, Close, Run, Wait};
+use afpa_engine::{ControlTable, Outcome, State, StateFunction, row};
+
+use crate::module::Http;
+use crate::states::{
+    answer_directly, complete_request, derive_cached_response, derive_error_response, derive_miss_response,
+    derive_request, derive_uncached_response, drain_request, linger, send_response,
+};
+
+/// Reads a request head from the input.
+pub const DERIVE_REQUEST: State = State::new(0, "derive request");
+/// Looks the request up in this engine's view of the cache.
+pub const DERIVE_CACHED_RESPONSE: State = State::new(1, "derive cached response");
+/// Decides who answers what the cache does not hold.
+pub const DERIVE_MISS_RESPONSE: State = State::new(2, "derive miss response");
+/// Makes a cache object of a file, on a worker.
+pub const DERIVE_UNCACHED_RESPONSE: State = State::new(3, "derive uncached response");
+/// Answers what needs neither cache nor file.
+pub const ANSWER_DIRECTLY: State = State::new(4, "answer directly");
+/// Answers what cannot be served.
+pub const DERIVE_ERROR_RESPONSE: State = State::new(5, "derive error response");
+/// Sends what was derived.
+pub const SEND_ENGINE: State = State::new(6, "send engine");
+/// Counts and logs the request, and decides what the connection does next.
+pub const COMPLETE_REQUEST: State = State::new(7, "complete request");
+/// Reads and drops the rest of a request body.
+pub const DRAIN_REQUEST: State = State::new(8, "drain request");
+/// Waits for the peer's FIN, so that our last octets are not lost to a reset.
+pub const LINGER: State = State::new(9, "linger");
+
+/// A whole request head was read.
+pub const COMPLETE: Outcome = Outcome::new(0, "complete");
+/// More input is needed.
+pub const INCOMPLETE: Outcome = Outcome::new(1, "incomplete");
+/// The request cannot be served; the reason is kept with it.
+pub const REFUSED: Outcome = Outcome::new(2, "refused");
+/// The peer is done, or we are, and nothing is in flight.
+pub const IDLE_END: Outcome = Outcome::new(3, "idle end");
+/// The cache holds the answer.
+pub const HIT: Outcome = Outcome::new(4, "hit");
+/// The cache does not.
+pub const MISS: Outcome = Outcome::new(5, "miss");
+/// The answer is made on the spot.
+pub const DIRECT: Outcome = Outcome::new(6, "direct");
+/// A file may answer.
+pub const FILE: Outcome = Outcome::new(7, "file");
+/// A worker is at it.
+pub const PENDING: Outcome = Outcome::new(8, "pending");
+/// The response is derived.
+pub const READY: Outcome = Outcome::new(9, "ready");
+/// TCP has been given everything.
+pub const SENT: Outcome = Outcome::new(10, "sent");
+/// TCP has enough for now.
+pub const BLOCKED: Outcome = Outcome::new(11, "blocked");
+/// The rest of the response cannot be had, or the peer does not take it.
+pub const CUT_OFF: Outcome = Outcome::new(12, "cut off");
+/// The connection is ready for its next request.
+pub const PERSISTENT: Outcome = Outcome::new(13, "persistent");
+/// A request body lies between this request and the next.
+pub const BODY_LEFT: Outcome = Outcome::new(14, "body left");
+/// The connection ends, and the peer sends nothing more.
+pub const LAST: Outcome = Outcome::new(15, "last");
+/// The connection ends, but the peer may still be sending.
+pub const LAST_UNREAD: Outcome = Outcome::new(16, "last, unread");
+
+const FUNCTIONS: &[StateFunction<Http>] = &[
+    StateFunction {
+        state: DERIVE_REQUEST,
+        run: derive_request::derive_request,
+        outcomes: &[COMPLETE, INCOMPLETE, REFUSED, IDLE_END],
+    },
+    StateFunction {
+        state: DERIVE_CACHED_RESPONSE,
+        run: derive_cached_response::derive_cached_response,
+        outcomes: &[HIT, MISS, DIRECT, REFUSED],
+    },
+    StateFunction {
+        state: DERIVE_MISS_RESPONSE,
+        run: derive_miss_response::derive_miss_response,
+        outcomes: &[FILE],
+    },
+    StateFunction {
+        state: DERIVE_UNCACHED_RESPONSE,
+        run: derive_uncached_response::derive_uncached_response,
+        outcomes: &[PENDING, READY, REFUSED, CUT_OFF],
+    },
+    StateFunction { state: ANSWER_DIRECTLY, run: answer_directly::answer_directly, outcomes: &[READY] },
+    StateFunction {
+        state: DERIVE_ERROR_RESPONSE,
+        run: derive_error_response::derive_error_response,
+        outcomes: &[READY],
+    },
+    StateFunction { state: SEND_ENGINE, run: send_response::send_response, outcomes: &[SENT, BLOCKED, CUT_OFF] },
+    StateFunction {
+        state: COMPLETE_REQUEST,
+        run: complete_request::complete_request,
+        outcomes: &[PERSISTENT, BODY_LEFT, LAST, LAST_UNREAD],
+    },
+    StateFunction {
+        state: DRAIN_REQUEST,
+        run: drain_request::drain_request,
+        outcomes: &[COMPLETE, INCOMPLETE, LAST, LAST_UNREAD],
+    },
+    StateFunction { state: LINGER, run: linger::linger, outcomes: &[INCOMPLETE, LAST] },
+];
+
+/// Checked at compile time: exactly one row for each (state, outcome) declared above.
+pub const TABLE: ControlTable<Http> = ControlTable::checked(
+    DERIVE_REQUEST,
+    FUNCTIONS,
+    &[
+        row(DERIVE_REQUEST, COMPLETE, Run(DERIVE_CACHED_RESPONSE)),
+        row(DERIVE_REQUEST, INCOMPLETE, Wait(DERIVE_REQUEST)),
+        row(DERIVE_REQUEST, REFUSED, Run(DERIVE_ERROR_RESPONSE)),
+        row(DERIVE_REQUEST, IDLE_END, Close),
+        row(DERIVE_CACHED_RESPONSE, HIT, Run(SEND_ENGINE)),
+        row(DERIVE_CACHED_RESPONSE, MISS, Run(DERIVE_MISS_RESPONSE)),
+        row(DERIVE_CACHED_RESPONSE, DIRECT, Run(ANSWER_DIRECTLY)),
+        row(DERIVE_CACHED_RESPONSE, REFUSED, Run(DERIVE_ERROR_RESPONSE)),
+        row(DERIVE_MISS_RESPONSE, FILE, Run(DERIVE_UNCACHED_RESPONSE)),
+        row(DERIVE_UNCACHED_RESPONSE, PENDING, Wait(DERIVE_UNCACHED_RESPONSE)),
+        row(DERIVE_UNCACHED_RESPONSE, READY, Run(SEND_ENGINE)),
+        row(DERIVE_UNCACHED_RESPONSE, REFUSED, Run(DERIVE_ERROR_RESPONSE)),
+        row(DERIVE_UNCACHED_RESPONSE, CUT_OFF, Abort),
+        row(ANSWER_DIRECTLY, READY, Run(SEND_ENGINE)),
+        row(DERIVE_ERROR_RESPONSE, READY, Run(SEND_ENGINE)),
+        row(SEND_ENGINE, SENT, Run(COMPLETE_REQUEST)),
+        row(SEND_ENGINE, BLOCKED, Wait(SEND_ENGINE)),
+        row(SEND_ENGINE, CUT_OFF, Abort),
+        row(COMPLETE_REQUEST, PERSISTENT, Run(DERIVE_REQUEST)),
+        row(COMPLETE_REQUEST, BODY_LEFT, Run(DRAIN_REQUEST)),
+        row(COMPLETE_REQUEST, LAST, Close),
+        row(COMPLETE_REQUEST, LAST_UNREAD, Run(LINGER)),
+        row(DRAIN_REQUEST, COMPLETE, Run(DERIVE_REQUEST)),
+        row(DRAIN_REQUEST, INCOMPLETE, Wait(DRAIN_REQUEST)),
+        row(DRAIN_REQUEST, LAST, Close),
+        row(DRAIN_REQUEST, LAST_UNREAD, Run(LINGER)),
+        row(LINGER, INCOMPLETE, Wait(LINGER)),
+        row(LINGER, LAST, Close),
+    ],
+);

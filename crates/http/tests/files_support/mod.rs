@@ -1,0 +1,116 @@
+//! A site in a temporary directory, and a cache to fill from it.
+
+#![allow(dead_code)] // each test binary uses its own part
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use afpa_cache::{Cache, CacheConfig, Object};
+use afpa_http::files::{Codings, Details, FillOutcome, RequestKey, Site, SiteOptions, fill};
+
+pub type Found = Arc<Object<Details>>;
+
+pub struct Fixture {
+    pub dir: tempfile::TempDir,
+    pub site: Arc<Site>,
+    pub cache: Arc<Cache<Details>>,
+}
+
+impl Fixture {
+    pub fn new(options: SiteOptions) -> Fixture {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("site")).unwrap();
+        let site = Arc::new(Site::open(dir.path().join("site"), options).unwrap());
+        Fixture { dir, site, cache: cache() }
+    }
+
+    /// A path in the site.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join("site").join(name)
+    }
+
+    /// Writes a file that was last changed a minute ago.
+    pub fn write(&self, name: &str, contents: impl AsRef<[u8]>) {
+        let path = self.path(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, contents).unwrap();
+        age(&path, 60);
+    }
+
+    pub fn fill(&self, url: impl AsRef<[u8]>) -> FillOutcome {
+        self.fill_for(Codings::NONE, url)
+    }
+
+    pub fn fill_for(&self, accepts: Codings, url: impl AsRef<[u8]>) -> FillOutcome {
+        fill(&self.site, &self.cache, RequestKey { accepts, path: url.as_ref() })
+    }
+
+    pub fn object(&self, url: impl AsRef<[u8]>) -> Found {
+        self.object_for(Codings::NONE, url)
+    }
+
+    pub fn object_for(&self, accepts: Codings, url: impl AsRef<[u8]>) -> Found {
+        match self.fill_for(accepts, url.as_ref()) {
+            FillOutcome::Object(object) => object,
+            FillOutcome::Error(error) => panic!("{}: {error}", String::from_utf8_lossy(url.as_ref())),
+            FillOutcome::Redirect { .. } | FillOutcome::Listing(_) => panic!("no object"),
+        }
+    }
+
+    pub fn status(&self, url: impl AsRef<[u8]>) -> u16 {
+        match self.fill(url) {
+            FillOutcome::Object(object) => object.details().status,
+            FillOutcome::Error(error) => error.status(),
+            FillOutcome::Redirect { .. } => 301,
+            FillOutcome::Listing(_) => 200,
+        }
+    }
+
+    pub fn is_cached(&self, url: &str) -> bool {
+        let mut key = Vec::new();
+        Codings::all().any(|accepts| {
+            RequestKey { accepts, path: url.as_bytes() }.encode(&mut key);
+            self.cache.lookup(&key).is_some()
+        })
+    }
+
+    pub fn text(&self, object: &Found) -> String {
+        String::from_utf8(payload(object)).unwrap()
+    }
+}
+
+pub fn cache() -> Arc<Cache<Details>> {
+    Cache::new(CacheConfig { capacity: 64 << 20, max_pinned_object: 1 << 20, engines: 1 }).unwrap()
+}
+
+/// What a client would get.
+pub fn payload(object: &Found) -> Vec<u8> {
+    use std::os::unix::fs::FileExt;
+    match &object.body().payload {
+        afpa_cache::Payload::Mem(m) => m.clone(),
+        afpa_cache::Payload::File(f, n) => {
+            let mut v = vec![0; *n as usize];
+            f.read_exact_at(&mut v, 0).unwrap();
+            v
+        }
+    }
+}
+
+pub fn head(object: &Found) -> String {
+    String::from_utf8(object.body().head.clone()).unwrap()
+}
+
+pub fn age(path: &Path, seconds: u64) {
+    let then = SystemTime::now() - Duration::from_secs(seconds);
+    std::fs::File::open(path).unwrap().set_modified(then).unwrap();
+}
+
+/// Waits until `what` holds; fails after a bound that is generous to a busy machine.
+pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !holds() {
+        assert!(Instant::now() < deadline, "{what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}

@@ -1,0 +1,141 @@
+//! The memfd, and the one place where it is mapped.
+
+use std::ffi::c_void;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::ptr::NonNull;
+
+use rustix::fs::{self, FallocateFlags, MemfdFlags, Mode, OFlags, SealFlags};
+use rustix::mm::{self, Advice, MapFlags, ProtFlags};
+
+/// Huge pages are of 2 MiB, and so are the blocks in which memory is faulted in.
+pub(super) const BLOCK: usize = 2 * 1024 * 1024;
+
+/// MADV_COLLAPSE, in Linux since 6.1.
+const COLLAPSE: i32 = 25;
+
+/// A memfd, mapped shared and writable at an address that a huge page can start at.
+pub(super) struct Mapping {
+    base: NonNull<u8>,
+    len: usize,
+    file: OwnedFd,
+    /// The same file, opened for reading: safe code that gets hold of it cannot change what others
+    /// borrow. `None` where /proc is not mounted; nothing is lent then.
+    reader: Option<OwnedFd>,
+}
+
+// SAFETY: `base` is an address of memory that belongs to the process, not to a thread; the methods
+// only make system calls, which the kernel serialises.
+unsafe impl Send for Mapping {}
+// SAFETY: as above.
+unsafe impl Sync for Mapping {}
+
+impl Mapping {
+    pub(super) fn new(len: usize) -> io::Result<Mapping> {
+        let file = fs::memfd_create("afpa", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
+        fs::ftruncate(&file, len as u64)?;
+        fs::fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW)?;
+        let base = map_aligned(&file, len)?;
+        let reader = fs::open(
+            format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&file)),
+            OFlags::RDONLY | OFlags::CLOEXEC,
+            Mode::empty(),
+        );
+        let mapping = Mapping { base, len, file, reader: reader.ok() };
+        // A kernel without huge pages refuses this, and needs no telling.
+        let _ = mapping.advise(0, len, Advice::LinuxNoHugepage);
+        Ok(mapping)
+    }
+
+    pub(super) fn base(&self) -> NonNull<u8> {
+        self.base
+    }
+
+    /// The file, for reading only.
+    pub(super) fn reader(&self) -> Option<BorrowedFd<'_>> {
+        self.reader.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Faults the range in, writable.
+    pub(super) fn populate(&self, offset: usize, len: usize) -> io::Result<()> {
+        self.advise(offset, len, Advice::LinuxPopulateWrite)
+    }
+
+    /// Locks the range in memory.
+    pub(super) fn lock(&self, offset: usize, len: usize) -> io::Result<()> {
+        // SAFETY: the range is part of the mapping; locking changes neither contents nor addresses.
+        unsafe { mm::mlock(self.at(offset, len), len) }.map_err(Into::into)
+    }
+
+    /// Makes one populated block a huge page; whether that succeeded.
+    pub(super) fn make_huge(&self, offset: usize) -> bool {
+        if self.advise(offset, BLOCK, Advice::LinuxHugepage).is_err() {
+            return false;
+        }
+        // SAFETY: the range is part of the mapping; collapsing keeps contents and addresses.
+        unsafe { libc::madvise(self.at(offset, BLOCK), BLOCK, COLLAPSE) == 0 }
+    }
+
+    /// Takes the range's pages away from the file; those who hold references to them keep them. The
+    /// range reads as zeros from new pages afterwards.
+    ///
+    /// # Safety
+    /// Nobody may hold a reference into the range, in this process.
+    pub(super) unsafe fn punch(&self, offset: usize, len: usize) -> io::Result<()> {
+        assert!(offset.checked_add(len).is_some_and(|end| end <= self.len));
+        let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        fs::fallocate(&self.file, flags, offset as u64, len as u64)?;
+        Ok(())
+    }
+
+    fn advise(&self, offset: usize, len: usize, advice: Advice) -> io::Result<()> {
+        debug_assert!(matches!(
+            advice,
+            Advice::LinuxNoHugepage | Advice::LinuxHugepage | Advice::LinuxPopulateWrite
+        ));
+        // SAFETY: the range is part of the mapping, and none of these advices changes its contents.
+        unsafe { mm::madvise(self.at(offset, len), len, advice) }.map_err(Into::into)
+    }
+
+    fn at(&self, offset: usize, len: usize) -> *mut c_void {
+        assert!(offset.checked_add(len).is_some_and(|end| end <= self.len));
+        self.base.as_ptr().wrapping_add(offset).cast()
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: whoever points into the mapping keeps it alive; there is nobody left.
+        let _ = unsafe { mm::munmap(self.base.as_ptr().cast(), self.len) };
+    }
+}
+
+/// Maps the whole file at a multiple of [`BLOCK`]: reserves more than is needed, maps the file over
+/// the aligned middle, and gives the rest back.
+fn map_aligned(file: &OwnedFd, len: usize) -> io::Result<NonNull<u8>> {
+    let reserved = len.checked_add(BLOCK).ok_or(io::ErrorKind::InvalidInput)?;
+    let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
+    // SAFETY: a new mapping at an address of the kernel's choice.
+    let start = unsafe { mm::mmap_anonymous(std::ptr::null_mut(), reserved, ProtFlags::empty(), flags) }?;
+    let before = start.addr().next_multiple_of(BLOCK) - start.addr();
+    let base = start.wrapping_byte_add(before);
+    // SAFETY: the range lies within the reservation just made, which nobody uses yet.
+    let mapped = unsafe {
+        mm::mmap(base, len, ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED | MapFlags::FIXED, file, 0)
+    };
+    if let Err(error) = mapped {
+        // SAFETY: the reservation is ours and unused.
+        let _ = unsafe { mm::munmap(start, reserved) };
+        return Err(error.into());
+    }
+    if before > 0 {
+        // SAFETY: the part of the reservation in front of the file's mapping, unused.
+        let _ = unsafe { mm::munmap(start, before) };
+    }
+    if before < BLOCK {
+        // SAFETY: the part of the reservation behind the file's mapping, unused. `len` is a multiple
+        // of the system's page size.
+        let _ = unsafe { mm::munmap(base.wrapping_byte_add(len), BLOCK - before) };
+    }
+    NonNull::new(base.cast()).ok_or_else(|| io::ErrorKind::OutOfMemory.into())
+}
