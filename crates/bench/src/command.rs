@@ -19,7 +19,8 @@ const GRACE: Duration = Duration::from_secs(3);
 /// It cannot be started, or failed; its complaint is the error.
 pub(crate) fn output<S: AsRef<OsStr>>(program: &str, arguments: impl IntoIterator<Item = S>) -> Result<String> {
     let mut command = Command::new(program);
-    command.args(arguments).stdin(Stdio::null());
+    // In a group of its own, so that an interrupt from the terminal does not cut cleaning up short.
+    command.args(arguments).stdin(Stdio::null()).process_group(0);
     let output = command.output().with_context(|| format!("cannot run {program}"))?;
     if !output.status.success() {
         let arguments: Vec<_> = command.get_args().map(OsStr::to_string_lossy).collect();
@@ -71,7 +72,8 @@ impl Running {
     /// # Errors
     /// Interrupted, or it took longer than `limit`.
     pub(crate) fn wait(&mut self, limit: Duration) -> Result<ExitStatus> {
-        interrupt::wait_for(limit, || Ok(self.child.try_wait()?))?.with_context(|| format!("did not end within {limit:?}"))
+        interrupt::wait_for(limit, || Ok(self.child.try_wait()?))?
+            .with_context(|| format!("did not end within {limit:?}"))
     }
 
     /// What it prints, where that is piped; once only.

@@ -1,6 +1,7 @@
 //! How busy a core was, from /proc/stat: the cost of a server is all that its core did, kernel
 //! threads and interrupts included.
 
+use crate::interrupt;
 use anyhow::{Context, Result};
 use std::fs;
 use std::time::Duration;
@@ -8,6 +9,10 @@ use std::time::Duration;
 /// /proc/stat counts in units of USER_HZ, which is 100 on every Linux architecture with Rust's
 /// standard library. Measure at least 3 seconds: a tick is then 0.3 %.
 const TICK: Duration = Duration::from_millis(10);
+
+/// A core is quiet if it was busy for at most `NOISE` of `WINDOW`.
+const WINDOW: Duration = Duration::from_millis(250);
+const NOISE: Duration = Duration::from_millis(20);
 
 /// What a core had done since the system started.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -31,13 +36,31 @@ impl CoreTimes {
     }
 }
 
+/// Waits until the `cores` have nothing to do, because what else they do would be counted as the
+/// server's cost. Returns whether that came within `limit`.
+///
+/// # Errors
+/// Interrupted, or there is no such core.
+pub(crate) fn wait_until_quiet(cores: &[usize], limit: Duration) -> Result<bool> {
+    let read = || cores.iter().map(|core| CoreTimes::read(*core)).collect::<Result<Vec<_>>>();
+    let quiet = interrupt::wait_for(limit, || {
+        let before = read()?;
+        interrupt::sleep(WINDOW)?;
+        let busy = read()?.iter().zip(&before).map(|(now, before)| now.busy_since(*before)).max();
+        Ok((busy.unwrap_or_default() <= NOISE).then_some(()))
+    })?;
+    Ok(quiet.is_some())
+}
+
 /// Busy is user + nice + system + irq + softirq. Idle and iowait are not; stolen time is another
 /// machine's; guest time is already in user.
 fn parse(stat: &str, core: usize) -> Option<CoreTimes> {
     let name = format!("cpu{core}");
-    let mut fields = stat.lines().map(str::split_ascii_whitespace).find_map(|mut words| (words.next()? == name).then_some(words))?;
+    let mut fields =
+        stat.lines().map(str::split_ascii_whitespace).find_map(|mut words| (words.next()? == name).then_some(words))?;
     let mut next = || fields.next()?.parse::<u64>().ok();
-    let (user, nice, system, _idle, _iowait, irq, softirq) = (next()?, next()?, next()?, next()?, next()?, next()?, next()?);
+    let (user, nice, system, _idle, _iowait, irq, softirq) =
+        (next()?, next()?, next()?, next()?, next()?, next()?, next()?);
     Some(CoreTimes { busy_ticks: user + nice + system + irq + softirq })
 }
 
@@ -45,7 +68,8 @@ fn parse(stat: &str, core: usize) -> Option<CoreTimes> {
 mod tests {
     use super::*;
 
-    const STAT: &str = "cpu  9 9 9 9 9 9 9 9 0 0\ncpu0 1 2 4 100 200 8 16 300 50 60\ncpu10 5 0 0 0 0 0 0 0 0 0\nintr 1 2\n";
+    const STAT: &str =
+        "cpu  9 9 9 9 9 9 9 9 0 0\ncpu0 1 2 4 100 200 8 16 300 50 60\ncpu10 5 0 0 0 0 0 0 0 0 0\nintr 1 2\n";
 
     #[test]
     fn idle_iowait_steal_and_guest_are_not_busy() {

@@ -84,8 +84,9 @@ impl SpecWeb96 {
     /// # Errors
     /// The file system refused.
     pub(crate) fn write(self, root: &Path) -> Result<()> {
-        self.files()
-            .try_for_each(|(directory, class, index)| write_file(root, &Self::path(directory, class, index), Self::size(class, index)))
+        self.files().try_for_each(|(directory, class, index)| {
+            write_file(root, &Self::path(directory, class, index), Self::size(class, index))
+        })
     }
 }
 

@@ -1,7 +1,7 @@
-//! SIGINT and SIGTERM: long work checks for them and unwinds, so that all it made is removed.
+//! SIGINT, SIGTERM and SIGHUP: long work checks for them and unwinds, so that all it made is removed.
 
 use anyhow::{Context, Result};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -33,7 +33,7 @@ impl std::error::Error for Interrupted {}
 /// The system refuses a handler.
 pub(crate) fn install() -> Result<()> {
     let flag = INTERRUPTED.get_or_init(Arc::default);
-    for signal in [SIGINT, SIGTERM] {
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
         flag::register(signal, flag.clone()).context("cannot catch signals")?;
     }
     Ok(())

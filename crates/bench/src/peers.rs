@@ -93,9 +93,29 @@ pub(crate) const PEERS: &[Peer] = &[
         name: "varnish",
         program: Program::Installed("varnishd"),
         arguments: &[
-            "-F", "-j", "none", "-n", "@RUN@/varnish", "-f", "@RUN@/varnish.vcl", "-a", "@ADDRESS@:@PORT@",
-            "-s", "malloc,512m", "-T", "none", "-p", "thread_pools=1", "-p", "thread_pool_min=100",
-            "-p", "thread_pool_max=2000", "-p", "timeout_idle=300", "-p", "listen_depth=8192",
+            "-F",
+            "-j",
+            "none",
+            "-n",
+            "@RUN@/varnish",
+            "-f",
+            "@RUN@/varnish.vcl",
+            "-a",
+            "@ADDRESS@:@PORT@",
+            "-s",
+            "malloc,256m",
+            "-T",
+            "none",
+            "-p",
+            "thread_pools=1",
+            "-p",
+            "thread_pool_min=100",
+            "-p",
+            "thread_pool_max=2000",
+            "-p",
+            "timeout_idle=300",
+            "-p",
+            "listen_depth=8192",
         ],
         files: &[("varnish.vcl", include_str!("../peers/varnish.vcl"))],
         origin: true,
@@ -159,7 +179,8 @@ mod tests {
     #[test]
     fn no_placeholder_is_left_in_any_configuration() {
         let places = Places { root: Path::new("/root"), run: Path::new("/run"), address: "10.0.0.1" };
-        let texts = PEERS.iter().flat_map(|peer| peer.arguments.iter().copied().chain(peer.files.iter().map(|file| file.1)));
+        let texts =
+            PEERS.iter().flat_map(|peer| peer.arguments.iter().copied().chain(peer.files.iter().map(|file| file.1)));
         for text in texts {
             assert!(!places.fill(text).contains('@'), "{text}");
         }

@@ -37,7 +37,7 @@ impl SmokeArgs {
         match &self.server {
             Some(program) => self.load_program(program),
             None => {
-                let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("cannot listen on loopback")?;
+                let listener = howl::listen((Ipv4Addr::LOCALHOST, 0).into())?;
                 let address = listener.local_addr().context("cannot listen on loopback")?;
                 let documents = Documents::one(&fileset::webstone_path(1024), &[b'x'; 1024]);
                 // It ends with this program.
@@ -74,7 +74,8 @@ impl SmokeArgs {
     fn check(&self, name: &str, address: SocketAddr, arguments: &[&str]) -> Result<()> {
         let (url, seconds) = (format!("http://{address}/"), self.seconds.to_string());
         let common = ["load", &url, "--size", "1024", "--warmup", "0", "--duration", &seconds];
-        let matches = LoadCommand::command().try_get_matches_from(common.into_iter().chain(arguments.iter().copied()))?;
+        let matches =
+            LoadCommand::command().try_get_matches_from(common.into_iter().chain(arguments.iter().copied()))?;
         let report = LoadCommand::from_arg_matches(&matches)?.load.measure()?.0;
         judge(&report).with_context(|| name.to_owned())?;
         println!("{name}: {} requests, no errors", report.requests);
@@ -91,7 +92,12 @@ struct LoadCommand {
 
 fn judge(report: &LoadReport) -> Result<()> {
     if report.errors.total() > 0 || report.requests == 0 {
-        bail!("{} requests were answered, and not all as they should be: {:?}", report.requests, report.errors);
+        bail!(
+            "{} requests were answered, and not all as they should be: {:?}, first: {}",
+            report.requests,
+            report.errors,
+            report.first_error.as_deref().unwrap_or("-")
+        );
     }
     Ok(())
 }
@@ -112,5 +118,42 @@ impl Root {
 impl Drop for Root {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+
+    fn smoke() -> SmokeArgs {
+        SmokeArgs { server: None, seconds: 1 }
+    }
+
+    #[test]
+    fn the_built_in_server_passes() {
+        smoke().run().unwrap();
+    }
+
+    #[test]
+    fn a_server_that_answers_wrongly_does_not() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        thread::spawn(move || {
+            for client in listener.incoming() {
+                let mut client = client.unwrap();
+                let _ = client.read(&mut [0; 1024]);
+                let _ = client.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc");
+            }
+        });
+        let error = smoke().check("wrong", address, &["--connections", "1"]).unwrap_err();
+        assert!(format!("{error:#}").contains("length: "), "{error:#}");
+    }
+
+    #[test]
+    fn a_program_that_does_not_serve_is_named() {
+        let server = Some(PathBuf::from("/bin/false"));
+        let error = SmokeArgs { server, seconds: 1 }.run().unwrap_err();
+        assert!(error.to_string().contains("/bin/false ended at once"), "{error:#}");
     }
 }

@@ -12,7 +12,7 @@
 //! no longer lives left behind is removed first.
 
 use crate::affinity;
-use crate::command::{self, Running};
+use crate::command;
 use crate::interrupt;
 use anyhow::{Context, Result, bail};
 use rustix::process::Pid;
@@ -55,7 +55,9 @@ impl Topology {
     /// Not root, fewer than two CPUs, a tool is missing, or the kernel refuses something.
     pub(crate) fn build(congestion: &str) -> Result<Topology> {
         if !rustix::process::geteuid().is_root() {
-            bail!("network namespaces need root: run this as root, or use `afpa-bench load` against a server of your own");
+            bail!(
+                "network namespaces need root: run this as root, or use `afpa-bench load` against a server of your own"
+            );
         }
         for tool in ["ip", "ethtool", "sysctl", "taskset"] {
             command::find(tool).with_context(|| format!("{tool} is not installed"))?;
@@ -115,14 +117,6 @@ impl End {
         command
     }
 
-    /// Starts `command`, made by [`End::command`].
-    ///
-    /// # Errors
-    /// It cannot be started.
-    pub(crate) fn start(&self, command: &mut Command) -> Result<Running> {
-        Running::start(command)
-    }
-
     /// The processes that run here.
     ///
     /// # Errors
@@ -137,7 +131,7 @@ impl End {
         ip(["-n", namespace, "link", "set", "lo", "up"])?;
         ip(["-n", namespace, "link", "set", device, "up"])?;
         self.sysctl(&format!("net.ipv4.tcp_congestion_control={congestion}"))
-            .with_context(|| format!("this kernel does not offer the congestion control {congestion}"))?;
+            .with_context(|| format!("a namespace may not choose the congestion control {congestion}, see net.ipv4.tcp_allowed_congestion_control"))?;
         self.sysctl("net.core.somaxconn=8192")?;
         self.sysctl("net.ipv4.tcp_max_syn_backlog=8192")?;
         // On veth, NAPI exists only while GRO is on.
@@ -161,7 +155,8 @@ impl End {
             let threads = kernel_threads(&prefix);
             Ok((!threads.is_empty()).then_some(threads))
         })?;
-        let threads = threads.with_context(|| format!("the kernel started no thread {prefix}*: is threaded NAPI supported?"))?;
+        let threads =
+            threads.with_context(|| format!("the kernel started no thread {prefix}*: is threaded NAPI supported?"))?;
         threads.into_iter().try_for_each(|thread| affinity::pin(Some(thread), self.core))
     }
 }
@@ -259,7 +254,7 @@ mod tests {
         let refused = topology.client.command("bash").args(["-c", &neighbour]).output().unwrap();
         assert!(String::from_utf8_lossy(&refused.stderr).contains("refused"), "{refused:?}");
         let directory = topology.directory().to_owned();
-        let sleeper = topology.server.start(topology.server.command("sleep").arg("1000")).unwrap();
+        let sleeper = command::Running::start(topology.server.command("sleep").arg("1000")).unwrap();
         assert_eq!(topology.server.processes().unwrap(), [sleeper.id()]);
         drop((sleeper, topology));
         assert!(!directory.exists() && !ip(["netns", "list"]).unwrap().contains(&namespace));

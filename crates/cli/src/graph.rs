@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use afpa_engine::{Next, ProtocolModule};
+
 /// A control table as plain data.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Graph {
@@ -51,6 +53,27 @@ pub enum Format {
 }
 
 impl Graph {
+    /// The control table of a module.
+    pub fn of<M: ProtocolModule>() -> Graph {
+        let name = |state: afpa_engine::State| state.name.to_owned();
+        let edges = M::TABLE.rows().iter().map(|row| Edge {
+            from: name(row.state),
+            outcome: row.outcome.name.to_owned(),
+            to: match row.next {
+                Next::Run(state) => To::Run(name(state)),
+                Next::Wait(state) => To::Wait(name(state)),
+                Next::Close => To::Close,
+                Next::Abort => To::Abort,
+            },
+        });
+        Graph {
+            module: M::NAME.to_owned(),
+            start: name(M::TABLE.start()),
+            states: M::TABLE.functions().iter().map(|function| name(function.state)).collect(),
+            edges: edges.collect(),
+        }
+    }
+
     /// Writes the graph, with a final newline.
     pub fn render(&self, format: Format) -> String {
         match format {

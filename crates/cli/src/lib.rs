@@ -1,12 +1,22 @@
-//! The parts of the program `afpa`: what it is told, and what it tells.
+//! The parts of the program `afpa`: what it is told, what it starts, and what it tells.
+//!
+//! - [`args`], [`config`], [`units`]: the command line and the configuration file, one model.
+//! - [`commands`]: what each command does; [`server`] starts the engines, [`supervisor`] drives them.
+//! - [`signals`], [`systemd`], [`process`]: the system around the server.
+//! - [`admin`], [`stats`], [`access_log`], [`graph`]: what the server tells.
 #![forbid(unsafe_code)]
 
 pub mod access_log;
 pub mod admin;
+pub mod args;
+pub mod commands;
 pub mod config;
 pub mod fuzz;
 pub mod graph;
+pub mod process;
+pub mod server;
 pub mod signals;
 pub mod stats;
+pub mod supervisor;
 pub mod systemd;
 pub mod units;

@@ -17,10 +17,10 @@ pub trait Source: Send + Sync + 'static {
 /// What to drop from the cache.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Purge {
-    /// The object of this path, in every representation.
-    Path(String),
+    /// The object of this path, in every representation. Decoded octets, as the cache's keys are.
+    Path(Vec<u8>),
     /// Every object whose path starts so.
-    Prefix(String),
+    Prefix(Vec<u8>),
     /// Everything.
     All,
 }
@@ -120,20 +120,26 @@ pub struct Latency {
 pub struct Cache {
     /// Objects in it.
     pub objects: u64,
+    /// Of those, objects that are sent from a file.
+    pub files: u64,
     /// Octets of memory it holds, bookkeeping included.
     pub used_octets: u64,
     /// Octets of memory it may hold.
     pub capacity_octets: u64,
     /// Octets of it that are locked in memory.
     pub locked_octets: u64,
+    /// Of the memory it holds, heads and payloads.
+    pub pinned_octets: u64,
     /// Objects taken in.
     pub admitted: u64,
+    /// Of those, objects that had been dropped a little earlier.
+    pub readmitted: u64,
     /// Objects that found no room.
     pub rejected: u64,
     /// Objects dropped for others.
     pub evicted: u64,
-    /// Objects dropped because their file changed, or by order.
-    pub invalidated: u64,
+    /// Times that objects were to be dropped because their file changed, or by order.
+    pub purges: u64,
 }
 
 /// What the access log counts.

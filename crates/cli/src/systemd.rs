@@ -79,7 +79,7 @@ pub fn ready(status: &str) {
 
 /// The configuration is being read again; [`ready`] follows, whether it is taken or refused.
 pub fn reloading() {
-    // `Type=notify-reload` wants the time at which the reload began.
+    // Units of `Type=notify-reload` want the time at which the reload began.
     match NotifyState::monotonic_usec_now() {
         Ok(now) => notify(&[NotifyState::Reloading, now]),
         Err(_) => notify(&[NotifyState::Reloading]),

@@ -118,7 +118,8 @@ impl Span {
     }
 }
 
-const SPAN_UNITS: [(&str, u64); 5] = [("h", 3_600_000_000), ("m", 60_000_000), ("s", 1_000_000), ("ms", 1_000), ("us", 1)];
+const SPAN_UNITS: [(&str, u64); 5] =
+    [("h", 3_600_000_000), ("m", 60_000_000), ("s", 1_000_000), ("ms", 1_000), ("us", 1)];
 
 impl FromStr for Span {
     type Err = Malformed;
@@ -162,7 +163,8 @@ impl FromStr for ListenAddress {
     type Err = Malformed;
 
     fn from_str(text: &str) -> Result<ListenAddress, Malformed> {
-        let malformed = || Malformed::new("an address such as 127.0.0.1:8080, [::1]:8080, :8080 or unix:/run/afpa.sock", text);
+        let malformed =
+            || Malformed::new("an address such as 127.0.0.1:8080, [::1]:8080, :8080 or unix:/run/afpa.sock", text);
         if let Some(path) = text.strip_prefix("unix:") {
             return match path {
                 _ if !path.starts_with('/') => Err(malformed().hint("the path of a Unix socket starts with /")),
@@ -183,7 +185,9 @@ impl FromStr for ListenAddress {
             (Ok(IpAddr::V4(ip)), ..) => malformed().hint(format!("a port is missing; write {ip}:8080")),
             (Ok(IpAddr::V6(ip)), ..) => malformed().hint(format!("a port is missing; write [{ip}]:8080")),
             (_, Some(port), _) => malformed().hint(format!("write :{port} for every IPv4 address")),
-            (_, _, Some(("localhost", port))) => malformed().hint(format!("names are not resolved; write 127.0.0.1:{port}")),
+            (_, _, Some(("localhost", port))) => {
+                malformed().hint(format!("names are not resolved; write 127.0.0.1:{port}"))
+            }
             _ => malformed(),
         })
     }
@@ -230,7 +234,9 @@ mod tests {
         for (text, octets) in good {
             assert_eq!(text.parse(), Ok(Size(octets)), "{text}");
         }
-        for text in ["", "MiB", "-1", "+1", "1.5GiB", "64Mi", "1 2", "99999999999999999999", "17000000TiB", "0x10", "64MiB "] {
+        for text in
+            ["", "MiB", "-1", "+1", "1.5GiB", "64Mi", "1 2", "99999999999999999999", "17000000TiB", "0x10", "64MiB "]
+        {
             assert!(text.parse::<Size>().is_err(), "{text}");
         }
         assert_eq!(
@@ -241,7 +247,14 @@ mod tests {
 
     #[test]
     fn spans() {
-        let good = [("500ms", 500_000), ("5s", 5_000_000), ("2m", 120_000_000), ("1h", 3_600_000_000), ("10us", 10), ("0s", 0)];
+        let good = [
+            ("500ms", 500_000),
+            ("5s", 5_000_000),
+            ("2m", 120_000_000),
+            ("1h", 3_600_000_000),
+            ("10us", 10),
+            ("0s", 0),
+        ];
         for (text, micros) in good {
             assert_eq!(text.parse(), Ok(Span(Duration::from_micros(micros))), "{text}");
         }

@@ -132,7 +132,7 @@ pub struct Records {
 
 impl Records {
     /// Takes the oldest record out of the ring.
-    pub fn next(&mut self) -> Option<Entry<'_>> {
+    pub fn take(&mut self) -> Option<Entry<'_>> {
         let mut length = [0u8; 2];
         if self.consumer.slots() == 0 {
             return None;
@@ -169,12 +169,12 @@ struct Split<'a> {
 impl Split<'_> {
     fn put(&mut self, octets: &[u8]) {
         let (head, tail) = octets.split_at(octets.len().min(self.first.len()));
-        take(&mut self.first, head.len()).copy_from_slice(head);
-        take(&mut self.second, tail.len()).copy_from_slice(tail);
+        split_off(&mut self.first, head.len()).copy_from_slice(head);
+        split_off(&mut self.second, tail.len()).copy_from_slice(tail);
     }
 }
 
-fn take<'a>(from: &mut &'a mut [u8], count: usize) -> &'a mut [u8] {
+fn split_off<'a>(from: &mut &'a mut [u8], count: usize) -> &'a mut [u8] {
     let (taken, rest) = std::mem::take(from).split_at_mut(count);
     *from = rest;
     taken
@@ -189,7 +189,7 @@ fn fixed(entry: &Entry<'_>, length: usize, texts: &[&[u8]; 4]) -> [u8; FIXED] {
     };
     let mut fixed = [0; FIXED];
     let mut rest = &mut fixed[..];
-    let mut put = |octets: &[u8]| take(&mut rest, octets.len()).copy_from_slice(octets);
+    let mut put = |octets: &[u8]| split_off(&mut rest, octets.len()).copy_from_slice(octets);
     put(&(length as u16).to_le_bytes());
     put(&entry.unix_micros.to_le_bytes());
     put(&[family]);
@@ -286,8 +286,8 @@ mod tests {
             sent.peer = [None, Some("::1".parse().unwrap()), Some("10.0.0.1".parse().unwrap())][i % 3];
             sent.outcome = CacheOutcome::ALL[i % 5];
             assert!(recorder.push(&sent));
-            assert_eq!(records.next(), Some(sent));
-            assert_eq!(records.next(), None);
+            assert_eq!(records.take(), Some(sent));
+            assert_eq!(records.take(), None);
         }
         assert_eq!(records.dropped(), 0);
         assert!(!records.is_abandoned());
@@ -302,7 +302,7 @@ mod tests {
         assert!(kept > 0 && kept < 200);
         assert_eq!(records.dropped(), 200 - kept as u64);
         let mut taken = 0;
-        while let Some(entry) = records.next() {
+        while let Some(entry) = records.take() {
             assert_eq!(entry.target, [b'x'; 100]);
             taken += 1;
         }
@@ -315,7 +315,7 @@ mod tests {
         let (mut recorder, mut records) = ring(MAX_RECORD);
         let long = vec![b'y'; 100_000];
         assert!(recorder.push(&Entry { method: &long, referer: &long, ..entry(&long, &long) }));
-        let entry = records.next().unwrap();
+        let entry = records.take().unwrap();
         let lengths = [entry.method, entry.target, entry.referer, entry.user_agent].map(<[u8]>::len);
         assert_eq!(lengths, [MAX_METHOD, MAX_TARGET, MAX_REFERER, MAX_USER_AGENT]);
     }

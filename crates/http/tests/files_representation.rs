@@ -97,6 +97,23 @@ fn clients_that_get_the_same_share_one_body() {
 }
 
 #[test]
+fn text_that_does_not_shrink_is_tried_once() {
+    let it = Fixture::new(SiteOptions::default());
+    let mut state = 1u64;
+    let noise = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (state >> 56) as u8
+    });
+    it.write("noise.txt", noise.take(5000).collect::<Vec<u8>>());
+    let first = it.object_for(all(), "/noise.txt");
+    assert_eq!((first.details().coding, first.details().varies), (Coding::Identity, true));
+    let again = it.object_for(all(), "/noise.txt");
+    assert!(std::sync::Arc::ptr_eq(&first, &again), "another engine's miss must not replace it");
+    let plain = it.object("/noise.txt");
+    assert!(std::sync::Arc::ptr_eq(first.body(), plain.body()));
+}
+
+#[test]
 fn the_head_says_what_the_details_say() {
     let options = SiteOptions {
         cache_control: vec![CacheRule { applies_to: Selector::Everything, value: "max-age=60".into() }],
@@ -146,7 +163,8 @@ fn a_date_is_given_only_if_it_can_validate() {
 
 #[test]
 fn empty_files_and_large_ones() {
-    let it = Fixture::new(SiteOptions { max_pinned_object: 1000, max_open_files: 2, ..SiteOptions::default() });
+    let it = Fixture::new(SiteOptions { max_pinned_object: 1000, ..SiteOptions::default() });
+    it.cache.set_max_files(2);
     it.write("empty", "");
     assert_eq!(payload(&it.object("/empty")), b"");
     for name in ["a", "b", "c"] {

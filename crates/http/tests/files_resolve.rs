@@ -3,11 +3,14 @@
 mod files_support;
 
 use std::ffi::OsStr;
+use std::fs::Permissions;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
-use afpa_http::files::{FillOutcome, SiteOptions};
-use files_support::Fixture;
+use afpa_http::files::{Coding, Codings, FillOutcome, SiteOptions};
+use files_support::{Fixture, payload};
+use proptest::prelude::*;
+use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 
 #[test]
 fn nothing_outside_the_site_is_reached() {
@@ -97,10 +100,27 @@ fn only_regular_files_are_served_and_a_fifo_does_not_hang() {
 fn what_may_not_be_read_is_forbidden() {
     let it = Fixture::new(SiteOptions::default());
     it.write("file", "x");
-    std::fs::set_permissions(it.path("file"), std::fs::Permissions::from_mode(0)).unwrap();
-    // root reads everything.
-    let expected = if std::fs::File::open(it.path("file")).is_ok() { 200 } else { 403 };
-    assert_eq!(it.status("/file"), expected);
+    it.write("directory/file", "x");
+    it.write("page.html", "plain");
+    it.write("page.html.gz", "encoded");
+    for name in ["file", "directory", "page.html.gz"] {
+        std::fs::set_permissions(it.path(name), Permissions::from_mode(0o000)).unwrap();
+    }
+    // Root reads everything, unless its thread gives that up.
+    let sets = CapabilitySets {
+        effective: CapabilitySet::empty(),
+        permitted: CapabilitySet::empty(),
+        inheritable: CapabilitySet::empty(),
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            set_capabilities(None, sets).unwrap();
+            assert_eq!(it.status("/file"), 403);
+            assert_eq!(it.status("/directory/file"), 403);
+            let gzip = Codings::NONE.with(Coding::Gzip);
+            assert_eq!(it.text(&it.object_for(gzip, "/page.html")), "plain");
+        });
+    });
 }
 
 #[test]
@@ -143,4 +163,20 @@ fn directories_redirect_index_list_or_forbid() {
     assert!(!page.contains("hidden") && !page.contains("out"), "what a request could not get is not listed");
     it.write("d/index.html", "index");
     assert_eq!(it.text(&it.object("/d/")), "index");
+}
+
+#[test]
+fn no_path_leads_out() {
+    for follow_symlinks_outside in [false, true] {
+        let it = Fixture::new(SiteOptions { dotfiles: true, follow_symlinks_outside, ..SiteOptions::default() });
+        std::fs::write(it.dir.path().join("secret"), "secret").unwrap();
+        it.write("a/b/secret", "public");
+        it.write("secret", "public");
+        let segment = prop_oneof![Just(".."), Just("."), Just(""), Just("a"), Just("b"), Just("site"), Just("secret")];
+        proptest!(ProptestConfig::with_cases(512), |(segments in proptest::collection::vec(segment, 1..8))| {
+            if let FillOutcome::Object(object) = it.fill(format!("/{}", segments.join("/"))) {
+                prop_assert_eq!(payload(&object), b"public");
+            }
+        });
+    }
 }

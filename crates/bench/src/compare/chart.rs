@@ -60,8 +60,9 @@ fn draw_line(area: &Area<'_>, scenario: Scenario, rows: &[Row]) -> Result<()> {
 /// One bar for each row, from the left, with its number at its end.
 fn bars(area: &Area<'_>, title: &str, rows: &[Row], value: impl Fn(&Row) -> f64, decimals: usize) -> Result<()> {
     let failed = |error: DrawingAreaErrorKind<_>| -> anyhow::Error { anyhow!("cannot draw: {error}") };
-    let text = |size: i32, anchor: HPos| ("sans-serif", size).into_font().color(&BLACK).pos(Pos::new(anchor, VPos::Center));
-    area.draw(&Text::new(title.to_owned(), (12, TITLE / 2), text(15, HPos::Left))).map_err(failed)?;
+    let text =
+        |size: i32, anchor: HPos| ("sans-serif", size).into_font().color(&BLACK).pos(Pos::new(anchor, VPos::Center));
+    area.draw(&Text::new(title.to_owned(), (12, TITLE / 2), text(18, HPos::Left))).map_err(failed)?;
     let longest = rows.iter().map(&value).filter(|value| value.is_finite()).fold(f64::MIN_POSITIVE, f64::max);
     let room = f64::from(WIDTH as i32 - NAMES - NUMBERS);
     for (index, row) in rows.iter().enumerate() {
@@ -71,8 +72,9 @@ fn bars(area: &Area<'_>, title: &str, rows: &[Row], value: impl Fn(&Row) -> f64,
         let end = NAMES + if number.is_finite() { (number / longest * room) as i32 } else { 0 };
         let color = if row.server == "afpa" { OURS } else { OTHERS };
         area.draw(&Rectangle::new([(NAMES, top + 4), (end, top + BAR as i32 - 4)], color.filled())).map_err(failed)?;
-        area.draw(&Text::new(row.server, (NAMES - 8, middle), text(13, HPos::Right))).map_err(failed)?;
-        area.draw(&Text::new(format!("{number:.decimals$}"), (end + 6, middle), text(13, HPos::Left))).map_err(failed)?;
+        area.draw(&Text::new(row.server, (NAMES - 8, middle), text(16, HPos::Right))).map_err(failed)?;
+        area.draw(&Text::new(format!("{number:.decimals$}"), (end + 6, middle), text(16, HPos::Left)))
+            .map_err(failed)?;
     }
     Ok(())
 }

@@ -5,14 +5,15 @@ mod chart;
 mod scenario;
 mod summary;
 
+use crate::affinity;
 use crate::command::{self, Running};
+use crate::cpu;
 use crate::fileset::{self, SpecWeb96};
 use crate::interrupt::{self, Interrupted};
 use crate::load::{DEFAULT_DIRECTORIES, LoadReport};
 use crate::peers::{PEERS, PORT, Peer};
 use crate::server::Server;
 use crate::topology::{SERVER, Topology};
-use crate::affinity;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -24,8 +25,11 @@ use std::process::Stdio;
 use std::time::Duration;
 use summary::{Comparison, Sample, Settings};
 
-/// Descriptors that this run needs: many connections, and some.
-const DESCRIPTORS: u64 = 65_536;
+/// Descriptors that a program needs besides its connections.
+const SPARE_DESCRIPTORS: u64 = 500;
+
+/// How long a measurement waits for other programs to be done.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Compares servers on one core: requests per second, what a request costs the core, memory and latency.
 ///
@@ -46,13 +50,13 @@ pub(crate) struct CompareArgs {
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=600))]
     seconds: u32,
     /// Connections, where the scenario does not say
-    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=20_000))]
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     connections: u32,
     /// Directories of the SPECweb96 file set, 5 MB each
     #[arg(long, value_name = "N", default_value_t = DEFAULT_DIRECTORIES, value_parser = clap::value_parser!(u32).range(1..=1000))]
     directories: u32,
-    /// Congestion control of both ends
-    #[arg(long, value_name = "NAME", default_value = "cubic")]
+    /// Congestion control of both ends; any kernel lets a namespace choose reno
+    #[arg(long, value_name = "NAME", default_value = "reno")]
     congestion: String,
     /// Our server's program [default: afpa, beside this one]
     #[arg(long, value_name = "PATH")]
@@ -74,7 +78,7 @@ impl CompareArgs {
         let afpa = self.afpa_path()?;
         let peers = self.choose_peers(&afpa)?;
         let topology = Topology::build(&self.congestion)?;
-        allow_descriptors()?;
+        allow_descriptors(self.descriptors())?;
         affinity::pin(None, topology.client.core)?;
         let root = topology.directory().join("documents");
         fileset::write_webstone(&root)?;
@@ -106,13 +110,20 @@ impl CompareArgs {
         Ok(())
     }
 
-    fn scenarios(&self) -> &[Scenario] {
-        if self.scenario.is_empty() { Scenario::all() } else { &self.scenario }
+    /// The scenarios that were asked for, in their own order, each once.
+    fn scenarios(&self) -> Vec<Scenario> {
+        let asked = |scenario: &Scenario| self.scenario.is_empty() || self.scenario.contains(scenario);
+        Scenario::all().iter().copied().filter(asked).collect()
+    }
+
+    fn descriptors(&self) -> u64 {
+        let most = self.scenarios().into_iter().map(|scenario| scenario.connections(self.connections)).max();
+        u64::from(most.unwrap_or(0)) + SPARE_DESCRIPTORS
     }
 
     fn settings(&self) -> Settings {
         Settings {
-            scenarios: self.scenarios().to_vec(),
+            scenarios: self.scenarios(),
             rounds: self.rounds,
             seconds: self.seconds,
             connections: self.connections,
@@ -159,7 +170,8 @@ struct Turn<'a> {
 impl Turn<'_> {
     /// Starts the server, runs every scenario that suits it, and stops it.
     fn take(&self, peer: &Peer, round: u32, comparison: &mut Comparison) -> Result<()> {
-        let scenarios: Vec<_> = self.args.scenarios().iter().copied().filter(|scenario| scenario.suits(peer.abilities)).collect();
+        let scenarios: Vec<_> =
+            self.args.scenarios().into_iter().filter(|scenario| scenario.suits(peer.abilities)).collect();
         let server = match Server::start(self.topology, peer, self.root, self.afpa) {
             Ok(server) => server,
             Err(error) => {
@@ -169,6 +181,10 @@ impl Turn<'_> {
             }
         };
         for scenario in scenarios {
+            let cores = [self.topology.server.core, self.topology.client.core];
+            if !cpu::wait_until_quiet(&cores, PATIENCE)? {
+                eprintln!("  {}: measured although other programs are busy", scenario.name());
+            }
             let measured = match scenario {
                 Scenario::Idle10K => self.measure_idle(&server),
                 _ => self.measure(&server, scenario),
@@ -246,15 +262,19 @@ fn unless_interrupted(error: &anyhow::Error) -> Result<()> {
     }
 }
 
-/// Raises the limit of descriptors, which the servers and the load inherit.
-fn allow_descriptors() -> Result<()> {
+/// Raises the limit of descriptors as far as it goes; the servers and the load inherit it.
+fn allow_descriptors(needed: u64) -> Result<()> {
     let limit = getrlimit(Resource::Nofile);
-    if limit.current.is_none_or(|current| current >= DESCRIPTORS) {
-        return Ok(());
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    setrlimit(Resource::Nofile, raised).context("cannot raise the limit of open files")?;
+    match limit.maximum {
+        Some(maximum) if maximum < needed => {
+            bail!(
+                "{needed} open files are needed and {maximum} are allowed: raise it (ulimit -Hn) or choose other scenarios"
+            )
+        }
+        _ => Ok(()),
     }
-    let maximum = limit.maximum.map(|maximum| maximum.max(DESCRIPTORS));
-    let wanted = Rlimit { current: Some(DESCRIPTORS), maximum };
-    setrlimit(Resource::Nofile, wanted).with_context(|| format!("cannot open {DESCRIPTORS} files"))
 }
 
 /// The kernel's release, for the record.

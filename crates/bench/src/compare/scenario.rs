@@ -3,8 +3,9 @@
 use crate::peers::Abilities;
 use clap::ValueEnum;
 
-/// A way to load a server.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+/// A way to load a server. The order matters: memory that active connections have made a server
+/// take, and keep, would hide what idle ones cost.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, ValueEnum)]
 pub(crate) enum Scenario {
     /// 1 KiB documents over persistent connections
     #[value(name = "persistent-1k")]
@@ -21,12 +22,12 @@ pub(crate) enum Scenario {
     /// The SPECweb96 file set in its proportions, a connection for each document
     #[value(name = "specweb96")]
     SpecWeb96,
-    /// 10,000 active connections, 1 KiB documents
-    #[value(name = "active-10k")]
-    Active10K,
     /// 10,000 idle connections: what each costs in memory
     #[value(name = "idle-10k")]
     Idle10K,
+    /// 10,000 active connections, 1 KiB documents
+    #[value(name = "active-10k")]
+    Active10K,
 }
 
 /// How many connections the scenarios of many connections have.
@@ -53,22 +54,31 @@ impl Scenario {
         match abilities {
             Abilities::All => true,
             Abilities::OneAtATime => matches!(self, Scenario::PerRequest1K | Scenario::SpecWeb96),
-            Abilities::Constant => matches!(self, Scenario::Persistent1K | Scenario::PerRequest1K | Scenario::Active10K),
+            Abilities::Constant => {
+                matches!(self, Scenario::Persistent1K | Scenario::PerRequest1K | Scenario::Active10K)
+            }
+        }
+    }
+
+    /// How many connections it has, if others have `connections`.
+    pub(crate) fn connections(self, connections: u32) -> u32 {
+        match self {
+            Scenario::Active10K | Scenario::Idle10K => MANY,
+            _ => connections,
         }
     }
 
     /// The arguments of `load` for it.
     pub(crate) fn arguments(self, connections: u32, directories: u32) -> Vec<String> {
-        let (what, connections) = match self {
-            Scenario::Persistent1K => ("--size 1024".to_owned(), connections),
-            Scenario::PerRequest1K => ("--size 1024 --per-request".to_owned(), connections),
-            Scenario::Persistent64K => ("--size 65536".to_owned(), connections),
-            Scenario::Persistent1M => ("--size 1048576".to_owned(), connections),
-            Scenario::SpecWeb96 => (format!("--specweb96 --directories {directories} --per-request"), connections),
-            Scenario::Active10K => ("--size 1024".to_owned(), MANY),
-            Scenario::Idle10K => ("--size 1024 --idle".to_owned(), MANY),
+        let what = match self {
+            Scenario::Persistent1K | Scenario::Active10K => "--size 1024".to_owned(),
+            Scenario::PerRequest1K => "--size 1024 --per-request".to_owned(),
+            Scenario::Persistent64K => "--size 65536".to_owned(),
+            Scenario::Persistent1M => "--size 1048576".to_owned(),
+            Scenario::SpecWeb96 => format!("--specweb96 --directories {directories} --per-request"),
+            Scenario::Idle10K => "--size 1024 --idle".to_owned(),
         };
-        format!("{what} --connections {connections}").split(' ').map(str::to_owned).collect()
+        format!("{what} --connections {}", self.connections(connections)).split(' ').map(str::to_owned).collect()
     }
 }
 
@@ -81,7 +91,8 @@ mod tests {
     #[test]
     fn load_understands_what_every_scenario_asks() {
         for scenario in Scenario::all() {
-            let arguments = ["load".to_owned(), "http://127.0.0.1".to_owned()].into_iter().chain(scenario.arguments(64, 20));
+            let arguments =
+                ["load".to_owned(), "http://127.0.0.1".to_owned()].into_iter().chain(scenario.arguments(64, 20));
             let matches = LoadArgs::augment_args(Command::new("load")).try_get_matches_from(arguments).unwrap();
             let load = LoadArgs::from_arg_matches(&matches).unwrap();
             assert_eq!(load.connections == MANY, scenario.name().ends_with("10k"));

@@ -195,7 +195,8 @@ fn write_active(f: &mut fmt::Formatter<'_>, rows: &[Row]) -> fmt::Result {
     let ours = rows.iter().find(|row| row.server == OURS);
     writeln!(f, "  server    requests/s  x ours  CPU us/req  x ours  busy %    p50 us    p99 us  memory MiB  errors")?;
     for row in rows {
-        let ratio = |value: fn(&Row) -> f64| ours.map_or("-".to_owned(), |ours| format!("{:.2}", value(row) / value(ours)));
+        let ratio =
+            |value: fn(&Row) -> f64| ours.map_or("-".to_owned(), |ours| format!("{:.2}", value(row) / value(ours)));
         writeln!(
             f,
             "  {:<8} {:>11.0} {:>7} {:>11.2} {:>7} {:>7.0} {:>9.0} {:>9.0} {:>11.1} {:>7}",
@@ -244,7 +245,7 @@ pub(super) mod tests {
                 let load = serde_json::from_value(json!({
                     "seconds": 4.0, "requests": 400, "requests_per_second": rate / factor, "bytes": 1,
                     "connections_opened": 64, "connections_open": 64, "unfinished": 0,
-                    "errors": { "connect": 1, "reset": 0, "closed": 0, "timeout": 0, "status": 0, "length": 0, "malformed": 0 },
+                    "errors": { "connect": 1, "reset": 0, "closed": 0, "timeout": 0, "status": 0, "length": 0, "malformed": 0 }, "first_error": null,
                     "latency_us": { "min": 1.0, "mean": 2.0, "p50": 2.0, "p90": 3.0, "p99": 4.0, "p999": 5.0, "max": 6.0 },
                     "cpu_us_per_request": 10.0 * factor, "core_busy_share": 0.5,
                 }))
@@ -270,10 +271,16 @@ pub(super) mod tests {
         let value = comparison.to_json();
         assert_eq!(value["schema"], SCHEMA);
         let nginx = &value["scenarios"][0]["servers"][1];
-        assert_eq!((&nginx["server"], &nginx["cost_ratio"], &nginx["rate_ratio"]), (&json!("nginx"), &json!(2.0), &json!(0.5)));
+        assert_eq!(
+            (&nginx["server"], &nginx["cost_ratio"], &nginx["rate_ratio"]),
+            (&json!("nginx"), &json!(2.0), &json!(0.5))
+        );
         assert_eq!(value["samples"].as_array().unwrap().len(), 6);
         assert_eq!(value["samples"][0]["load"]["requests"], 400);
-        assert_eq!(value["failures"][0], json!({ "server": "varnish", "scenario": "idle-10k", "round": 1, "reason": "no" }));
+        assert_eq!(
+            value["failures"][0],
+            json!({ "server": "varnish", "scenario": "idle-10k", "round": 1, "reason": "no" })
+        );
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! Baselines: servers that do as little as can be done.
 
 mod paper;
+mod ring;
 
-pub(crate) use paper::{Documents, serve};
+pub(crate) use paper::{Documents, listen, serve};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::{Args, Subcommand};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 /// Runs a baseline server.
@@ -29,6 +30,12 @@ enum Baseline {
         #[arg(long)]
         origin: bool,
     },
+    /// One constant answer of 1 KiB to every request, through io_uring
+    Ring {
+        /// Where to listen
+        #[arg(long, default_value = "127.0.0.1:8080")]
+        listen: SocketAddr,
+    },
 }
 
 impl HowlArgs {
@@ -40,9 +47,9 @@ impl HowlArgs {
         match &self.baseline {
             Baseline::Loop { root, listen, origin } => {
                 let documents = Documents::load(root, *origin)?;
-                let listener = TcpListener::bind(listen).with_context(|| format!("cannot listen on {listen}"))?;
-                serve(&listener, &documents)
+                serve(&paper::listen(*listen)?, &documents)
             }
+            Baseline::Ring { listen } => ring::serve(&paper::listen(*listen)?),
         }
     }
 }

@@ -3,10 +3,11 @@
 
 use crate::interrupt;
 use anyhow::{Context, Result, bail};
-use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::net::sockopt::{self, Timeout};
+use rustix::net::{self, AddressFamily, SocketFlags, SocketType};
 use std::collections::HashMap;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::Duration;
@@ -83,16 +84,32 @@ impl Documents {
     }
 }
 
+/// Listens on `address` for [`serve`].
+///
+/// # Errors
+/// The address is not ours to listen on.
+pub(crate) fn listen(address: SocketAddr) -> Result<TcpListener> {
+    let listen = || -> io::Result<TcpListener> {
+        let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+        let socket = net::socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+        sockopt::set_socket_reuseaddr(&socket, true)?;
+        // Accepted sockets inherit the timeouts of a socket that has them before it listens, so
+        // that bounding a silent client costs no system call.
+        for timeout in [Timeout::Recv, Timeout::Send] {
+            sockopt::set_socket_timeout(&socket, timeout, Some(PATIENCE))?;
+        }
+        net::bind(&socket, &address)?;
+        net::listen(&socket, BACKLOG)?;
+        Ok(socket.into())
+    };
+    listen().with_context(|| format!("cannot listen on {address}"))
+}
+
 /// Answers one connection after another until interrupted.
 ///
 /// # Errors
 /// The listener failed, or a signal came.
 pub(crate) fn serve(listener: &TcpListener, documents: &Documents) -> Result<()> {
-    rustix::net::listen(listener, BACKLOG).context("cannot listen")?;
-    // Accepted sockets inherit the timeouts, so that bounding a silent client costs no system call.
-    for timeout in [Timeout::Recv, Timeout::Send] {
-        set_socket_timeout(listener, timeout, Some(PATIENCE)).context("cannot set a timeout")?;
-    }
     let mut buffer = vec![0; MAX_REQUEST];
     loop {
         match listener.accept() {
@@ -132,14 +149,19 @@ mod tests {
         fs::remove_dir_all(root).unwrap();
         let expected = b"HTTP/1.0 200 OK\r\nContent-Length: 4\r\n\r\nbody";
         assert_eq!(documents.answer(b"GET /a/b HTTP/1.1\r\n\r\n"), expected);
-        for request in [&b"GET /a HTTP/1.1\r\n\r\n"[..], b"POST /a/b HTTP/1.1\r\n\r\n", b"\r\n\r\n", b"GET /a/b/../b HTTP/1.0\r\n\r\n"] {
+        for request in [
+            &b"GET /a HTTP/1.1\r\n\r\n"[..],
+            b"POST /a/b HTTP/1.1\r\n\r\n",
+            b"\r\n\r\n",
+            b"GET /a/b/../b HTTP/1.0\r\n\r\n",
+        ] {
             assert_eq!(documents.answer(request), NOT_FOUND);
         }
     }
 
     #[test]
     fn a_client_gets_its_answer_and_then_the_end() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = listener.local_addr().unwrap();
         thread::spawn(move || serve(&listener, &Documents::one("/x", b"body")));
         for _ in 0..2 {

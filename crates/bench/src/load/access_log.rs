@@ -42,7 +42,8 @@ mod tests {
     fn common_and_combined_lines_are_read() {
         let common = r#"127.0.0.1 - frank [10/Oct/2000:13:55:36 -0700] "GET /apache_pb.gif HTTP/1.0" 200 2326"#;
         assert_eq!(parse_line(common), Some(Entry { target: "/apache_pb.gif", length: Some(2326) }));
-        let combined = r#"::1 - - [10/Oct/2000:13:55:36 -0700] "GET /a?b=%20c HTTP/1.1" 200 - "http://x/" "agent \"y\"""#;
+        let combined =
+            r#"::1 - - [10/Oct/2000:13:55:36 -0700] "GET /a?b=%20c HTTP/1.1" 200 - "http://x/" "agent \"y\"""#;
         assert_eq!(parse_line(combined), Some(Entry { target: "/a?b=%20c", length: None }));
     }
 

@@ -87,7 +87,13 @@ struct Pending {
 
 impl<C: FnMut() -> Time> Client<C> {
     /// A client of `server`; `arrivals` makes it an open loop. `clock` tells the time.
-    pub(crate) fn new(server: Address, plan: Plan, targets: Targets, arrivals: Option<Arrivals>, clock: C) -> Client<C> {
+    pub(crate) fn new(
+        server: Address,
+        plan: Plan,
+        targets: Targets,
+        arrivals: Option<Arrivals>,
+        clock: C,
+    ) -> Client<C> {
         Client {
             server,
             plan,
@@ -154,8 +160,9 @@ impl<C: FnMut() -> Time> Client<C> {
     fn open(&mut self, calls: &mut dyn Calls, due: Time, now: Time) {
         let id = match calls.connect(&self.server, Owner::default()) {
             Ok(id) => id,
-            Err(_) => {
+            Err(error) => {
                 self.tally.errors.connect += 1;
+                self.tally.explain(|| format!("cannot connect: {error}"));
                 self.retry_at = now.after(RETRY);
                 return;
             }
@@ -220,14 +227,17 @@ impl<C: FnMut() -> Time> Client<C> {
         slot.active = now;
         let Some(pending) = slot.pending.pop_front() else {
             self.tally.errors.malformed += 1;
+            self.tally.explain(|| "the server sent a response that nobody asked for".into());
             self.discard(calls, id);
             return false;
         };
         slot.closing |= response.closes;
         if response.status != 200 {
             self.tally.errors.status += 1;
+            self.tally.explain(|| format!("the server answered with status {}", response.status));
         } else if pending.expected.is_some_and(|expected| expected != response.length) {
             self.tally.errors.length += 1;
+            self.tally.explain(|| format!("the server sent a body of {} octets", response.length));
         } else {
             self.tally.answered(pending.due, now);
         }
@@ -257,6 +267,7 @@ impl<C: FnMut() -> Time> Client<C> {
             let owed = !slot.open || slot.closing || !slot.pending.is_empty();
             if let Some(id) = slot.id.filter(|_| owed && now.since(slot.active) > self.plan.timeout) {
                 self.tally.errors.timeout += slot.pending.len().max(1) as u64;
+                self.tally.explain(|| format!("the server was silent for {:?}", self.plan.timeout));
                 self.discard(calls, id);
             }
         }
@@ -299,8 +310,9 @@ impl<C: FnMut() -> Time> Events for Client<C> {
             slot.active = now;
             let progress = match slot.reader.read(&bytes[consumed..]) {
                 Ok(progress) => progress,
-                Err(_) => {
+                Err(error) => {
                     self.tally.errors.malformed += slot.pending.len().max(1) as u64;
+                    self.tally.explain(|| error.to_string());
                     self.discard(calls, id);
                     return bytes.len();
                 }
@@ -324,6 +336,9 @@ impl<C: FnMut() -> Time> Events for Client<C> {
         let lost = slot.pending.len() as u64;
         let opened = slot.open;
         slot.pending.clear();
+        if lost > 0 || (reason != Disconnect::Finished && reason != Disconnect::Closed) {
+            self.tally.explain(|| format!("a connection ended: {reason:?}, with {lost} requests unanswered"));
+        }
         let errors = &mut self.tally.errors;
         match reason {
             Disconnect::Finished | Disconnect::Closed => errors.closed += lost,

@@ -177,10 +177,18 @@ fn every_failure_is_counted_as_what_it_is() {
     let cases: [(&str, Failure, Count); 8] = [
         ("reset", |bench| bench.disconnected(0, Disconnect::Reset), |errors| errors.reset),
         ("closed", |bench| bench.disconnected(0, Disconnect::Finished), |errors| errors.closed),
-        ("timeout", |bench| drop(bench.at(2_000_000_000)), |errors| errors.timeout),
-        ("status", |bench| drop(bench.received(0, b"HTTP/1.1 404 x\r\nContent-Length: 2\r\n\r\nno")), |errors| errors.status),
-        ("length", |bench| drop(bench.received(0, b"HTTP/1.1 200 x\r\nContent-Length: 1\r\n\r\n.")), |errors| errors.length),
-        ("malformed", |bench| drop(bench.received(0, b"SSH-2.0\r\n\r\n")), |errors| errors.malformed),
+        ("timeout", |bench| _ = bench.at(2_000_000_000), |errors| errors.timeout),
+        (
+            "status",
+            |bench| _ = bench.received(0, b"HTTP/1.1 404 x\r\nContent-Length: 2\r\n\r\nno"),
+            |errors| errors.status,
+        ),
+        (
+            "length",
+            |bench| _ = bench.received(0, b"HTTP/1.1 200 x\r\nContent-Length: 1\r\n\r\n."),
+            |errors| errors.length,
+        ),
+        ("malformed", |bench| _ = bench.received(0, b"SSH-2.0\r\n\r\n"), |errors| errors.malformed),
         (
             "short body",
             |bench| {

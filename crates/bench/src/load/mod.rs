@@ -9,7 +9,6 @@ mod tally;
 mod targets;
 
 pub(crate) use report::LoadReport;
-pub(crate) use tally::Errors;
 
 use crate::cpu::CoreTimes;
 use crate::fileset::SpecWeb96;

@@ -25,6 +25,8 @@ pub(crate) struct LoadReport {
     pub(crate) unfinished: u64,
     /// What went wrong, the warm-up included.
     pub(crate) errors: Errors,
+    /// The first thing that went wrong, in words; null if nothing did.
+    pub(crate) first_error: Option<String>,
     /// Latency, from the moment a request was due to the end of its answer.
     pub(crate) latency_us: Latency,
     /// Busy time of the watched core ÷ requests; null if no core was watched.
@@ -58,6 +60,7 @@ impl LoadReport {
             connections_open: open as u64,
             unfinished: tally.unfinished,
             errors: tally.errors,
+            first_error: tally.first_error.clone(),
             latency_us: Latency::of(&tally.latencies),
             cpu_us_per_request: busy.map(|busy| busy.as_secs_f64() * 1e6 / tally.requests.max(1) as f64),
             core_busy_share: busy.map(|busy| busy.as_secs_f64() / seconds),
@@ -103,7 +106,8 @@ impl fmt::Display for LoadReport {
                 "errors      {total}: connect {connect}, reset {reset}, closed early {closed}, timeout {timeout}, \
                  status {status}, length {length}, malformed {malformed}"
             ),
-        }
+        }?;
+        self.first_error.iter().try_for_each(|first| write!(f, "\n            first: {first}"))
     }
 }
 
@@ -148,7 +152,7 @@ mod tests {
         let object = value.as_object().unwrap();
         let mut names: Vec<_> = object.keys().map(String::as_str).collect();
         names.sort_unstable();
-        let expected = "bytes connections_open connections_opened core_busy_share cpu_us_per_request errors latency_us \
+        let expected = "bytes connections_open connections_opened core_busy_share cpu_us_per_request errors first_error latency_us \
                         requests requests_per_second seconds unfinished";
         assert_eq!(names.join(" "), expected);
         assert_eq!(value["latency_us"].as_object().unwrap().len(), 7);

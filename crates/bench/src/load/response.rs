@@ -46,7 +46,11 @@ impl ResponseReader {
             None => {
                 let Some(end) = memmem::find(&bytes[..bytes.len().min(MAX_HEAD)], b"\r\n\r\n") else {
                     let too_long = bytes.len() >= MAX_HEAD;
-                    return if too_long { Err(Malformed::HeadTooLong) } else { Ok(Progress { consumed, response: None }) };
+                    return if too_long {
+                        Err(Malformed::HeadTooLong)
+                    } else {
+                        Ok(Progress { consumed, response: None })
+                    };
                 };
                 consumed = end + 4;
                 let response = parse_head(&bytes[..end + 2])?;

@@ -20,6 +20,8 @@ pub(crate) struct Tally {
     pub(crate) unfinished: u64,
     /// What went wrong, from the start.
     pub(crate) errors: Errors,
+    /// The first failure, in words.
+    pub(crate) first_error: Option<String>,
     /// Latencies in nanoseconds.
     pub(crate) latencies: Histogram<u64>,
 }
@@ -55,7 +57,16 @@ impl Tally {
     /// Counts nothing but errors yet.
     pub(crate) fn new() -> Tally {
         let latencies = Histogram::new_with_bounds(1_000, MAX_LATENCY, 3).expect("the bounds are valid");
-        Tally { begun: None, requests: 0, bytes: 0, connections: 0, unfinished: 0, errors: Errors::default(), latencies }
+        Tally {
+            first_error: None,
+            begun: None,
+            requests: 0,
+            bytes: 0,
+            connections: 0,
+            unfinished: 0,
+            errors: Errors::default(),
+            latencies,
+        }
     }
 
     /// The warm-up is over: what is answered, or is due, from now on counts.
@@ -75,6 +86,13 @@ impl Tally {
         if self.begun.is_some() {
             self.requests += 1;
             self.latencies.saturating_record(now.since(due).as_nanos() as u64);
+        }
+    }
+
+    /// Keeps the first failure's description.
+    pub(crate) fn explain(&mut self, describe: impl FnOnce() -> String) {
+        if self.first_error.is_none() {
+            self.first_error = Some(describe());
         }
     }
 

@@ -102,7 +102,8 @@ impl Targets {
             if log.by_ref().take(MAX_LINE).read_until(b'\n', &mut line).context("cannot be read")? == 0 {
                 break;
             }
-            let Some(entry) = std::str::from_utf8(&line).ok().and_then(|line| access_log::parse_line(line.trim_end())) else {
+            let Some(entry) = std::str::from_utf8(&line).ok().and_then(|line| access_log::parse_line(line.trim_end()))
+            else {
                 continue;
             };
             let index = *known.entry(entry.target.to_owned()).or_insert_with(|| {
@@ -188,7 +189,9 @@ mod tests {
 
     #[test]
     fn requests_say_close_only_where_asked() {
-        let text = |close| String::from_utf8(Targets::one(Style { host: "h:1", close }, "/x", None).next().bytes.to_vec()).unwrap();
+        let text = |close| {
+            String::from_utf8(Targets::one(Style { host: "h:1", close }, "/x", None).next().bytes.to_vec()).unwrap()
+        };
         assert!(text(false).starts_with("GET /x HTTP/1.1\r\nHost: h:1\r\n"));
         assert!(!text(false).contains("close") && text(true).contains("\r\nConnection: close\r\n\r\n"));
     }

@@ -45,7 +45,10 @@ pub(super) fn json(out: &mut Vec<u8>, entry: &Entry<'_>) {
     let when = at(entry);
     let (year, month, day) = (when.year(), u8::from(when.month()), when.day());
     let (hour, minute, second, micro) = when.to_hms_micro();
-    show(out, format_args!("{{\"time\":\"{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{micro:06}Z\""));
+    show(
+        out,
+        format_args!("{{\"time\":\"{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{micro:06}Z\""),
+    );
     match entry.peer {
         Some(ip) => show(out, format_args!(",\"peer\":\"{ip}\"")),
         None => out.extend_from_slice(b",\"peer\":\"unix:\""),
@@ -62,7 +65,8 @@ pub(super) fn json(out: &mut Vec<u8>, entry: &Entry<'_>) {
 
 fn at(entry: &Entry<'_>) -> OffsetDateTime {
     // A clock beyond the year 9999 is wrong, and 1970 says so.
-    OffsetDateTime::from_unix_timestamp_nanos(i128::from(entry.unix_micros) * 1000).unwrap_or(OffsetDateTime::UNIX_EPOCH)
+    OffsetDateTime::from_unix_timestamp_nanos(i128::from(entry.unix_micros) * 1000)
+        .unwrap_or(OffsetDateTime::UNIX_EPOCH)
 }
 
 fn show(out: &mut Vec<u8>, what: impl Display) {
@@ -137,7 +141,8 @@ mod tests {
             "192.0.2.7 - - [10/Oct/2000:13:55:36 +0000] \"GET /apache_pb.gif?a=b HTTP/1.0\" 200 2326 \
              \"http://www.example.com/start.html\" \"Mozilla/4.08 [en] (Win98; I ;Nav)\"\n"
         );
-        let unreadable = Entry { peer: None, method: b"", target: b"", status: 400, referer: b"", user_agent: b"", ..entry() };
+        let unreadable =
+            Entry { peer: None, method: b"", target: b"", status: 400, referer: b"", user_agent: b"", ..entry() };
         assert_eq!(line(combined, &unreadable), "unix: - - [10/Oct/2000:13:55:36 +0000] \"-\" 400 2326 \"-\" \"-\"\n");
     }
 

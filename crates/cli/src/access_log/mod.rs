@@ -30,8 +30,27 @@ pub struct AccessLog {
 
 enum Order {
     Reopen,
-    Replace(LogFormat, Sink),
+    Replace(Destination),
     Stop,
+}
+
+/// A form and an open file, apart from a running log: so that a new configuration is either taken
+/// as a whole or not at all.
+pub struct Destination {
+    format: LogFormat,
+    sink: Sink,
+}
+
+impl Destination {
+    /// Opens the file that `log` names.
+    ///
+    /// # Errors
+    /// It cannot be opened; the sentence names it.
+    pub fn open(log: &Log) -> io::Result<Destination> {
+        // With the log off no file is made.
+        let path = log.path.as_deref().filter(|_| log.format != LogFormat::Off);
+        Ok(Destination { format: log.format, sink: Sink::open(path)? })
+    }
 }
 
 impl AccessLog {
@@ -41,15 +60,12 @@ impl AccessLog {
     /// # Errors
     /// The file cannot be opened, or the thread not started.
     pub fn start(log: &Log, rings: Vec<Records>) -> io::Result<AccessLog> {
-        let sink = Sink::open(log.path.as_deref())?;
-        Self::start_with(log.format, sink, rings)
-    }
-
-    fn start_with(format: LogFormat, sink: Sink, rings: Vec<Records>) -> io::Result<AccessLog> {
+        let Destination { format, sink } = Destination::open(log)?;
         let dropped = rings.iter().map(Records::dropped_counter).collect();
         let stats = Arc::new(LogStats { dropped, ..LogStats::default() });
         let (orders, received) = channel();
-        let writer = Writer { format, sink, batch: Vec::with_capacity(BATCH), lines: 0, failing: false, stats: stats.clone() };
+        let writer =
+            Writer { format, sink, batch: Vec::with_capacity(BATCH), lines: 0, failing: false, stats: stats.clone() };
         let thread = Builder::new().name("access-log".into()).spawn(move || run(writer, rings, &received))?;
         Ok(AccessLog { orders, thread, stats })
     }
@@ -61,13 +77,8 @@ impl AccessLog {
     }
 
     /// Goes on in another form or to another file.
-    ///
-    /// # Errors
-    /// The new file cannot be opened; the log goes on as before.
-    pub fn replace(&self, log: &Log) -> io::Result<()> {
-        let sink = Sink::open(log.path.as_deref())?;
-        let _ = self.orders.send(Order::Replace(log.format, sink));
-        Ok(())
+    pub fn replace(&self, destination: Destination) {
+        let _ = self.orders.send(Order::Replace(destination));
     }
 
     /// What has been written and lost.
@@ -111,11 +122,15 @@ fn run(mut writer: Writer, mut rings: Vec<Records>, orders: &Receiver<Order>) {
     loop {
         // All engines gone: what they left is written, then there is nothing to wait for.
         let last = rings.iter().all(Records::is_abandoned);
-        let order = if last { orders.try_recv().map_err(|_| RecvTimeoutError::Disconnected) } else { orders.recv_timeout(PERIOD) };
+        let order = if last {
+            orders.try_recv().map_err(|_| RecvTimeoutError::Disconnected)
+        } else {
+            orders.recv_timeout(PERIOD)
+        };
         let more = drain(&mut writer, &mut rings);
         match order {
             Ok(Order::Reopen) => writer.reopen(),
-            Ok(Order::Replace(format, sink)) => (writer.format, writer.sink) = (format, sink),
+            Ok(Order::Replace(new)) => (writer.format, writer.sink) = (new.format, new.sink),
             Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => return finish(&mut writer, &mut rings, more),
             Err(RecvTimeoutError::Timeout) => {}
         }
@@ -130,7 +145,7 @@ fn drain(writer: &mut Writer, rings: &mut [Records]) -> bool {
     for _ in 0..64 {
         more = false;
         for ring in &mut *rings {
-            let taken = std::iter::from_fn(|| ring.next().map(|entry| writer.add(&entry))).take(TURN).count();
+            let taken = std::iter::from_fn(|| ring.take().map(|entry| writer.add(&entry))).take(TURN).count();
             more |= taken == TURN;
         }
         if !more {

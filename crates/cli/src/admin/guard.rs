@@ -54,7 +54,9 @@ fn only(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
 fn is_address(host: &str) -> bool {
     let name = match host.strip_prefix('[') {
         Some(rest) => match rest.split_once(']') {
-            Some((ip, port)) if port.is_empty() || is_port(port) => return ip.parse::<IpAddr>().is_ok_and(|ip| ip.is_ipv6()),
+            Some((ip, port)) if port.is_empty() || is_port(port) => {
+                return ip.parse::<IpAddr>().is_ok_and(|ip| ip.is_ipv6());
+            }
             _ => return false,
         },
         None => match host.split_once(':') {
@@ -87,7 +89,17 @@ mod tests {
         for host in ["127.0.0.1", "127.0.0.1:9090", "localhost", "LOCALHOST:1", "[::1]:9090", "[::1]", "192.0.2.1:80"] {
             assert!(is_address(host), "{host}");
         }
-        for host in ["", "example.org", "localhost.example.org", "127.0.0.1.nip.io:80", "[::1", "[::1]x", "::1", "[127.0.0.1]", "localhost:x"] {
+        for host in [
+            "",
+            "example.org",
+            "localhost.example.org",
+            "127.0.0.1.nip.io:80",
+            "[::1",
+            "[::1]x",
+            "::1",
+            "[127.0.0.1]",
+            "localhost:x",
+        ] {
             assert!(!is_address(host), "{host}");
         }
     }
@@ -96,7 +108,8 @@ mod tests {
     fn each_way_in_for_a_foreign_page_is_closed() {
         let json = ("content-type", "application/json; charset=utf-8");
         let host = ("host", "127.0.0.1:9090");
-        let cases: [(Method, &[(&str, &str)], Option<u16>); 12] = [
+        type Case<'a> = (Method, &'a [(&'static str, &'static str)], Option<u16>);
+        let cases: [Case<'_>; 12] = [
             (Method::GET, &[host], None),
             (Method::GET, &[], Some(400)),
             (Method::GET, &[host, host], Some(400)),

@@ -77,7 +77,9 @@ impl Metrics {
             ("sent", "Octets handed to TCP", Some(Unit::Bytes), |e| e.sent_octets),
             ("resets", "Connections reset by the peer", None, |e| e.resets),
             ("timeouts", "Connections that TCP gave up on", None, |e| e.timeouts),
-            ("accept_pauses", "Pauses of accepting, at a limit on descriptors or connections", None, |e| e.accept_pauses),
+            ("accept_pauses", "Pauses of accepting, at a limit on descriptors or connections", None, |e| {
+                e.accept_pauses
+            }),
             ("refused_jobs", "Jobs that the workers had no room for", None, |e| e.refused_jobs),
         ];
         for (name, help, unit, field) in counters {
@@ -128,7 +130,9 @@ impl Metrics {
         for engine in &self.0.engines {
             let (buckets, total) = fixed_buckets(&engine.latency);
             let sum = engine.latency.sum_nanos as f64 / 1e9;
-            metric.encode_family(&[("core", engine.core)])?.encode_histogram::<NoLabelSet>(sum, total, &buckets, None)?;
+            metric
+                .encode_family(&[("core", engine.core)])?
+                .encode_histogram::<NoLabelSet>(sum, total, &buckets, None)?;
         }
         Ok(())
     }
@@ -136,23 +140,28 @@ impl Metrics {
     fn cache(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
         let cache = &self.0.cache;
         gauge(encoder, "cache_objects", "Objects in the cache", None, cache.objects)?;
+        gauge(encoder, "cache_files", "Objects in the cache that are sent from a file", None, cache.files)?;
         let used = "Memory that the cache holds, bookkeeping included";
         gauge(encoder, "cache_used", used, Some(Unit::Bytes), cache.used_octets)?;
+        let pinned = "Memory of the cache that heads and payloads take";
+        gauge(encoder, "cache_pinned", pinned, Some(Unit::Bytes), cache.pinned_octets)?;
         let capacity = "Memory that the cache may hold";
         gauge(encoder, "cache_capacity", capacity, Some(Unit::Bytes), cache.capacity_octets)?;
         let locked = "Memory of the cache that is locked";
         gauge(encoder, "cache_locked", locked, Some(Unit::Bytes), cache.locked_octets)?;
         counter(encoder, "cache_admitted", "Objects taken into the cache", cache.admitted)?;
+        let readmitted = "Objects taken into the cache that had been dropped a little earlier";
+        counter(encoder, "cache_readmitted", readmitted, cache.readmitted)?;
         counter(encoder, "cache_rejected", "Objects that found no room in the cache", cache.rejected)?;
         counter(encoder, "cache_evicted", "Objects dropped from the cache for others", cache.evicted)?;
-        counter(encoder, "cache_invalidated", "Objects dropped because they changed, or by order", cache.invalidated)
+        counter(encoder, "cache_purges", "Orders to drop objects: changed files, and purges", cache.purges)
     }
 }
 
 /// The counts of each fixed bucket (not yet cumulative), and of all.
 fn fixed_buckets(latency: &Latency) -> (Vec<(f64, u64)>, u64) {
     let mut buckets: Vec<_> = LATENCY_BOUNDS.iter().map(|&micros| (micros as f64 / 1e6, 0)).collect();
-    buckets.push((f64::MAX, 0));
+    buckets.push((f64::INFINITY, 0));
     let mut total = 0u64;
     for &(largest_nanos, count) in &latency.buckets {
         let place = LATENCY_BOUNDS.partition_point(|&micros| micros * 1000 < largest_nanos);
@@ -212,7 +221,7 @@ mod tests {
             "afpa_responses_total{core=\"3\",status=\"200\"} 5",
             "afpa_cache_outcomes_total{core=\"3\",outcome=\"hit\"} 4",
             "afpa_transitions_total{core=\"3\",module=\"http\",state=\"derive request\",outcome=\"complete\"} 9",
-            "afpa_request_duration_seconds_bucket{le=\"5e-6\",core=\"3\"} 2",
+            "afpa_request_duration_seconds_bucket{le=\"0.000005\",core=\"3\"} 2",
             "afpa_request_duration_seconds_bucket{le=\"30.0\",core=\"3\"} 3",
             "afpa_request_duration_seconds_bucket{le=\"+Inf\",core=\"3\"} 4",
             "afpa_request_duration_seconds_count{core=\"3\"} 4",

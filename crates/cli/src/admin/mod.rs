@@ -8,6 +8,7 @@ mod purge;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -16,12 +17,24 @@ use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use tokio::net::TcpListener;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
 
 use crate::config::Admin;
 use crate::stats::Source;
 
 type Shared = Arc<dyn Source>;
+
+/// The most connections at once; others wait to be accepted.
+const CONNECTIONS: usize = 64;
+/// From a connection's start, or its last response, to the end of a request head.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest life of a connection. Scrapers connect again.
+const LIFETIME: Duration = Duration::from_secs(300);
 
 /// An admin server that listens and does not yet answer.
 pub struct AdminServer {
@@ -39,7 +52,9 @@ impl AdminServer {
         if !admin.allow_remote && !address.ip().is_loopback() {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
-                format!("the admin server listens to loopback addresses only, and {address} is none (see --admin-allow-remote)"),
+                format!(
+                    "the admin server listens to loopback addresses only, and {address} is none (see --admin-allow-remote)"
+                ),
             ));
         }
         let listener = TcpListener::bind(address).await.map_err(|error| {
@@ -56,10 +71,32 @@ impl AdminServer {
         self.listener.local_addr()
     }
 
-    /// Answers until the future is dropped.
-    pub async fn serve(self) -> io::Result<()> {
-        axum::serve(self.listener, self.router).await
+    /// Answers until the future is dropped. Needs tokio's timer.
+    pub async fn serve(self) {
+        let places = Arc::new(Semaphore::new(CONNECTIONS));
+        // The semaphore is never closed.
+        while let Ok(place) = places.clone().acquire_owned().await {
+            match self.listener.accept().await {
+                Ok((stream, _)) => {
+                    let router = self.router.clone();
+                    tokio::spawn(async move {
+                        answer(stream, router).await;
+                        drop(place);
+                    });
+                }
+                // The peer has gone, or descriptors are short: the latter passes.
+                Err(_) => sleep(Duration::from_millis(100)).await,
+            }
+        }
     }
+}
+
+async fn answer(stream: TcpStream, router: Router) {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+    let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    // How a connection ends is the client's affair.
+    let _ = timeout(LIFETIME, connection).await;
 }
 
 /// The routes, apart from a listener.
@@ -110,7 +147,7 @@ async fn purge_cache(State(source): State<Shared>, body: Body) -> Response {
     match purge::parse(&body) {
         Ok(what) => {
             let purged = source.purge(&what);
-            tracing::info!("purged {purged} objects by order: {what:?}");
+            tracing::info!("purged {purged} objects by order");
             json(StatusCode::OK, format!("{{\"purged\":{purged}}}\n"))
         }
         Err(reason) => failure(StatusCode::BAD_REQUEST, &reason),
@@ -192,7 +229,7 @@ mod tests {
         let fake = Arc::new(Fake::default());
         let purge = "/api/cache/purge";
         assert_eq!(ask(&fake, "POST", purge, r#"{"prefix":"/img/"}"#).await, (200, "{\"purged\":3}\n".into()));
-        assert_eq!(*fake.purged.lock().unwrap(), [Purge::Prefix("/img/".into())]);
+        assert_eq!(*fake.purged.lock().unwrap(), [Purge::Prefix(b"/img/".into())]);
         assert_eq!(ask(&fake, "POST", purge, "{").await.0, 400);
         assert_eq!(ask(&fake, "POST", purge, vec![b' '; 20_000]).await.0, 413);
         assert_eq!(ask(&fake, "GET", purge, "").await.0, 405);
@@ -202,9 +239,24 @@ mod tests {
 
     #[tokio::test]
     async fn a_foreign_host_is_refused_before_anything_else() {
-        let request = axum::http::Request::get("/api/stats").header("host", "evil.example").body(Body::empty()).unwrap();
+        let request =
+            axum::http::Request::get("/api/stats").header("host", "evil.example").body(Body::empty()).unwrap();
         let response = router(Arc::new(Fake::default())).oneshot(request).await.unwrap();
         assert_eq!(response.status(), 421);
+    }
+
+    #[tokio::test]
+    async fn it_answers_over_tcp() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let admin = Admin { listen: "127.0.0.1:0".parse().unwrap(), allow_remote: false };
+        let server = AdminServer::bind(&admin, Arc::new(Fake::default())).await.unwrap();
+        let address = server.address().unwrap();
+        tokio::spawn(server.serve());
+        let mut client = TcpStream::connect(address).await.unwrap();
+        client.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await.unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("\r\n\r\nok\n"), "{answer}");
     }
 
     #[tokio::test]

@@ -1,5 +1,6 @@
 //! The body of a purge: `{"url": …}`, `{"prefix": …}` or `{"all": true}`.
 
+use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 
 use crate::stats::Purge;
@@ -30,18 +31,26 @@ pub(super) fn parse(body: &[u8]) -> Result<Purge, String> {
     }
 }
 
-/// The path of an http URL or of a path, without query.
-fn path(url: &str) -> Result<String, String> {
+/// The path of an http URL or of a path, without query, decoded as the cache's keys are.
+fn path(url: &str) -> Result<Vec<u8>, String> {
     let path = match url.split_once("://") {
         Some(("http" | "https", rest)) => rest.find('/').map_or("/", |slash| &rest[slash..]),
         Some(_) => return Err(format!("{url:?} is not an http URL")),
         None => url,
     };
-    let path = path.split(['?', '#']).next().unwrap_or_default();
-    if !path.starts_with('/') || path.contains(char::is_control) {
+    let path: Vec<u8> = percent_decode_str(path.split(['?', '#']).next().unwrap_or_default()).collect();
+    if !path.starts_with(b"/") || path.contains(&0) {
         return Err(format!("{url:?} must be an http URL or a path that starts with /"));
     }
-    Ok(path.to_owned())
+    // Requests are normalised before they are looked up: no key has such a segment.
+    let mut segments = path.split(|&octet| octet == b'/').skip(1).peekable();
+    while let Some(segment) = segments.next() {
+        let is_last = segments.peek().is_none();
+        if matches!(segment, b"." | b"..") || segment.is_empty() && !is_last {
+            return Err(format!("{url:?} must have no empty segment, \".\" or \"..\""));
+        }
+    }
+    Ok(path)
 }
 
 #[cfg(test)]
@@ -52,10 +61,12 @@ mod tests {
     #[test]
     fn bodies() {
         let good = [
-            (r#"{"url": "/a/b.html"}"#, Purge::Path("/a/b.html".into())),
-            (r#"{"url": "http://example.org:8080/a?b#c"}"#, Purge::Path("/a".into())),
-            (r#"{"url": "https://example.org"}"#, Purge::Path("/".into())),
-            (r#"{"prefix": "/images/"}"#, Purge::Prefix("/images/".into())),
+            (r#"{"url": "/a/b.html"}"#, Purge::Path(b"/a/b.html".into())),
+            (r#"{"url": "http://example.org:8080/a?b#c"}"#, Purge::Path(b"/a".into())),
+            (r#"{"url": "https://example.org"}"#, Purge::Path(b"/".into())),
+            (r#"{"prefix": "/images/"}"#, Purge::Prefix(b"/images/".into())),
+            (r#"{"url": "/caf%C3%A9%20%ff"}"#, Purge::Path(b"/caf\xc3\xa9 \xff".into())),
+            (r#"{"prefix": "/.well-known"}"#, Purge::Prefix(b"/.well-known".into())),
             (r#"{"all": true}"#, Purge::All),
         ];
         for (body, purge) in good {
@@ -72,6 +83,10 @@ mod tests {
             r#"{"url": "a"}"#,
             r#"{"url": "ftp://example.org/a"}"#,
             r#"{"url": "/a\u0000"}"#,
+            r#"{"url": "/a%00"}"#,
+            r#"{"url": "/a/../b"}"#,
+            r#"{"url": "/a/%2e%2E"}"#,
+            r#"{"prefix": "//a"}"#,
             r#"{"path": "/a"}"#,
             r#"{"all": true} x"#,
         ] {

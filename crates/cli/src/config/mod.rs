@@ -13,7 +13,9 @@ mod section;
 use std::path::Path;
 
 pub use diagnostic::Diagnostic;
-pub use model::{Admin, Cache, CacheControlRule, Config, Cores, Interface, Limits, Log, LogFormat, Respond, Site, Workers};
+pub use model::{
+    Admin, Cache, CacheControlRule, Config, Cores, Interface, Limits, Log, LogFormat, Respond, Site, Workers,
+};
 pub use problems::{Problem, problems, surroundings};
 pub use read::{Parsed, parse};
 

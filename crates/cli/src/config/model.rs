@@ -49,6 +49,33 @@ impl Default for Config {
     }
 }
 
+impl Config {
+    /// Takes over from `new` what a running server can change. Returns the settings that differ and
+    /// stay as they are until a restart.
+    pub fn adopt(&mut self, new: Config) -> Vec<&'static str> {
+        let fixed = [
+            ("listen", self.listen != new.listen),
+            ("cores", self.cores != new.cores),
+            ("io", self.io != new.io),
+            ("respond", self.respond != new.respond),
+            ("cache.size", self.cache.size != new.cache.size),
+            ("limits.connections", self.limits.connections != new.limits.connections),
+            ("workers", self.workers != new.workers),
+            ("admin", self.admin != new.admin),
+            ("log.buffer", self.log.buffer != new.log.buffer),
+            // Without a log the engines have no rings to write to.
+            ("log.format", self.log.format == LogFormat::Off && new.log.format != LogFormat::Off),
+        ];
+        self.site = new.site;
+        self.cache = Cache { size: self.cache.size, ..new.cache };
+        self.limits = Limits { connections: self.limits.connections, ..new.limits };
+        if self.log.format != LogFormat::Off {
+            self.log = Log { buffer: self.log.buffer, ..new.log };
+        }
+        fixed.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
+    }
+}
+
 /// Which CPUs get an engine each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cores {
@@ -189,12 +216,12 @@ impl Default for Site {
     }
 }
 
-/// A Cache-Control value for some paths.
+/// A Cache-Control value for some paths. Exactly one of `prefix` and `extension` chooses them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CacheControlRule {
-    /// Paths that start so; every path if absent.
+    /// Paths that start so.
     pub prefix: Option<String>,
-    /// Files with this extension, without the dot; all if absent.
+    /// Files with this extension, without the dot.
     pub extension: Option<String>,
     /// The field's value.
     pub value: String,
@@ -230,8 +257,6 @@ pub struct Limits {
     pub body_drain: Size,
     /// The most connections, over all engines: beyond it accepting pauses.
     pub connections: u32,
-    /// How many requests of one connection are taken in before the first is answered.
-    pub pipeline: u32,
     /// From a request's first octet to the end of its head: 408 after it.
     pub header_timeout: Span,
     /// How long a connection may be idle between requests.
@@ -250,7 +275,6 @@ impl Default for Limits {
             target: Size::kib(8),
             body_drain: Size::kib(64),
             connections: 65_536,
-            pipeline: 32,
             header_timeout: Span::seconds(10),
             idle_timeout: Span::seconds(60),
             min_rate: Size(500),
@@ -313,6 +337,22 @@ mod tests {
         for text in ["", ",", "1,", "a", "3-1", "-1", "1-", "1-2-3", "+1", "99999999999", "0-1024"] {
             assert!(text.parse::<Cores>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn what_cannot_change_stays_and_is_named() {
+        let mut config = Config::default();
+        let mut new = Config { listen: Vec::new(), ..Config::default() };
+        new.site.listing = true;
+        new.cache.size = Size::mib(8);
+        new.cache.revalidate = Span::seconds(3);
+        new.log.format = LogFormat::Json;
+        assert_eq!(config.adopt(new), ["listen", "cache.size", "log.format"]);
+        let mut expected = Config::default();
+        expected.site.listing = true;
+        expected.cache.revalidate = Span::seconds(3);
+        assert_eq!(config, expected);
+        assert_eq!(config.adopt(expected), [""; 0]);
     }
 
     #[test]

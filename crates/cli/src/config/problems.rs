@@ -55,8 +55,11 @@ pub fn surroundings(config: &Config) -> Vec<Problem> {
                     found.push(Problem::new("site.root", format!("{} cannot be read: {error}", root.display())));
                 }
             }
-            Ok(_) => found.push(Problem::new("site.root", format!("expected a directory, found the file {}", root.display()))),
-            Err(error) => found.push(Problem::new("site.root", format!("{} cannot be opened: {error}", root.display()))),
+            Ok(_) => found
+                .push(Problem::new("site.root", format!("expected a directory, found the file {}", root.display()))),
+            Err(error) => {
+                found.push(Problem::new("site.root", format!("{} cannot be opened: {error}", root.display())))
+            }
         }
     }
     if let (Some(path), true) = (&config.log.path, config.log.format != LogFormat::Off) {
@@ -79,7 +82,10 @@ fn listeners(config: &Config, found: &mut Vec<Problem>) {
         // Port 0 is a different port each time.
         let any_port = matches!(address, crate::units::ListenAddress::Inet(address) if address.port() == 0);
         if !any_port && !seen.insert(address) {
-            found.push(Problem::new(format!("listen[{i}]"), format!("expected each address once, found {address} twice")));
+            found.push(Problem::new(
+                format!("listen[{i}]"),
+                format!("expected each address once, found {address} twice"),
+            ));
         }
     }
 }
@@ -96,8 +102,16 @@ fn site(config: &Config, found: &mut Vec<Problem>) {
     for (i, rule) in config.site.cache_control_rules.iter().enumerate() {
         let key = |name| format!("site.cache-control-rules[{i}].{name}");
         field_value(key("value"), &rule.value, found);
+        if rule.prefix.is_some() == rule.extension.is_some() {
+            let found_keys = if rule.prefix.is_some() { "both" } else { "neither" };
+            let rule = format!("site.cache-control-rules[{i}]");
+            found.push(Problem::new(rule, format!("expected either prefix or extension, found {found_keys}")));
+        }
         if rule.prefix.as_ref().is_some_and(|prefix| !prefix.starts_with('/')) {
-            found.push(Problem::new(key("prefix"), format!("expected a path that starts with /, found {:?}", rule.prefix)));
+            found.push(Problem::new(
+                key("prefix"),
+                format!("expected a path that starts with /, found {:?}", rule.prefix),
+            ));
         }
         if rule.extension.as_ref().is_some_and(|extension| extension.contains(['.', '/'])) {
             found.push(Problem::new(
@@ -120,7 +134,7 @@ fn sizes(config: &Config, found: &mut Vec<Problem>) {
     let (cache, limits) = (&config.cache, &config.limits);
     let bounds = [
         ("cache.size", cache.size, Size::mib(4), Size(1 << 44)),
-        ("cache.max-pinned-object", cache.max_pinned_object, Size::kib(4), Size(cache.size.0 / 4)),
+        ("cache.max-pinned-object", cache.max_pinned_object, Size::kib(4), Size(cache.size.0 / 8)),
         // RFC 9112 §3 recommends that at least 8000 octets of request line are supported.
         ("limits.target", limits.target, Size(8000), Size::mib(1)),
         ("limits.header-size", limits.header_size, Size(limits.target.0), Size::mib(4)),
@@ -175,7 +189,7 @@ mod tests {
     #[test]
     fn each_problem_is_found() {
         type Change = fn(&mut Config);
-        let cases: [(Change, &str); 12] = [
+        let cases: [(Change, &str); 13] = [
             (|c| c.listen.clear(), "listen: expected at least one address, found none"),
             (|c| c.site.index = vec!["../x".into()], "site.index[0]: expected a file's name, found \"../x\""),
             (
@@ -189,16 +203,21 @@ mod tests {
                 },
                 "site.cache-control-rules[0].extension: expected an extension without dot or slash, found Some(\".css\")",
             ),
+            (
+                |c| {
+                    c.site
+                        .cache_control_rules
+                        .push(CacheControlRule { value: "x".into(), ..CacheControlRule::default() })
+                },
+                "site.cache-control-rules[0]: expected either prefix or extension, found neither",
+            ),
             (|c| c.cache.size = Size(1), "cache.size: expected a size from 4 MiB to 16 TiB, found 1 B"),
             (
                 |c| c.cache.max_pinned_object = Size::mib(128),
-                "cache.max-pinned-object: expected a size from 4 KiB to 64 MiB, found 128 MiB",
+                "cache.max-pinned-object: expected a size from 4 KiB to 32 MiB, found 128 MiB",
             ),
             (|c| c.limits.target = Size(100), "limits.target: expected a size from 8000 B to 1 MiB, found 100 B"),
-            (
-                |c| c.limits.header_size = Size(1),
-                "limits.header-size: expected a size from 8 KiB to 4 MiB, found 1 B",
-            ),
+            (|c| c.limits.header_size = Size(1), "limits.header-size: expected a size from 8 KiB to 4 MiB, found 1 B"),
             (
                 |c| c.limits.header_timeout = Span::seconds(0),
                 "limits.header-timeout: expected a duration from 10ms to 1h, found 0s",

@@ -95,8 +95,11 @@ fn site(mut section: Section<'_>, offset: usize, site: &mut Site) {
     section.read("precompressed", &mut site.precompressed);
     section.read("compress", &mut site.compress);
     site.cache_control = section.optional("cache-control");
-    site.cache_control_rules =
-        section.sections("cache-control-rules").into_iter().map(|(rule, offset)| cache_control_rule(rule, offset)).collect();
+    site.cache_control_rules = section
+        .sections("cache-control-rules")
+        .into_iter()
+        .map(|(rule, offset)| cache_control_rule(rule, offset))
+        .collect();
     section.finish();
 }
 
@@ -123,7 +126,6 @@ fn limits(mut section: Section<'_>, limits: &mut Limits) {
     section.read("target", &mut limits.target);
     section.read("body-drain", &mut limits.body_drain);
     section.count("connections", 1..=16_000_000, &mut limits.connections);
-    section.count("pipeline", 1..=1024, &mut limits.pipeline);
     section.read("header-timeout", &mut limits.header_timeout);
     section.read("idle-timeout", &mut limits.idle_timeout);
     section.read("min-rate", &mut limits.min_rate);
@@ -187,8 +189,10 @@ mod tests {
             cache-control = "no-cache"
             [[site.cache-control-rules]]
             prefix = "/assets/"
-            extension = "css"
             value = "max-age=60"
+            [[site.cache-control-rules]]
+            extension = "css"
+            value = "max-age=61"
             [cache]
             size = "1GiB"
             max-pinned-object = 65536
@@ -199,7 +203,6 @@ mod tests {
             target = "9000"
             body-drain = "1MiB"
             connections = 10_000
-            pipeline = 1
             header-timeout = "1s"
             idle-timeout = "2s"
             min-rate = 0
@@ -230,6 +233,7 @@ mod tests {
             ("compress", "false"),
             ("cache_control", r#"Some("no-cache")"#),
             ("prefix", r#"Some("/assets/")"#),
+            ("extension", r#"Some("css")"#),
             ("size", "Size(1073741824)"),
             ("max_pinned_object", "Size(65536)"),
             ("revalidate", "Span(1s)"),
@@ -238,7 +242,6 @@ mod tests {
             ("target", "Size(9000)"),
             ("body_drain", "Size(1048576)"),
             ("connections", "10000"),
-            ("pipeline", "1"),
             ("header_timeout", "Span(1s)"),
             ("idle_timeout", "Span(2s)"),
             ("min_rate", "Size(0)"),
@@ -260,7 +263,10 @@ mod tests {
             ("", "1:1: site: expected a section [site] with the root directory, found none\n"),
             ("[site]\n", "1:1: site.root: expected a value, found none\n"),
             ("[site]\nroot = 7\n", "2:8: site.root: expected a string, found the integer 7\n"),
-            ("[site]\nroot = \"a\\u0000b\"\n", "2:8: site.root: expected a string without control characters, found \"a\\0b\"\n"),
+            (
+                "[site]\nroot = \"a\\u0000b\"\n",
+                "2:8: site.root: expected a string without control characters, found \"a\\0b\"\n",
+            ),
             ("site = 1", "1:8: site: expected a section [site], found the integer 1\n"),
             (
                 "lisen = ':80'\n[site]\nroot='/'\nindexes = []\nquux = 1\n[zebra]\n",
@@ -292,9 +298,18 @@ mod tests {
                  4:8: unknown key \"site.rules\"; expected one of root, index, listing, dotfiles, follow-symlinks, \
                  precompressed, compress, cache-control, cache-control-rules\n",
             ),
-            ("[site]\nroot='/'\n[[site.cache-control-rules]]\nprefix='/a'\n", "3:1: site.cache-control-rules[0].value: expected a value, found none\n"),
-            ("[site]\nroot='/'\n[admin]\nlisten='unix:/a'\n", "4:8: admin.listen: expected an IP address and a port, found the string \"unix:/a\"\n"),
-            ("listen=[':80', '0.0.0.0:80']\n[site]\nroot='/'\n", "1:16: listen[1]: expected each address once, found 0.0.0.0:80 twice\n"),
+            (
+                "[site]\nroot='/'\n[[site.cache-control-rules]]\nprefix='/a'\n",
+                "3:1: site.cache-control-rules[0].value: expected a value, found none\n",
+            ),
+            (
+                "[site]\nroot='/'\n[admin]\nlisten='unix:/a'\n",
+                "4:8: admin.listen: expected an IP address and a port, found the string \"unix:/a\"\n",
+            ),
+            (
+                "listen=[':80', '0.0.0.0:80']\n[site]\nroot='/'\n",
+                "1:16: listen[1]: expected each address once, found 0.0.0.0:80 twice\n",
+            ),
         ];
         for (text, expected) in cases {
             assert_eq!(errors(text), expected, "for\n{text}");
@@ -314,8 +329,31 @@ mod tests {
         let piece = prop_oneof![
             "[a-z.\\[\\]=\"'\n -]{0,12}",
             prop::sample::select(vec![
-                "[site]\n", "root = ", "'/srv'\n", "[[site.cache-control-rules]]\n", "listen", " = ", "[", "]", "{", "}", "0x", "9999999999999999999",
-                "\"\\u0000\"", "1979-05-27", "inf", "[limits]\n", "headers", "\n", ",", "é", "\r", "\u{feff}", "'''", "#", "true",
+                "[site]\n",
+                "root = ",
+                "'/srv'\n",
+                "[[site.cache-control-rules]]\n",
+                "listen",
+                " = ",
+                "[",
+                "]",
+                "{",
+                "}",
+                "0x",
+                "9999999999999999999",
+                "\"\\u0000\"",
+                "1979-05-27",
+                "inf",
+                "[limits]\n",
+                "headers",
+                "\n",
+                ",",
+                "é",
+                "\r",
+                "\u{feff}",
+                "'''",
+                "#",
+                "true",
             ])
             .prop_map(str::to_owned),
         ];

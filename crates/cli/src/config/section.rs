@@ -105,8 +105,7 @@ impl<'s> Section<'s> {
         let path = format!("{}{key}", self.prefix);
         self.report.place(path.clone(), value.span().start);
         let items = value.get_ref().as_array().map_or(std::slice::from_ref(value), |array| &array[..]);
-        *into =
-            items.iter().enumerate().filter_map(|(i, item)| self.convert(format!("{path}[{i}]"), item)).collect();
+        *into = items.iter().enumerate().filter_map(|(i, item)| self.convert(format!("{path}[{i}]"), item)).collect();
     }
 
     /// The table under `key`, with the offset of its heading.
@@ -310,6 +309,7 @@ fn nearest(name: &str, known: &[&'static str]) -> Option<&'static str> {
         return None;
     }
     let likeness = |candidate: &str| strsim::jaro_winkler(&name.replace('_', "-").to_lowercase(), candidate);
-    let best = known.iter().copied().map(|candidate| (likeness(candidate), candidate)).max_by(|a, b| a.0.total_cmp(&b.0))?;
+    let best =
+        known.iter().copied().map(|candidate| (likeness(candidate), candidate)).max_by(|a, b| a.0.total_cmp(&b.0))?;
     (best.0 >= 0.8).then_some(best.1)
 }

@@ -1,11 +1,13 @@
 //! What the module remembers of a cached file.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::SystemTime;
 
 use super::coding::Coding;
 use super::compress;
-use super::representation::{Choice, Dependency};
+use super::dependencies::Dependencies;
+use super::representation::Choice;
 use super::stamp::{COARSE_GRANULARITY, FileWitness, Stamp, since_epoch};
 use crate::syntax::date::imf_fixdate;
 
@@ -49,15 +51,29 @@ pub(super) struct Origin {
     /// The path that was asked for.
     pub(super) url: Box<[u8]>,
     /// What must stay as it is for the object to be true.
-    pub(super) dependencies: Box<[Dependency]>,
+    pub(super) dependencies: Dependencies,
     /// Whether a link is involved, symbolic or hard, so that watching the names' directories is not
     /// enough.
     pub(super) linked: bool,
-    /// Whether the coding is our work rather than a neighbour.
-    pub(super) compressed: bool,
+    /// Whose work the coding is.
+    pub(super) compression: Compression,
+    /// Whether the watch has it in its books, so that objects which share it are entered once.
+    pub(super) watched: AtomicBool,
     /// When an object that was made just after its file changed is to be made anew: nanoseconds
     /// since the epoch. The next one has a modification date.
     pub(super) renew_at: Option<i64>,
+}
+
+/// What was done to the file's octets when it was cached.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Compression {
+    /// Nothing was to be done: they are sent as they are, be it from a neighbour.
+    None,
+    /// They were encoded.
+    Done,
+    /// It was tried, and they are sent as they are: there was no gain or no room. Remembered, or else
+    /// every engine would try again and replace the object of the others.
+    Declined,
 }
 
 impl Details {
@@ -68,10 +84,15 @@ impl Details {
         content_type: Box<str>,
         cache_control: Option<Arc<str>>,
         content_length: u64,
+        compression: Compression,
         now: SystemTime,
     ) -> Details {
-        let (stamp, coding) = (choice.source().stamp, coding(choice));
-        let suffix = if choice.compress.is_some() { compress::tag(coding) } else { coding.token().unwrap_or("") };
+        let stamp = choice.source().stamp;
+        let coding = coding(choice, compression == Compression::Done);
+        let suffix = match compression {
+            Compression::Done => compress::tag(coding),
+            Compression::None | Compression::Declined => coding.token().unwrap_or(""),
+        };
         let neighbour_linked = choice.neighbour.as_ref().is_some_and(|(_, opened)| opened.linked);
         Details {
             status: 200,
@@ -87,7 +108,8 @@ impl Details {
                 url: url.into(),
                 dependencies: choice.dependencies.clone(),
                 linked: choice.original.linked || neighbour_linked,
-                compressed: choice.compress.is_some(),
+                compression,
+                watched: AtomicBool::new(false),
                 renew_at: renew_at(stamp, now),
             },
         }
@@ -95,9 +117,14 @@ impl Details {
 
     /// Whether filling for `choice` would make the same object.
     pub(super) fn is_for(&self, choice: &Choice) -> bool {
-        self.origin.dependencies == choice.dependencies
-            && self.coding == coding(choice)
-            && self.origin.compressed == choice.compress.is_some()
+        let compress = choice.compress.is_some();
+        let same = match self.origin.compression {
+            Compression::None => !compress,
+            Compression::Done => compress,
+            Compression::Declined => true,
+        };
+        let encoded = self.origin.compression == Compression::Done;
+        same && self.coding == coding(choice, encoded) && self.origin.dependencies == choice.dependencies
     }
 
     /// The immutable head: all fields but the mutable ones, with the empty line that ends them.
@@ -130,9 +157,10 @@ impl Details {
     }
 }
 
-fn coding(choice: &Choice) -> Coding {
+/// The coding of what is sent for `choice`, compressed or not.
+fn coding(choice: &Choice, compressed: bool) -> Coding {
     let neighbour = choice.neighbour.as_ref().map(|&(coding, _)| coding);
-    neighbour.or(choice.compress).unwrap_or(Coding::Identity)
+    neighbour.or(choice.compress.filter(|_| compressed)).unwrap_or(Coding::Identity)
 }
 
 /// The modification time alone would not do: archives and copies set it back, so two versions of the

@@ -10,7 +10,7 @@ use afpa_cache::{Body, Cache, Object};
 
 use super::coding::Codings;
 use super::compress::compress;
-use super::details::Details;
+use super::details::{Compression, Details};
 use super::error::FileError;
 use super::key::{RequestKey, purge_url};
 use super::listing;
@@ -66,41 +66,52 @@ fn attempt(site: &Site, cache: &Cache<Details>, key: RequestKey<'_>) -> Result<F
     let choice = choose(site, key.accepts, original, content_type::compressible(content_type))?;
     match stored(cache, key, &choice) {
         Some((accepts, object)) if accepts == key.accepts => return Ok(FillOutcome::Object(object)),
-        Some((_, object)) => {
-            let (body, details) = (object.body().clone(), object.details().clone());
-            return Ok(FillOutcome::Object(store(site, cache, key, body, details)));
-        }
+        Some((_, object)) => return share(site, cache, key, &object).map(FillOutcome::Object),
         None => (),
     }
     settle(choice.source().stamp)?;
     let maker = Maker { site, cache, url: key.path, content_type: with_charset(site, content_type) };
-    let (body, details) = maker.make(choice)?;
+    let (body, details) = maker.make(&choice)?;
     Ok(FillOutcome::Object(store(site, cache, key, body, Arc::new(details))))
 }
 
-/// The object that `choice` would make, if the store has it for this or, with the same outcome, for
-/// other codings; this one's by preference. Whatever the store has for the path that does not hold
-/// any more goes, and all the rest with it.
+/// The object that `choice` would make, if the store has it for this key or, with the same outcome, for
+/// other codings. If what the store has for the path does not hold any more, all of it goes.
 fn stored(cache: &Cache<Details>, key: RequestKey<'_>, choice: &Choice) -> Option<(Codings, Arc<Object<Details>>)> {
     let mut octets = Vec::with_capacity(1 + key.path.len());
-    let mut same = None;
-    for accepts in Codings::all() {
+    let others = Codings::all().filter(|&accepts| accepts != key.accepts);
+    for accepts in std::iter::once(key.accepts).chain(others) {
         RequestKey { accepts, ..key }.encode(&mut octets);
         let Some(object) = cache.lookup(&octets) else { continue };
-        let details = object.details();
-        if details.origin.dependencies != choice.dependencies {
+        if object.details().origin.dependencies != choice.dependencies {
             purge_url(cache, key.path);
             return None;
         }
-        if details.is_for(choice) && (same.is_none() || accepts == key.accepts) {
-            same = Some((accepts, object));
+        if object.details().is_for(choice) {
+            return Some((accepts, object));
         }
     }
-    same
+    None
 }
 
-/// Inserts an object and tells the watch of it. One that shares its details with another is announced
-/// again: the watch may have dropped them just before.
+/// Gives the client the object of another. Looks once more afterwards: a change in between has purged
+/// only what was there.
+fn share(
+    site: &Site,
+    cache: &Cache<Details>,
+    key: RequestKey<'_>,
+    other: &Object<Details>,
+) -> Result<Arc<Object<Details>>, FileError> {
+    let object = store(site, cache, key, other.body().clone(), other.details().clone());
+    if object.details().origin.dependencies.hold(site) {
+        return Ok(object);
+    }
+    purge_url(cache, key.path);
+    Err(FileError::Changing)
+}
+
+/// Inserts an object and then tells the watch of it, also of one whose details another object has: the
+/// watch may just have found that they do not hold, and purged what there was.
 fn store(
     site: &Site,
     cache: &Cache<Details>,
@@ -112,11 +123,6 @@ fn store(
     key.encode(&mut octets);
     let object = cache.insert(&octets, body, details.clone());
     site.announce(&details);
-    if details.witness.is_some()
-        && let Some(oldest) = site.hold_open(key.path)
-    {
-        purge_url(cache, &oldest);
-    }
     object
 }
 
@@ -139,49 +145,50 @@ struct Maker<'a> {
 }
 
 impl Maker<'_> {
-    fn make(self, choice: Choice) -> Result<(Arc<Body>, Details), FileError> {
-        match choice.compress {
-            Some(coding) => {
-                let contents = read_whole(&choice.original.file, choice.original.stamp)?;
-                match compress(coding, &contents) {
-                    Some(encoded) => self.in_memory(choice, encoded.len() as u64, &encoded[..]),
-                    None => self.in_memory(choice.uncompressed(), contents.len() as u64, &contents[..]),
+    /// Encodes the file if that was chosen and is worth it; sends it from memory if there is room.
+    fn make(&self, choice: &Choice) -> Result<(Arc<Body>, Details), FileError> {
+        let mut compression = Compression::None;
+        if let Some(coding) = choice.compress {
+            let contents = read_whole(&choice.original.file, choice.original.stamp)?;
+            if let Some(encoded) = compress(coding, &contents) {
+                let details = self.details(choice, encoded.len() as u64, Compression::Done);
+                if let Some(body) = self.in_memory(choice, &details, &encoded[..])? {
+                    return Ok((body, details));
                 }
             }
-            None if choice.source().stamp.size > self.site.options().max_pinned_object => self.by_reference(choice),
-            None => {
-                let source = choice.source();
-                let (file, size) = (source.file.try_clone()?, source.stamp.size);
-                self.in_memory(choice, size, file)
-            }
+            compression = Compression::Declined;
         }
-    }
-
-    /// Reads `length` octets of `contents` into cache memory.
-    fn in_memory(&self, choice: Choice, length: u64, mut contents: impl Read) -> Result<(Arc<Body>, Details), FileError> {
-        let details = self.details(&choice, length);
-        let Ok(mut filling) = self.cache.fill(&details.head(), length) else {
-            // No room, even after eviction: the file system's cache has to do.
-            return self.by_reference(choice.uncompressed());
-        };
-        filling.read_from(&mut contents)?;
-        unchanged(&choice.source().file, choice.source().stamp)?;
-        Ok((filling.finish(), details))
-    }
-
-    /// The second level (AFPA §3.4): the head is in memory, the payload stays in the file.
-    fn by_reference(&self, choice: Choice) -> Result<(Arc<Body>, Details), FileError> {
         let (source, length) = (choice.source(), choice.source().stamp.size);
+        let mut details = self.details(choice, length, compression);
+        if length <= self.site.options().max_pinned_object
+            && let Some(body) = self.in_memory(choice, &details, &source.file)?
+        {
+            return Ok((body, details));
+        }
+        // The second level (AFPA §3.4): the head is in memory, the payload stays in the file.
         let file = Arc::new(source.file.try_clone()?);
-        let mut details = self.details(&choice, length);
         details.witness = Some(FileWitness::new(file.clone(), source.stamp));
         let body = self.cache.fill_file(&details.head(), file, length).map_err(|_| FileError::Exhausted)?;
         Ok((body, details))
     }
 
-    fn details(&self, choice: &Choice, length: u64) -> Details {
+    /// Reads `contents` into cache memory; `None` if there is no room, even after eviction.
+    fn in_memory(
+        &self,
+        choice: &Choice,
+        details: &Details,
+        mut contents: impl Read,
+    ) -> Result<Option<Arc<Body>>, FileError> {
+        let Ok(mut filling) = self.cache.fill(&details.head(), details.content_length) else { return Ok(None) };
+        filling.read_from(&mut contents)?;
+        unchanged(&choice.source().file, choice.source().stamp)?;
+        Ok(Some(filling.finish()))
+    }
+
+    fn details(&self, choice: &Choice, length: u64, compression: Compression) -> Details {
         let cache_control = self.site.cache_control(self.url, &choice.original.path);
-        Details::new(self.url, choice, self.content_type.clone(), cache_control, length, SystemTime::now())
+        let content_type = self.content_type.clone();
+        Details::new(self.url, choice, content_type, cache_control, length, compression, SystemTime::now())
     }
 }
 

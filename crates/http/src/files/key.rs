@@ -49,3 +49,25 @@ pub fn purge_url(cache: &Cache<Details>, path: &[u8]) -> usize {
 pub fn purge_under(cache: &Cache<Details>, prefix: &[u8]) -> usize {
     cache.purge_if(|object| RequestKey::decode(object.key()).is_some_and(|key| key.path.starts_with(prefix)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_key_comes_back_and_no_two_share_one(bits in 0u8..8, path in proptest::collection::vec(any::<u8>(), 0..64)) {
+            let key = RequestKey { accepts: Codings::from_bits(bits).unwrap(), path: &path };
+            let mut octets = b"left over".to_vec();
+            key.encode(&mut octets);
+            prop_assert_eq!(RequestKey::decode(&octets), Some(key));
+        }
+    }
+
+    #[test]
+    fn what_is_no_key_is_refused() {
+        assert_eq!(RequestKey::decode(b""), None);
+        assert_eq!(RequestKey::decode(b"\x08/"), None);
+    }
+}

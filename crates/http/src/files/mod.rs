@@ -8,12 +8,13 @@
 //! [`Watch`] takes objects out of the cache when what they were made from changes.
 //!
 //! Bounds: one fill holds at most one file of [`SiteOptions::max_pinned_object`] octets in the cache's
-//! memory plus twice [`MAX_COMPRESSED`](compress::MAX_COMPRESSED) on the heap; a file that keeps
+//! memory plus twice [`MAX_COMPRESSED`] on the heap; a file that keeps
 //! changing is given up after a fixed number of attempts; a listing has a fixed number of entries;
-//! open files and watches have limits in [`SiteOptions`].
+//! watches have a limit in [`SiteOptions`], and files that stay open have one in the cache.
 
 mod coding;
 mod compress;
+mod dependencies;
 mod details;
 mod error;
 mod fill;

@@ -187,7 +187,9 @@ mod tests {
 
     #[test]
     fn the_way_to_a_file() {
-        let way = |file: &str| directories(file.as_bytes()).map(|d| String::from_utf8_lossy(d).into_owned()).collect::<Vec<_>>();
+        let way = |file: &str| {
+            directories(file.as_bytes()).map(|d| String::from_utf8_lossy(d).into_owned()).collect::<Vec<_>>()
+        };
         assert_eq!(way("f"), [""]);
         assert_eq!(way("a/b/f"), ["", "a", "a/b"]);
     }

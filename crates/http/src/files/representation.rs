@@ -2,6 +2,7 @@
 
 use super::coding::{Coding, Codings};
 use super::compress::{MAX_COMPRESSED, MIN_COMPRESSED};
+use super::dependencies::{self, Dependencies};
 use super::error::FileError;
 use super::resolve::{Opened, open_regular, stamp_at};
 use super::site::Site;
@@ -18,7 +19,7 @@ pub(super) struct Choice {
     /// Whether another client could get another representation.
     pub(super) varies: bool,
     /// What the choice rests on.
-    pub(super) dependencies: Box<[Dependency]>,
+    pub(super) dependencies: Dependencies,
 }
 
 impl Choice {
@@ -26,43 +27,32 @@ impl Choice {
     pub(super) fn source(&self) -> &Opened {
         self.neighbour.as_ref().map_or(&self.original, |(_, opened)| opened)
     }
-
-    /// Sends the file as it is, instead of compressing it.
-    pub(super) fn uncompressed(self) -> Choice {
-        Choice { compress: None, ..self }
-    }
-}
-
-/// A name that was looked at, and what was there. While all of an object's dependencies hold, filling
-/// it again would give the same object.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Dependency {
-    /// From the site's root on.
-    pub(super) path: Box<[u8]>,
-    /// The version of the regular file; `None` if there was none.
-    pub(super) expected: Option<Stamp>,
 }
 
 /// Chooses for a client that accepts `accepts`: the best neighbour, else compression, else the file.
-pub(super) fn choose(site: &Site, accepts: Codings, mut original: Opened, compressible: bool) -> Result<Choice, FileError> {
-    let absent = std::mem::take(&mut original.absent);
-    let mut dependencies: Vec<Dependency> =
-        absent.into_iter().map(|path| Dependency { path: path.into(), expected: None }).collect();
-    dependencies.push(Dependency { path: original.path.as_slice().into(), expected: Some(original.stamp) });
+pub(super) fn choose(
+    site: &Site,
+    accepts: Codings,
+    mut original: Opened,
+    compressible: bool,
+) -> Result<Choice, FileError> {
+    let absent = std::mem::take(&mut original.absent).into();
+    let file = original.path.as_slice().into();
+    let mut dependencies = Dependencies { absent, file, stamp: original.stamp, neighbours: Default::default() };
 
     let mut neighbour = None;
     let mut varies = false;
-    let neighbours = if site.options().precompressed { &Coding::BY_PREFERENCE[..] } else { &[] };
-    for &coding in neighbours {
-        let path = [&original.path, coding.suffix().as_bytes()].concat();
-        // An unreadable neighbour is none.
+    let codings = if site.options().precompressed { &Coding::BY_PREFERENCE[..] } else { &[] };
+    for (&coding, seen) in codings.iter().zip(&mut dependencies.neighbours) {
+        let path = dependencies::neighbour(&original.path, coding);
+        // One that cannot be looked at is none.
         let found = stamp_at(site, &path).unwrap_or(None);
-        dependencies.push(Dependency { path: path.as_slice().into(), expected: found });
+        *seen = found.map(Box::new);
         // One that is older was made from another version.
-        let Some(_) = found.filter(|stamp| stamp.modified >= original.stamp.modified) else { continue };
+        let Some(stamp) = found.filter(|stamp| stamp.modified >= original.stamp.modified) else { continue };
         varies = true;
         if neighbour.is_none() && accepts.contains(coding) {
-            neighbour = open_same(site, &path, found)?.map(|opened| (coding, opened));
+            neighbour = open_same(site, &path, stamp)?.map(|opened| (coding, opened));
         }
     }
 
@@ -71,13 +61,13 @@ pub(super) fn choose(site: &Site, accepts: Codings, mut original: Opened, compre
     varies |= could_compress;
     let compress = Coding::BY_PREFERENCE.into_iter().find(|&coding| accepts.contains(coding));
     let compress = compress.filter(|_| could_compress && neighbour.is_none());
-    Ok(Choice { original, neighbour, compress, varies, dependencies: dependencies.into() })
+    Ok(Choice { original, neighbour, compress, varies, dependencies })
 }
 
 /// Opens the neighbour that was just seen; `None` if it may not be read.
-fn open_same(site: &Site, path: &[u8], seen: Option<Stamp>) -> Result<Option<Opened>, FileError> {
+fn open_same(site: &Site, path: &[u8], seen: Stamp) -> Result<Option<Opened>, FileError> {
     match open_regular(site, path) {
-        Ok(Some(opened)) if Some(opened.stamp) == seen => Ok(Some(opened)),
+        Ok(Some(opened)) if opened.stamp == seen => Ok(Some(opened)),
         Ok(_) | Err(FileError::NotFound) => Err(FileError::Changing),
         Err(FileError::Forbidden) => Ok(None),
         Err(error) => Err(error),

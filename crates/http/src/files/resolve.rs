@@ -6,11 +6,10 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, fstat, openat2, statat};
+use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, openat2};
 use rustix::io::Errno;
 
 use super::error::FileError;
-use super::representation::Dependency;
 use super::site::Site;
 use super::stamp::Stamp;
 
@@ -34,7 +33,7 @@ pub(super) struct Opened {
     /// without its name's directories noticing.
     pub(super) linked: bool,
     /// The files that would have been taken in its place, had they existed.
-    pub(super) absent: Vec<Vec<u8>>,
+    pub(super) absent: Vec<Box<[u8]>>,
 }
 
 /// Finds what `url`, a normalised path with its leading slash, names.
@@ -60,7 +59,7 @@ fn resolve_directory(site: &Site, path: &[u8]) -> Result<Found, FileError> {
             Err(error) if error.is_not_found() => (),
             Err(error) => return Err(error),
         }
-        absent.push(index);
+        absent.push(index.into());
     }
     let directory = if path.is_empty() { b"." } else { path };
     let wanted = if site.options().listing { OFlags::RDONLY } else { OFlags::PATH };
@@ -88,20 +87,6 @@ pub(super) fn open_regular(site: &Site, path: &[u8]) -> Result<Option<Opened>, F
     let stamp = Stamp::from_stat(&stat);
     let linked = linked || stat.st_nlink > 1;
     Ok(Some(Opened { file: File::from(fd), stamp, path: path.to_vec(), linked, absent: Vec::new() }))
-}
-
-/// Whether a name that an object rests on still leads to what it did.
-///
-/// One statat(2) decides most cases. It does not know the site's rule on links, so it is believed
-/// where it finds the very file or nothing at all.
-pub(super) fn still_holds(site: &Site, dependency: &Dependency) -> bool {
-    let path = Path::new(OsStr::from_bytes(&dependency.path));
-    match (statat(&*site.root(), path, AtFlags::empty()), dependency.expected) {
-        (Ok(stat), Some(expected)) => Stamp::from_stat(&stat) == expected,
-        (Err(Errno::NOENT), expected) => expected.is_none(),
-        (_, Some(_)) => false,
-        (_, None) => stamp_at(site, &dependency.path).unwrap_or(None).is_none(),
-    }
 }
 
 /// The stamp of the regular file that `path` names now, without opening it; `None` if there is none.

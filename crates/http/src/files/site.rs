@@ -1,13 +1,13 @@
 //! A directory that is served, and how.
 
-use std::collections::VecDeque;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::{AcqRel, Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
@@ -42,9 +42,6 @@ pub struct SiteOptions {
     /// Files of up to this many octets are held in the cache's memory, larger ones are sent by
     /// reference to the open file. Default: 1 MiB.
     pub max_pinned_object: u64,
-    /// For how many paths files may be held open, to be sent by reference. At the bound the oldest
-    /// path leaves the cache. Default: 512.
-    pub max_open_files: usize,
     /// How many directories [`Watch`](super::Watch) may watch with inotify. What lies outside them
     /// is looked at every `revalidate_after`. Default: 8192.
     pub max_watches: usize,
@@ -65,7 +62,6 @@ impl Default for SiteOptions {
             cache_control: Vec::new(),
             charset: Some("utf-8".to_owned()),
             max_pinned_object: 1 << 20,
-            max_open_files: 512,
             max_watches: 8192,
             revalidate_after: Duration::from_millis(500),
         }
@@ -115,8 +111,6 @@ pub struct Site {
     options: SiteOptions,
     rules: Vec<(Selector, Arc<str>)>,
     pub(super) flights: Flights,
-    /// The paths whose objects hold a file open, oldest first.
-    open_files: Mutex<VecDeque<Box<[u8]>>>,
     newcomers: Mutex<Vec<Weak<Details>>>,
     watchers: AtomicUsize,
 }
@@ -140,7 +134,6 @@ impl Site {
             options,
             rules,
             flights: Flights::default(),
-            open_files: Mutex::default(),
             newcomers: Mutex::default(),
             watchers: AtomicUsize::new(0),
         })
@@ -180,20 +173,9 @@ impl Site {
         true
     }
 
-    /// Notes that objects for `url` hold a file open. Returns the path whose objects have to go for
-    /// that, if the limit is passed.
-    pub(super) fn hold_open(&self, url: &[u8]) -> Option<Box<[u8]>> {
-        let mut open = self.open_files.lock().unwrap_or_else(PoisonError::into_inner);
-        if open.iter().any(|held| **held == *url) {
-            return None;
-        }
-        open.push_back(url.into());
-        if open.len() > self.options.max_open_files.max(1) { open.pop_front() } else { None }
-    }
-
-    /// Tells the watch, if there is one, of an object that it has to keep honest.
+    /// Tells the watch, if there is one, of an object that is in the store and has to be kept honest.
     pub(super) fn announce(&self, details: &Arc<Details>) {
-        if self.watchers.load(Relaxed) > 0 {
+        if self.watchers.load(Relaxed) > 0 && !details.origin.watched.swap(true, AcqRel) {
             self.newcomers.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(details));
         }
     }
@@ -209,7 +191,6 @@ impl Site {
 
     pub(super) fn watch_ended(&self) {
         self.watchers.fetch_sub(1, Relaxed);
-        self.take_newcomers();
     }
 }
 
@@ -220,7 +201,9 @@ fn open_root(path: &Path) -> io::Result<File> {
 
 fn check(options: &SiteOptions) -> io::Result<()> {
     let refuse = |what: String| Err(io::Error::new(io::ErrorKind::InvalidInput, what));
-    if let Some(name) = options.index.iter().find(|n| n.is_empty() || n.contains(['/', '\0']) || *n == "." || *n == "..") {
+    if let Some(name) =
+        options.index.iter().find(|n| n.is_empty() || n.contains(['/', '\0']) || *n == "." || *n == "..")
+    {
         return refuse(format!("the index name {name:?} is not the name of a file"));
     }
     let values = options.cache_control.iter().map(|rule| &rule.value).chain(&options.charset);

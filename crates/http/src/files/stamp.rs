@@ -11,8 +11,8 @@ use rustix::fs::{Stat, fstat};
 /// Identifies one version of one file.
 ///
 /// Every write, truncation, rename and permission change moves `changed`, which unlike `modified`
-/// nobody can set back. Two versions can share a stamp only if both came to be within one
-/// [`GRANULARITY`] of the file system's clock.
+/// nobody can set back. Two versions can share a stamp only if both came to be within one tick of the
+/// file system's clock; a stamp is trusted once that is over.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Stamp {
     /// The device that the file is on.
@@ -135,7 +135,8 @@ mod tests {
     #[test]
     fn only_the_recent_past_is_unsettled() {
         let now = UNIX_EPOCH + Duration::from_secs(1000);
-        let at = |changed: Duration| Stamp { device: 1, inode: 1, size: 0, modified: 0, changed: changed.as_nanos() as i64 };
+        let at =
+            |changed: Duration| Stamp { device: 1, inode: 1, size: 0, modified: 0, changed: changed.as_nanos() as i64 };
         assert!(at(Duration::from_secs(999)).is_settled(now, GRANULARITY));
         assert!(!at(Duration::from_millis(999_990)).is_settled(now, GRANULARITY));
         assert!(!at(Duration::from_secs(999)).is_settled(now, COARSE_GRANULARITY));

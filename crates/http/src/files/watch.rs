@@ -3,6 +3,7 @@
 use std::collections::{HashSet, VecDeque};
 use std::io;
 use std::os::fd::OwnedFd;
+use std::sync::atomic::Ordering::Release;
 use std::sync::{Arc, Weak};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
@@ -14,11 +15,11 @@ use super::coding::Coding;
 use super::details::Details;
 use super::key::{purge_under, purge_url};
 use super::notifier::{Change, Notifier, directories};
-use super::resolve::still_holds;
 use super::site::Site;
 use super::stamp::since_epoch;
 
-/// A thread that keeps a site's cached objects true to its files, until it is dropped.
+/// A thread that keeps a site's cached objects true to its files. When it is dropped, those that it
+/// looked after leave the cache.
 ///
 /// Two means complement each other. inotify tells at once of changes in the directories that cached
 /// files lie in. The sweep compares objects with their files by stat(2): every
@@ -43,8 +44,7 @@ impl Watch {
         let stop = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
         site.watch_started();
         let notifier = Notifier::new(site.options().max_watches);
-        let watcher =
-            Watcher { site: site.clone(), cache, notifier, covered: VecDeque::new(), uncovered: Vec::new() };
+        let watcher = Watcher { site: site.clone(), cache, notifier, covered: VecDeque::new(), uncovered: Vec::new() };
         let thread = Builder::new().name("watch".into()).spawn({
             let stop = stop.clone();
             move || watcher.run(&stop)
@@ -81,6 +81,8 @@ struct Watcher {
 const FEW: usize = 512;
 /// Within this time each covered object has its turn.
 const ROUND: Duration = Duration::from_secs(10);
+/// Newcomers wait no longer than this to be taken over.
+const PATIENCE: Duration = Duration::from_millis(250);
 /// Between two batches of events.
 const PAUSE: Duration = Duration::from_millis(5);
 
@@ -88,7 +90,7 @@ impl Watcher {
     fn run(mut self, stop: &OwnedFd) {
         let interval = self.site.options().revalidate_after.max(PAUSE);
         let mut next_sweep = Instant::now() + interval;
-        while !self.wait(stop, interval / 2) {
+        while !self.wait(stop, PATIENCE.min(interval / 2)) {
             self.adopt();
             self.notice();
             if Instant::now() >= next_sweep {
@@ -98,6 +100,7 @@ impl Watcher {
             }
         }
         self.site.watch_ended();
+        self.abandon();
     }
 
     /// Waits for events, but no longer than `patience`. Returns whether it is time to end.
@@ -121,9 +124,10 @@ impl Watcher {
         for newcomer in self.site.take_newcomers() {
             let Some(details) = newcomer.upgrade() else { continue };
             let covered = !details.origin.linked
-                && self.notifier.as_mut().is_some_and(|notifier| {
-                    details.origin.dependencies.iter().all(|dependency| notifier.cover(&self.site, &dependency.path))
-                });
+                && self
+                    .notifier
+                    .as_mut()
+                    .is_some_and(|notifier| notifier.cover(&self.site, &details.origin.dependencies.file));
             if self.check(&details) {
                 if covered { self.covered.push_back(newcomer) } else { self.uncovered.push(newcomer) }
             }
@@ -152,7 +156,9 @@ impl Watcher {
 
     /// A directory, if it is one, was moved, replaced or closed to us: what came from it is void.
     fn lose(&mut self, directory: &[u8]) {
-        let Some(notifier) = self.notifier.as_mut().filter(|notifier| notifier.watches_under(directory)) else { return };
+        let Some(notifier) = self.notifier.as_mut().filter(|notifier| notifier.watches_under(directory)) else {
+            return;
+        };
         notifier.forget_under(directory);
         let prefix = if directory.is_empty() { b"/".to_vec() } else { [b"/", directory, b"/"].concat() };
         purge_under(&self.cache, &prefix);
@@ -161,7 +167,8 @@ impl Watcher {
     /// Purges what can stem from `file`: itself, what it is the compressed neighbour of, and the
     /// directory of which either is the index.
     fn purge_file(&self, file: &[u8]) {
-        let neighbours = Coding::BY_PREFERENCE.iter().filter_map(|coding| file.strip_suffix(coding.suffix().as_bytes()));
+        let neighbours =
+            Coding::BY_PREFERENCE.iter().filter_map(|coding| file.strip_suffix(coding.suffix().as_bytes()));
         for path in neighbours.chain([file]) {
             let url = [b"/", path].concat();
             let name = url.iter().rposition(|&octet| octet == b'/').map_or(0, |slash| slash + 1);
@@ -179,6 +186,14 @@ impl Watcher {
             if let Some(notifier) = &mut self.notifier {
                 notifier.forget_under(b"");
             }
+        }
+    }
+
+    /// Purges all that nobody will look after.
+    fn abandon(self) {
+        let newcomers = self.site.take_newcomers();
+        for details in self.covered.iter().chain(&self.uncovered).chain(&newcomers).filter_map(Weak::upgrade) {
+            self.drop_from_cache(&details);
         }
     }
 
@@ -204,17 +219,23 @@ impl Watcher {
     /// Purges an object that no longer is what filling would give. Returns whether it is.
     fn check(&self, details: &Details) -> bool {
         let due = details.origin.renew_at.is_some_and(|at| since_epoch(SystemTime::now()) >= at);
-        let holds = !due && details.origin.dependencies.iter().all(|dependency| still_holds(&self.site, dependency));
+        let holds = !due && details.origin.dependencies.hold(&self.site);
         if !holds {
-            purge_url(&self.cache, &details.origin.url);
+            self.drop_from_cache(details);
         }
         holds
+    }
+
+    /// The mark goes first: whoever inserts an object with these details after the purge finds it gone,
+    /// and announces them again.
+    fn drop_from_cache(&self, details: &Details) {
+        details.origin.watched.store(false, Release);
+        purge_url(&self.cache, &details.origin.url);
     }
 }
 
 /// The directories that lead to the objects' files.
 fn needed(objects: &VecDeque<Weak<Details>>) -> HashSet<Box<[u8]>> {
     let alive: Vec<_> = objects.iter().filter_map(Weak::upgrade).collect();
-    let files = alive.iter().flat_map(|details| details.origin.dependencies.iter());
-    files.flat_map(|dependency| directories(&dependency.path)).map(Box::from).collect()
+    alive.iter().flat_map(|details| directories(&details.origin.dependencies.file)).map(Box::from).collect()
 }

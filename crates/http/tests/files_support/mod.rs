@@ -2,6 +2,7 @@
 
 #![allow(dead_code)] // each test binary uses its own part
 
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -84,21 +85,28 @@ pub fn cache() -> Arc<Cache<Details>> {
     Cache::new(CacheConfig { capacity: 64 << 20, max_pinned_object: 1 << 20, engines: 1 }).unwrap()
 }
 
-/// What a client would get.
+/// The octets that a client would get as content.
 pub fn payload(object: &Found) -> Vec<u8> {
-    use std::os::unix::fs::FileExt;
-    match &object.body().payload {
-        afpa_cache::Payload::Mem(m) => m.clone(),
-        afpa_cache::Payload::File(f, n) => {
-            let mut v = vec![0; *n as usize];
-            f.read_exact_at(&mut v, 0).unwrap();
-            v
+    let body = object.body();
+    match body.file() {
+        Some(file) => {
+            let mut contents = vec![0; body.payload_len() as usize];
+            file.read_exact_at(&mut contents, 0).unwrap();
+            contents
         }
+        None => pinned(object).split_off(body.head_len() as usize),
     }
 }
 
+/// The immutable part of the head that a client would get.
 pub fn head(object: &Found) -> String {
-    String::from_utf8(object.body().head.clone()).unwrap()
+    let mut head = pinned(object);
+    head.truncate(object.body().head_len() as usize);
+    String::from_utf8(head).unwrap()
+}
+
+fn pinned(object: &Found) -> Vec<u8> {
+    object.body().fragments().iter().flat_map(|fragment| fragment.to_vec()).collect()
 }
 
 pub fn age(path: &Path, seconds: u64) {

@@ -276,7 +276,7 @@ mod tests {
         for len in 1..=PAGE {
             let size = rounded(len);
             assert!(size >= len && size <= PAGE);
-            assert!(size - len < 64 || (size - len) * 8 <= len, "{len} takes {size}");
+            assert!(size - len < 64 || (size - len) * 8 <= size, "{len} takes {size}");
             assert_eq!(rounded(size), size);
         }
     }

@@ -80,7 +80,8 @@ impl Arena {
     /// # Errors
     /// The system refused the file or the mapping.
     pub fn new(capacity: u64) -> io::Result<Arc<Arena>> {
-        let too_large = || io::Error::new(io::ErrorKind::InvalidInput, "the arena's capacity exceeds the address space");
+        let too_large =
+            || io::Error::new(io::ErrorKind::InvalidInput, "the arena's capacity exceeds the address space");
         let pages = u32::try_from((capacity / u64::from(PAGE)).max(1)).map_err(|_| too_large())?;
         let capacity = u64::from(pages) * u64::from(PAGE);
         let mapping = Mapping::new(usize::try_from(capacity).map_err(|_| too_large())?)?;

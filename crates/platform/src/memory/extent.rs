@@ -87,6 +87,11 @@ impl Extent {
         self.range.size as usize
     }
 
+    /// Whether [`Extent::lend`] would lend.
+    pub(super) fn is_lendable(&self) -> bool {
+        self.range.lendable && self.range.arena.may_lend()
+    }
+
     /// Marks the extent as lent. The arena's file and the place of the extent's first octet in it;
     /// `None` if the extent shares its page with others, or the arena lends nothing.
     pub(super) fn lend(&self) -> Option<(BorrowedFd<'_>, u64)> {

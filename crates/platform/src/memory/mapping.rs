@@ -2,7 +2,8 @@
 
 use std::ffi::c_void;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 use std::ptr::NonNull;
 
 use rustix::fs::{self, FallocateFlags, MemfdFlags, Mode, OFlags, SealFlags};
@@ -13,6 +14,8 @@ pub(super) const BLOCK: usize = 2 * 1024 * 1024;
 
 /// MADV_COLLAPSE, in Linux since 6.1.
 const COLLAPSE: i32 = 25;
+/// Where a kernel that has huge pages says so.
+const HUGE_PAGES: &str = "/sys/kernel/mm/transparent_hugepage";
 
 /// A memfd, mapped shared and writable at an address that a huge page can start at.
 pub(super) struct Mapping {
@@ -20,7 +23,8 @@ pub(super) struct Mapping {
     len: usize,
     file: OwnedFd,
     /// The same file, opened for reading: safe code that gets hold of it cannot change what others
-    /// borrow. `None` where /proc is not mounted; nothing is lent then.
+    /// borrow. `None` where /proc is not mounted or huge pages cannot be kept away; nothing is lent
+    /// then.
     reader: Option<OwnedFd>,
 }
 
@@ -36,14 +40,13 @@ impl Mapping {
         fs::ftruncate(&file, len as u64)?;
         fs::fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW)?;
         let base = map_aligned(&file, len)?;
-        let reader = fs::open(
-            format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&file)),
-            OFlags::RDONLY | OFlags::CLOEXEC,
-            Mode::empty(),
-        );
-        let mapping = Mapping { base, len, file, reader: reader.ok() };
-        // A kernel without huge pages refuses this, and needs no telling.
-        let _ = mapping.advise(0, len, Advice::LinuxNoHugepage);
+        let mut mapping = Mapping { base, len, file, reader: None };
+        // Fails on a kernel without huge pages, where there is nothing to refuse.
+        let plain = mapping.advise(0, len, Advice::LinuxNoHugepage).is_ok() || !Path::new(HUGE_PAGES).exists();
+        if plain {
+            let path = format!("/proc/self/fd/{}", mapping.file.as_raw_fd());
+            mapping.reader = fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok();
+        }
         Ok(mapping)
     }
 
@@ -89,10 +92,7 @@ impl Mapping {
     }
 
     fn advise(&self, offset: usize, len: usize, advice: Advice) -> io::Result<()> {
-        debug_assert!(matches!(
-            advice,
-            Advice::LinuxNoHugepage | Advice::LinuxHugepage | Advice::LinuxPopulateWrite
-        ));
+        debug_assert!(matches!(advice, Advice::LinuxNoHugepage | Advice::LinuxHugepage | Advice::LinuxPopulateWrite));
         // SAFETY: the range is part of the mapping, and none of these advices changes its contents.
         unsafe { mm::madvise(self.at(offset, len), len, advice) }.map_err(Into::into)
     }
@@ -120,9 +120,8 @@ fn map_aligned(file: &OwnedFd, len: usize) -> io::Result<NonNull<u8>> {
     let before = start.addr().next_multiple_of(BLOCK) - start.addr();
     let base = start.wrapping_byte_add(before);
     // SAFETY: the range lies within the reservation just made, which nobody uses yet.
-    let mapped = unsafe {
-        mm::mmap(base, len, ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED | MapFlags::FIXED, file, 0)
-    };
+    let mapped =
+        unsafe { mm::mmap(base, len, ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED | MapFlags::FIXED, file, 0) };
     if let Err(error) = mapped {
         // SAFETY: the reservation is ours and unused.
         let _ = unsafe { mm::munmap(start, reserved) };

@@ -21,6 +21,8 @@ mod arena;
 mod extent;
 mod mapping;
 mod pin;
+#[cfg(test)]
+mod tests;
 
 pub use arena::{AlreadyLent, Arena, ArenaStats};
 pub use extent::{Extent, ExtentMut};

@@ -90,6 +90,11 @@ impl PinnedSlice {
         lend(&self.shared.extent, self.range())
     }
 
+    /// Whether [`PinnedSlice::lend`] would lend; lends nothing itself.
+    pub fn is_lendable(&self) -> bool {
+        self.shared.extent.is_lendable()
+    }
+
     /// The extent that the slice is part of.
     pub fn extent(&self) -> &Extent {
         &self.shared.extent
@@ -125,6 +130,11 @@ impl Deref for PinnedSlice {
 }
 
 impl SharedSlice {
+    /// As [`PinnedSlice::is_lendable`].
+    pub fn is_lendable(&self) -> bool {
+        self.extent.is_lendable()
+    }
+
     /// As [`PinnedSlice::lend`].
     pub fn lend(&self) -> Option<Lent<'_>> {
         lend(&self.extent, self.start as usize..self.end as usize)

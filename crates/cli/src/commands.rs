@@ -1,0 +1,144 @@
+//! What each command does.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use tracing_subscriber::filter::LevelFilter;
+
+use crate::admin::AdminServer;
+use crate::args::{Command, Diagnostics, Module, in_flags};
+use crate::config::{self, Config, LogFormat};
+use crate::graph::Graph;
+use crate::server;
+use crate::signals::Signals;
+use crate::supervisor::{Origin, Supervisor};
+use crate::{process, systemd};
+
+/// Does what the command line asks for.
+pub fn execute(command: Command) -> ExitCode {
+    match command {
+        Command::Serve(serve) => {
+            let config = serve.config();
+            let problems = config::problems(&config).into_iter().chain(config::surroundings(&config));
+            let problems: Vec<_> = problems.map(|problem| in_flags(&problem)).collect();
+            if problems.is_empty() { run(config, Origin::Flags, serve.diagnostics) } else { refuse(&problems) }
+        }
+        Command::Run(file) => match config::load(&file.config) {
+            Ok(config) => run(config, Origin::File(file.config), file.diagnostics),
+            Err(errors) => refuse(&errors),
+        },
+        Command::Check(file) => check(&file.config),
+        Command::Graph(graph) => {
+            let of = match graph.module {
+                Module::Http => Graph::of::<afpa_http::Http>(),
+            };
+            print(&of.render(graph.format));
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+fn check(path: &Path) -> ExitCode {
+    match config::load(path) {
+        Ok(_) => {
+            print(&format!("{}: ok\n", path.display()));
+            ExitCode::SUCCESS
+        }
+        Err(errors) => {
+            let code = refuse(&errors);
+            let count = if errors.len() == 1 { "1 error".into() } else { format!("{} errors", errors.len()) };
+            complain(&format!("{}: {count}", path.display()));
+            code
+        }
+    }
+}
+
+fn run(config: Config, origin: Origin, diagnostics: Diagnostics) -> ExitCode {
+    start_diagnostics(diagnostics);
+    match serve(config, origin) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => refuse(&[problem]),
+    }
+}
+
+/// Starts everything and serves until told to stop.
+fn serve(config: Config, origin: Origin) -> Result<(), String> {
+    // This changes the environment, so it comes before the first thread.
+    let inherited = systemd::inherited().map_err(|error| error.to_string())?;
+    if let Err(error) = process::raise_descriptors() {
+        tracing::warn!("the limit on open descriptors stays as it is: {error}");
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("the main thread cannot be set up: {error}"))?;
+    runtime.block_on(async {
+        // Signals first: one that arrives while the engines start is obeyed when they have.
+        let signals = Signals::listen().map_err(|error| format!("signals cannot be received: {error}"))?;
+        let started = server::start(&config, inherited)?;
+        let admin = match &config.admin {
+            Some(admin) => {
+                let bound = AdminServer::bind(admin, started.engines.clone()).await;
+                Some(bound.map_err(|error| error.to_string())?)
+            }
+            None => None,
+        };
+        announce(&started.line, &config);
+        let mut supervisor = Supervisor {
+            engines: started.engines,
+            engine_count: started.engine_count,
+            ends: started.ends,
+            signals,
+            config,
+            origin,
+            log: started.log,
+            admin,
+            status: started.line,
+        };
+        let Err(failure) = supervisor.run().await else { return Ok(()) };
+        // Not returned: what an engine or a worker that is stuck still holds cannot be taken apart.
+        complain(&failure.to_string());
+        std::process::exit(1)
+    })
+}
+
+/// One line that says what is served. It goes where it does not break a log of JSON lines.
+fn announce(line: &str, config: &Config) {
+    if config.log.format == LogFormat::Json && config.log.path.is_none() {
+        complain(line);
+    } else {
+        print(&format!("{line}\n"));
+    }
+}
+
+fn start_diagnostics(diagnostics: Diagnostics) {
+    let level = match diagnostics.verbose {
+        0 => LevelFilter::INFO,
+        1 => LevelFilter::DEBUG,
+        _ => LevelFilter::TRACE,
+    };
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .with_target(false)
+        .with_max_level(level)
+        .init();
+}
+
+fn refuse<T: ToString>(problems: &[T]) -> ExitCode {
+    for problem in problems {
+        complain(&problem.to_string());
+    }
+    ExitCode::FAILURE
+}
+
+fn print(text: &str) {
+    let mut stdout = std::io::stdout().lock();
+    // A reader that has gone away does not want the rest.
+    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+}
+
+fn complain(line: &str) {
+    let _ = writeln!(std::io::stderr(), "afpa: {line}");
+}

@@ -1,0 +1,167 @@
+//! One engine on its thread.
+
+use std::any::Any;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread::Builder;
+use std::time::SystemTime;
+
+use afpa_engine::seam::{Address, Listen};
+use afpa_engine::stats::ModuleStats;
+use afpa_engine::workers::Workers;
+use afpa_engine::{Engine, EngineHandle, Owner, Time, TransportId};
+use afpa_http::access_log::Recorder;
+use afpa_http::{Global, Http, HttpStats, Settings};
+use afpa_platform::clock;
+use afpa_sockets::{Sockets, SocketsConfig, SocketsStats};
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::doors::{Door, explain};
+use crate::config::{Interface, Respond};
+use crate::process;
+use crate::supervisor::EngineEnd;
+use crate::units::ListenAddress;
+
+/// What an engine is made of.
+pub(super) struct Plan {
+    pub(super) cpu: usize,
+    pub(super) io: Interface,
+    pub(super) respond: Respond,
+    pub(super) max_connections: u32,
+    pub(super) workers: Arc<Workers>,
+    pub(super) settings: Arc<Settings>,
+    pub(super) recorder: Option<Recorder>,
+    pub(super) entrances: Vec<Entrance>,
+}
+
+/// A door as one engine uses it.
+pub(super) enum Entrance {
+    Listen(SocketAddr),
+    Adopt(OwnedFd),
+}
+
+/// What other threads know of an engine.
+pub(super) struct Seat {
+    pub(super) cpu: usize,
+    pub(super) handle: EngineHandle,
+    pub(super) owner: Owner,
+    pub(super) module: Arc<ModuleStats>,
+    pub(super) http: Arc<HttpStats>,
+    pub(super) sockets: Arc<SocketsStats>,
+    pub(super) interface: &'static str,
+}
+
+/// One engine's use of every door.
+///
+/// # Errors
+/// No descriptor is left for another duplicate of a shared socket.
+pub(super) fn entrances(doors: &[Door]) -> Result<Vec<Entrance>, String> {
+    let entrance = |door: &Door| match door {
+        Door::Port(address) => Ok(Entrance::Listen(*address)),
+        Door::Shared { socket, address, .. } => {
+            socket.try_clone().map(Entrance::Adopt).map_err(|error| format!("{address} cannot be shared: {error}"))
+        }
+    };
+    doors.iter().map(entrance).collect()
+}
+
+/// Starts an engine and returns when it listens. Its end, for whatever reason, is reported to `ends`.
+///
+/// # Errors
+/// It cannot start: a sentence that says why.
+pub(super) fn start(plan: Plan, ends: UnboundedSender<EngineEnd>) -> Result<Seat, String> {
+    let cpu = plan.cpu;
+    let (started, seat) = sync_channel(1);
+    let live = move || {
+        let outcome = catch_unwind(AssertUnwindSafe(|| live(plan, &started)))
+            .unwrap_or_else(|panic| Err(format!("it panicked: {}", message(&*panic))));
+        // Nobody listens any more only when the process is ending.
+        let _ = ends.send(EngineEnd { cpu, outcome });
+    };
+    Builder::new()
+        .name(format!("engine-{cpu}"))
+        .spawn(live)
+        .map_err(|error| format!("the thread of the engine on CPU {cpu} cannot be started: {error}"))?;
+    seat.recv().unwrap_or_else(|_| Err(format!("the engine on CPU {cpu} ended while it started")))
+}
+
+/// The engine's life. It is built on its own thread: what it owns never leaves it.
+fn live(plan: Plan, started: &SyncSender<Result<Seat, String>>) -> Result<(), String> {
+    match build(plan) {
+        Ok((mut engine, seat)) => {
+            let _ = started.send(Ok(seat));
+            engine.run().map_err(|error| error.to_string())
+        }
+        Err(reason) => {
+            let _ = started.send(Err(reason));
+            Ok(())
+        }
+    }
+}
+
+fn build(plan: Plan) -> Result<(Engine, Seat), String> {
+    let Plan { cpu, io, respond, max_connections, workers, settings, recorder, entrances } = plan;
+    let failed = |what: &str, error: &dyn std::fmt::Display| format!("the engine on CPU {cpu} cannot {what}: {error}");
+    process::pin_thread(cpu).map_err(|error| failed("be pinned", &error))?;
+    let config = SocketsConfig {
+        transport: TransportId(0),
+        interface: interface(io),
+        respond: context(respond),
+        max_connections,
+        ..SocketsConfig::default()
+    };
+    let mut sockets = Sockets::new(config).map_err(|error| failed("reach the network", &error))?;
+    let mut engine = Engine::new(workers, || Time(clock::now())).map_err(|error| failed("be woken", &error))?;
+    let waker = engine.handle().waker();
+    let view = settings.cache.view(Arc::new(move || waker.wake()));
+    let http = Arc::new(HttpStats::default());
+    let global = Global::new(settings, view, http.clone(), recorder, SystemTime::now);
+    let (owner, module) = engine.install::<Http>(global);
+    for entrance in entrances {
+        enter(&mut sockets, entrance, owner)?;
+    }
+    let (interface, stats) = (sockets.interface().name(), sockets.stats());
+    engine.add_transport(Box::new(sockets)).map_err(|error| failed("watch its mailbox", &error))?;
+    let handle = engine.handle();
+    Ok((engine, Seat { cpu, handle, owner, module, http, sockets: stats, interface }))
+}
+
+fn enter(sockets: &mut Sockets, entrance: Entrance, owner: Owner) -> Result<(), String> {
+    match entrance {
+        Entrance::Listen(address) => sockets
+            .listen(Listen::Stream(Address::Inet(address)), owner)
+            .map(drop)
+            .map_err(|error| explain(&ListenAddress::Inet(address), &error)),
+        Entrance::Adopt(socket) => sockets
+            .adopt(socket, owner)
+            .map(drop)
+            .map_err(|error| format!("a shared socket cannot be listened to: {error}")),
+    }
+}
+
+fn interface(io: Interface) -> afpa_sockets::Interface {
+    match io {
+        Interface::Auto => afpa_sockets::Interface::Auto,
+        Interface::Uring => afpa_sockets::Interface::Uring,
+        Interface::Epoll => afpa_sockets::Interface::Epoll,
+    }
+}
+
+fn context(respond: Respond) -> afpa_sockets::Respond {
+    match respond {
+        Respond::Inline => afpa_sockets::Respond::Inline,
+        Respond::Thread => afpa_sockets::Respond::Thread,
+        Respond::Hybrid => afpa_sockets::Respond::Hybrid,
+    }
+}
+
+fn message(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("without a message")
+}

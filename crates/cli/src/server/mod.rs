@@ -1,0 +1,97 @@
+//! The only place that wires things together: from a configuration to running engines.
+
+mod doors;
+mod engine;
+mod running;
+mod serving;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use afpa_engine::workers::Workers;
+use afpa_http::access_log::{Recorder, Records, ring};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+use crate::access_log::AccessLog;
+use crate::config::{Config, LogFormat};
+use crate::process;
+use crate::supervisor::EngineEnd;
+use crate::systemd::Inherited;
+
+use doors::Door;
+use engine::{Plan, Seat};
+pub use running::Running;
+use serving::Serving;
+
+/// A server that answers.
+pub struct Started {
+    /// Its engines.
+    pub engines: Arc<Running>,
+    /// How many they are.
+    pub engine_count: usize,
+    /// Where each reports its end.
+    pub ends: UnboundedReceiver<EngineEnd>,
+    /// The access log, unless it is off.
+    pub log: Option<AccessLog>,
+    /// One line for the operator: what is served, where, on how much, through what.
+    pub line: String,
+}
+
+/// Starts the engines and all that they need.
+///
+/// # Errors
+/// Something of the machine is missing or in use: a sentence that says what helps.
+pub fn start(config: &Config, inherited: Vec<Inherited>) -> Result<Started, String> {
+    let cpus = process::engine_cpus(&config.cores).map_err(|error| error.to_string())?;
+    let doors = doors::open(&config.listen, inherited)?;
+    let workers = Workers::start(config.workers.threads as usize, config.workers.queue as usize)
+        .map_err(|error| format!("the worker threads cannot be started: {error}"))?;
+    let serving = Serving::prepare(config, cpus.len())?;
+    let (sender, ends) = unbounded_channel();
+    let (mut seats, mut rings) = (Vec::new(), Vec::new());
+    for &cpu in &cpus {
+        let recorder = recorder(config, &mut rings);
+        let plan = Plan {
+            cpu,
+            io: config.io,
+            respond: config.respond,
+            // Rounded up: a limit that is smaller than the number of engines still lets each answer.
+            max_connections: config.limits.connections.div_ceil(cpus.len() as u32),
+            workers: workers.clone(),
+            settings: serving.settings(),
+            recorder,
+            entrances: engine::entrances(&doors)?,
+        };
+        seats.push(engine::start(plan, sender.clone())?);
+    }
+    let log = match config.log.format {
+        LogFormat::Off => None,
+        _ => Some(AccessLog::start(&config.log, rings).map_err(|error| error.to_string())?),
+    };
+    let line = line(config, &cpus, &doors, &seats);
+    let running = Running::new(seats, serving, doors, log.as_ref().map(AccessLog::stats), Instant::now());
+    Ok(Started { engines: Arc::new(running), engine_count: cpus.len(), ends, log, line })
+}
+
+fn recorder(config: &Config, rings: &mut Vec<Records>) -> Option<Recorder> {
+    if config.log.format == LogFormat::Off {
+        return None;
+    }
+    let (recorder, records) = ring(usize::try_from(config.log.buffer.0).unwrap_or(usize::MAX));
+    rings.push(records);
+    Some(recorder)
+}
+
+fn line(config: &Config, cpus: &[usize], doors: &[Door], seats: &[Seat]) -> String {
+    let urls: Vec<_> = doors.iter().map(Door::url).collect();
+    let (engines, cores) = if cpus.len() == 1 { ("engine", "core") } else { ("engines", "cores") };
+    format!(
+        "serving {} on {} with {} {engines} ({cores} {}) through {}, cache {}",
+        config.site.root.display(),
+        urls.join(" and "),
+        cpus.len(),
+        process::show_cpus(cpus),
+        seats.first().map_or("nothing", |seat| seat.interface),
+        config.cache.size,
+    )
+}

@@ -1,0 +1,163 @@
+//! The program as a user starts it.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn afpa(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_afpa")).args(arguments).output().unwrap()
+}
+
+/// Exit status, standard output, standard error.
+fn said(arguments: &[&str]) -> (i32, String, String) {
+    let output = afpa(arguments);
+    let text = |octets: Vec<u8>| String::from_utf8(octets).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn version() {
+    assert_eq!(said(&["--version"]), (0, format!("afpa {}\n", env!("CARGO_PKG_VERSION")), String::new()));
+}
+
+#[test]
+fn each_help_has_its_options_and_examples() {
+    let cases: [(&[&str], &[&str]); 5] = [
+        (&["--help"], &["serve", "run", "check", "graph", "Examples:", "SIGHUP", "Exit status"]),
+        (
+            &["serve", "--help"],
+            &[
+                "--listen <ADDR>",
+                "--cores <LIST>",
+                "--io <IO>",
+                "--respond <CONTEXT>",
+                "--cache <SIZE>",
+                "--admin <ADDR>",
+                "--log <FORM>",
+                "--listing",
+                "--dotfiles",
+                "--follow-symlinks",
+                "[default: 127.0.0.1:8080]",
+                "[default: 256MiB]",
+                "[default: auto]",
+                "[default: hybrid]",
+                "Examples:",
+            ],
+        ),
+        (&["run", "--help"], &["--config <FILE>", "[site]"]),
+        (&["check", "--help"], &["--config <FILE>"]),
+        (&["graph", "--help"], &["--format <FORMAT>", "mermaid", "dot", "http"]),
+    ];
+    for (arguments, expected) in cases {
+        let (status, out, _) = said(arguments);
+        assert_eq!(status, 0, "{arguments:?}");
+        // Lines are folded where they happen to be full.
+        let out = out.split_whitespace().collect::<Vec<_>>().join(" ");
+        for word in expected {
+            assert!(out.contains(word), "{word} in\n{out}");
+        }
+    }
+}
+
+#[test]
+fn a_wrong_command_line_is_status_2_and_says_what_is_right() {
+    let cases: [(&[&str], &str); 7] = [
+        (&[], "Usage: afpa <COMMAND>"),
+        (&["serve"], "<DIR>"),
+        (&["serv", "."], "serve"),
+        (&["serve", ".", "--cores", "3-1"], "expected CPU numbers such as 0 or 0,2-3, or all, found \"3-1\""),
+        (&["serve", ".", "--io", "kqueue"], "expected uring, epoll or auto, found \"kqueue\""),
+        (&["serve", ".", "--listen", "8080"], "write :8080 for every IPv4 address"),
+        (&["graph", "ftp"], "[possible values: http]"),
+    ];
+    for (arguments, expected) in cases {
+        let (status, out, err) = said(arguments);
+        assert_eq!((status, out.as_str()), (2, ""), "{arguments:?}");
+        assert!(err.contains(expected), "{expected} in\n{err}");
+    }
+}
+
+#[test]
+fn what_cannot_be_served_is_one_sentence_each_and_status_1() {
+    let cases: [(&[&str], &str); 3] = [
+        (
+            &["serve", "/nonexistent"],
+            "afpa: DIR: /nonexistent cannot be opened: No such file or directory (os error 2)\n",
+        ),
+        (&["serve", "/etc/passwd"], "afpa: DIR: expected a directory, found the file /etc/passwd\n"),
+        (
+            &["serve", "/", "--admin", "0.0.0.0:9090"],
+            "afpa: --admin: expected a loopback address (or --admin-allow-remote), found 0.0.0.0:9090\n",
+        ),
+    ];
+    for (arguments, expected) in cases {
+        assert_eq!(said(arguments), (1, String::new(), expected.into()), "{arguments:?}");
+    }
+}
+
+#[test]
+fn check_says_ok() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = write(dir.path(), &format!("[site]\nroot = {:?}\n", dir.path()));
+    assert_eq!(said(&["check", "--config", &path]), (0, format!("{path}: ok\n"), String::new()));
+}
+
+#[test]
+fn check_and_run_name_every_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = write(dir.path(), "lisen = ':80'\n[site]\nroot = '/nonexistent'\n[cache]\nsize = '64M'\n");
+    let errors = format!(
+        "afpa: {path}:1:1: unknown key \"lisen\"; did you mean \"listen\"?\n\
+         afpa: {path}:3:8: site.root: /nonexistent cannot be opened: No such file or directory (os error 2)\n\
+         afpa: {path}:5:8: cache.size: expected a size such as 4096, 64KiB, 256MiB or 1GiB, found \"64M\"; write 64MiB\n"
+    );
+    assert_eq!(said(&["check", "--config", &path]), (1, String::new(), format!("{errors}afpa: {path}: 3 errors\n")));
+    assert_eq!(said(&["run", "--config", &path]), (1, String::new(), errors));
+    let missing = dir.path().join("none.toml");
+    let missing = missing.to_str().unwrap();
+    let expected =
+        format!("afpa: {missing}: cannot be read: No such file or directory (os error 2)\nafpa: {missing}: 1 error\n");
+    assert_eq!(said(&["check", "--config", missing]), (1, String::new(), expected));
+}
+
+#[test]
+fn the_example_is_right_and_shows_every_default() {
+    let example = include_str!("../../../packaging/afpa.toml");
+    let parsed = afpa_cli::config::parse(example);
+    assert_eq!(parsed.diagnostics, []);
+    let mut defaults = afpa_cli::config::Config::default();
+    defaults.site.root = "/var/www/html".into();
+    assert_eq!(parsed.config, defaults);
+
+    // What is commented out is right, too: a key or a heading directly behind `# `.
+    let is_setting =
+        |line: &str| line.starts_with('[') || line.split_once(" = ").is_some_and(|(key, _)| !key.contains(' '));
+    let uncommented: String = example
+        .lines()
+        .map(|line| line.strip_prefix("# ").filter(|rest| is_setting(rest)).unwrap_or(line))
+        .flat_map(|line| [line, "\n"])
+        .collect();
+    let parsed = afpa_cli::config::parse(&uncommented);
+    assert_eq!(parsed.diagnostics, []);
+    assert!(parsed.config.admin.is_some() && parsed.config.log.path.is_some());
+    assert_eq!(parsed.config.site.cache_control_rules.len(), 2);
+}
+
+#[test]
+fn the_http_module_is_drawn_in_each_form() {
+    for (format, start) in [
+        ("text", "http: starts in derive request\n"),
+        ("mermaid", "stateDiagram-v2\n"),
+        ("dot", "digraph \"http\" {\n"),
+    ] {
+        let (status, out, err) = said(&["graph", "http", "--format", format]);
+        assert_eq!((status, err.as_str()), (0, ""));
+        assert!(out.starts_with(start), "{out}");
+        assert!(out.contains("derive cached response") && out.contains("hit"), "{out}");
+    }
+}
+
+fn write(dir: &Path, text: &str) -> String {
+    let path = dir.join("afpa.toml");
+    std::fs::write(&path, text).unwrap();
+    path.to_str().unwrap().to_owned()
+}

@@ -1,0 +1,149 @@
+//! The HTTP module: its three kinds of data (AFPA §3.2).
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use afpa_cache::{Cache, View};
+use afpa_engine::seam::Origin;
+use afpa_engine::{ConnectionId, ControlTable, ProtocolModule, Time};
+
+use crate::access_log::{CacheOutcome, Recorder};
+use crate::clock::Clock;
+use crate::files::{Details, Site};
+use crate::stats::HttpStats;
+use crate::syntax::{Limits, RequestParser};
+use crate::table::TABLE;
+
+/// The HTTP/1.0 and HTTP/1.1 module, serving files.
+pub struct Http;
+
+/// What an operator decides. Shared by the engines, and replaced as a whole at a reload.
+pub struct Settings {
+    /// What is served.
+    pub site: Arc<Site>,
+    /// Where what was served is kept.
+    pub cache: Arc<Cache<Details>>,
+    /// Bounds on a request's head.
+    pub limits: Limits,
+    /// From a request's first octet (or a connection's start) to the end of its head: 408 after it.
+    pub header_timeout: Duration,
+    /// Between the end of a response and the next request's first octet: the connection closes after it.
+    pub idle_timeout: Duration,
+    /// Octets per second below which a transfer is cut off; zero for none.
+    pub min_rate: u64,
+    /// The longest request body that is read and dropped to keep a connection.
+    pub body_drain: u64,
+}
+
+/// Global data: one per engine.
+pub struct Global {
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) view: View<Details>,
+    pub(crate) clock: Clock,
+    pub(crate) stats: Arc<HttpStats>,
+    pub(crate) log: Option<Recorder>,
+    /// The key that is being looked up. Kept, so that building one allocates nothing.
+    pub(crate) key: Vec<u8>,
+    /// A path that had to be normalised, and heads that are made on the spot. Kept, likewise.
+    pub(crate) scratch: Vec<u8>,
+}
+
+/// Connection data.
+#[derive(Default)]
+pub struct Connection {
+    /// Requests answered.
+    pub(crate) answered: u32,
+    /// The deadline that is armed is the header's, which does not move.
+    pub(crate) header_deadline: bool,
+    /// Octets dropped while lingering.
+    pub(crate) lingered: u64,
+}
+
+/// Request data.
+#[derive(Default)]
+pub struct Request {
+    pub(crate) parser: RequestParser,
+    /// The head, copied when the request outlives the event that brought it; empty before.
+    pub(crate) kept_head: Vec<u8>,
+    pub(crate) head_length: usize,
+    pub(crate) started: Time,
+    pub(crate) persistent: bool,
+    pub(crate) refusal: Option<Refusal>,
+    pub(crate) answer: Answer,
+    pub(crate) outcome: Option<CacheOutcome>,
+    pub(crate) status: u16,
+    pub(crate) payload: u64,
+    /// What had been delivered when the transfer rate was last looked at.
+    pub(crate) rate_mark: Option<u64>,
+    pub(crate) drain: Drain,
+}
+
+/// Why a request is not served: what its answer says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Refusal {
+    pub(crate) status: u16,
+    /// Whether the connection cannot be used any more.
+    pub(crate) closes: bool,
+    pub(crate) retry_after: bool,
+}
+
+/// What *answer directly* says.
+#[derive(Default, Debug)]
+pub(crate) enum Answer {
+    #[default]
+    Nothing,
+    /// OPTIONS.
+    Options,
+    /// 301 to this location.
+    Redirect(Vec<u8>),
+    /// 200 with this HTML, not cached.
+    Page(Vec<u8>),
+}
+
+/// The rest of a request body, as it is dropped.
+#[derive(Default)]
+pub(crate) enum Drain {
+    #[default]
+    None,
+    Length(u64),
+    Chunked { decoder: crate::syntax::ChunkedDecoder, read: u64 },
+}
+
+impl Global {
+    /// One engine's data. `wall` is the wall clock; it is read once per second.
+    pub fn new(
+        settings: Arc<Settings>,
+        view: View<Details>,
+        stats: Arc<HttpStats>,
+        log: Option<Recorder>,
+        wall: impl Fn() -> SystemTime + 'static,
+    ) -> Global {
+        Global { settings, view, clock: Clock::new(wall), stats, log, key: Vec::new(), scratch: Vec::new() }
+    }
+
+    /// Replaces the settings. Requests in flight end under those with which they started to be
+    /// answered; the next ones see the new ones.
+    pub fn reload(&mut self, settings: Arc<Settings>, view: View<Details>) {
+        self.settings = settings;
+        self.view = view;
+    }
+}
+
+impl ProtocolModule for Http {
+    const NAME: &'static str = "http";
+    const TABLE: &'static ControlTable<Self> = &TABLE;
+
+    type Global = Global;
+    type Connection = Connection;
+    type Request = Request;
+
+    fn connected(_global: &mut Global, _id: ConnectionId, _origin: Origin, _now: Time) -> Connection {
+        Connection::default()
+    }
+
+    fn pass(global: &mut Global, now: Time) {
+        global.clock.refresh(now);
+        global.view.apply();
+        global.stats.pins.set(global.view.pins());
+    }
+}

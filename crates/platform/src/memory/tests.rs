@@ -1,0 +1,130 @@
+//! What a peer sees of lent memory, over real sockets.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::*;
+
+const PAGES: usize = 32;
+
+fn filled(arena: &Arc<Arena>, len: usize, byte: u8) -> ExtentMut {
+    let mut extent = arena.allocate(len).expect("room");
+    extent.fill(byte);
+    extent
+}
+
+fn pin(extent: ExtentMut) -> PinnedSlice {
+    let len = extent.len();
+    LocalExtent::new(extent.seal(Box::default()), Arc::default()).pin(0..len)
+}
+
+/// Lends as many of `pins` as the socket takes; gives back how many octets that was.
+fn send_lent(socket: impl std::os::fd::AsFd, pins: &[PinnedSlice]) -> usize {
+    let mut sent = 0;
+    for pin in pins {
+        let lent = pin.lend().expect("a whole page can be lent");
+        let mut offset = lent.offset;
+        match rustix::fs::sendfile(&socket, lent.file, Some(&mut offset), lent.len) {
+            Ok(count) => sent += count,
+            Err(error) => assert_eq!(error, rustix::io::Errno::AGAIN),
+        }
+    }
+    sent
+}
+
+/// Sends lent pages to a peer that does not read, drops them, uses their memory again, and only then
+/// lets the peer read.
+fn old_contents_arrive<S: std::os::fd::AsFd>(socket: S, mut peer: impl Read) {
+    let arena = Arena::new((PAGES * MAX_EXTENT) as u64).expect("an arena");
+    let pins: Vec<PinnedSlice> = (0..PAGES).map(|_| pin(filled(&arena, MAX_EXTENT, b'a'))).collect();
+    let sent = send_lent(&socket, &pins);
+    assert!(sent >= MAX_EXTENT, "only {sent} octets sent");
+
+    drop(pins);
+    assert_eq!(arena.in_use(), 0);
+    let again: Vec<ExtentMut> = (0..PAGES).map(|_| filled(&arena, MAX_EXTENT, b'b')).collect();
+    assert!(arena.allocate(1).is_none(), "the arena is full, so every lent page is in use again");
+
+    drop(socket);
+    let mut received = Vec::new();
+    peer.read_to_end(&mut received).expect("all that was sent");
+    assert_eq!(received.len(), sent);
+    assert!(received.iter().all(|&byte| byte == b'a'), "a packet in flight saw new contents");
+    assert!(again.iter().all(|extent| extent.iter().all(|&byte| byte == b'b')));
+}
+
+#[test]
+fn packets_in_flight_keep_lent_pages_over_tcp() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let socket = TcpStream::connect(listener.local_addr().expect("bound")).expect("connected");
+    let (peer, _) = listener.accept().expect("accepted");
+    socket.set_nonblocking(true).expect("a socket");
+    old_contents_arrive(socket, peer);
+}
+
+#[test]
+fn packets_in_flight_keep_lent_pages_over_a_unix_socket() {
+    let (socket, peer) = UnixStream::pair().expect("a pair");
+    socket.set_nonblocking(true).expect("a socket");
+    old_contents_arrive(socket, peer);
+}
+
+#[test]
+fn what_shares_a_page_is_not_lent() {
+    let arena = Arena::new(8 << 20).expect("an arena");
+    assert!(pin(filled(&arena, 50_000, 1)).lend().is_none());
+    assert!(pin(filled(&arena, 60_000, 1)).lend().is_some());
+    assert!(pin(filled(&arena, MAX_EXTENT, 1)).share().lend().is_some());
+}
+
+#[test]
+fn a_registered_arena_lends_nothing() {
+    let arena = Arena::new(8 << 20).expect("an arena");
+    arena.register().expect("nothing was lent");
+    assert!(pin(filled(&arena, MAX_EXTENT, 1)).lend().is_none());
+}
+
+#[test]
+fn what_is_lent_cannot_be_written() {
+    let arena = Arena::new(8 << 20).expect("an arena");
+    let pinned = pin(filled(&arena, MAX_EXTENT, 1));
+    let lent = pinned.lend().expect("a whole page");
+    let mut file = std::fs::File::from(lent.file.try_clone_to_owned().expect("a descriptor"));
+    assert!(file.write_all(b"other contents").is_err());
+    assert!(pinned.iter().all(|&byte| byte == 1));
+}
+
+#[test]
+fn a_lent_slice_lies_where_it_says() {
+    let arena = Arena::new(8 << 20).expect("an arena");
+    let _before = filled(&arena, MAX_EXTENT, 0);
+    let mut extent = filled(&arena, MAX_EXTENT, 0);
+    extent[1000..1005].copy_from_slice(b"slice");
+    let slice = LocalExtent::new(extent.seal(Box::default()), Arc::default()).pin(1000..1005);
+    let lent = slice.lend().expect("a whole page");
+    let mut bytes = [0; 5];
+    let file = std::fs::File::from(lent.file.try_clone_to_owned().expect("a descriptor"));
+    std::os::unix::fs::FileExt::read_exact_at(&file, &mut bytes, lent.offset).expect("within the file");
+    assert_eq!((&bytes, lent.len), (b"slice", 5));
+}
+
+#[test]
+fn pins_are_counted_and_keep_their_extent() {
+    let arena = Arena::new(8 << 20).expect("an arena");
+    let pins = Arc::new(AtomicU64::new(0));
+    let local = LocalExtent::new(filled(&arena, 100, 7).seal(Box::default()), pins.clone());
+    let (first, second) = (local.pin(0..50), local.pin(50..100));
+    let third = second.clone();
+    drop((local, first));
+    assert_eq!(pins.load(Ordering::Relaxed), 2);
+    assert_eq!((&*second, third.as_ptr()), (&[7; 50][..], second.as_ptr()));
+    let shared = second.share();
+    drop((second, third));
+    assert_eq!(pins.load(Ordering::Relaxed), 0);
+    let reader = std::thread::spawn(move || shared.iter().map(|&byte| u32::from(byte)).sum::<u32>());
+    assert_eq!(reader.join().expect("no panic"), 350);
+    assert_eq!(arena.in_use(), 0);
+}

@@ -1,0 +1,465 @@
+//! io_uring behind a safe interface: what the kernel reads and writes is owned by the ring while it
+//! may do so.
+//!
+//! - Received octets land in buffers of the ring ([`buffers`]); they are lent out until recycled.
+//! - What is sent is moved into the ring ([`Gather`]) and comes back with its completion.
+//! - Descriptors are named by number. A stale number reaches the wrong socket of this process, never
+//!   memory: a matter for the caller's bookkeeping, not for safety.
+//!
+//! One thread, one ring, one system call per pass ([`Ring::submit_and_wait`]): with
+//! `DEFER_TASKRUN`, the kernel does its part of receiving and sending within that call, on this core.
+
+mod buffers;
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::time::Duration;
+
+use io_uring::types::{CancelBuilder, Fd, SubmitArgs, Timespec};
+use io_uring::{IoUring, Probe, cqueue, opcode, squeue};
+
+use crate::gather::{Gather, MAX_PIECES};
+use buffers::Buffers;
+
+/// Submission queue entries: a pass that needs more submits in between.
+const ENTRIES: u32 = 1024;
+/// Completion queue entries: beyond them the kernel keeps a list of its own, and nothing is lost.
+const COMPLETIONS: u32 = 8192;
+
+/// Octets of a receive buffer: most requests fit into one.
+pub const BUFFER_SIZE: usize = 4096;
+/// Receive buffers of a ring. Each is lent out only while its octets are looked at, so this bounds
+/// what one pass receives, not what connections hold.
+pub const BUFFER_COUNT: u16 = 1024;
+
+/// Names the object of an operation to the caller: 56 bits, with bits 24..32 clear.
+pub type Token = u64;
+const KIND_SHIFT: u32 = 24;
+const KIND_MASK: u64 = 0xff << KIND_SHIFT;
+
+/// One engine's ring.
+pub struct Ring {
+    ring: IoUring,
+    buffers: Buffers,
+    /// What is being sent, by the number in the operation's user data.
+    sends: Vec<Sending>,
+    free_sends: Vec<u32>,
+    /// Operations that the kernel has and will complete.
+    in_flight: u64,
+    batch: Vec<cqueue::Entry>,
+    next: usize,
+}
+
+struct Sending {
+    token: Token,
+    gather: Option<Box<Gather>>,
+    /// What a linked close is about to close.
+    closing: Option<RawFd>,
+    message: Box<Message>,
+}
+
+/// What SENDMSG reads while it runs.
+struct Message {
+    header: libc::msghdr,
+    pieces: Vec<libc::iovec>,
+}
+
+/// What an operation came to.
+pub enum Completion {
+    /// A connection was accepted, or accepting failed. If not `more`, accepting has ended.
+    Accepted {
+        /// Of [`Ring::accept`].
+        token: Token,
+        /// The connection.
+        socket: io::Result<OwnedFd>,
+        /// Whether others follow.
+        more: bool,
+    },
+    /// Octets arrived. No octets: the peer's FIN.
+    Received {
+        /// Of [`Ring::receive`].
+        token: Token,
+        /// Where they are.
+        octets: io::Result<Received>,
+        /// Whether others follow.
+        more: bool,
+    },
+    /// A gather was sent as far as `result` says; it is not advanced.
+    Sent {
+        /// Of [`Ring::send`].
+        token: Token,
+        /// The octets.
+        gather: Box<Gather>,
+        /// How many were taken over.
+        result: io::Result<u64>,
+    },
+    /// A descriptor is ready. If not `more`, polling has ended.
+    Ready {
+        /// Of [`Ring::poll`].
+        token: Token,
+        /// Whether others follow.
+        more: bool,
+    },
+    /// A socket was closed.
+    Closed {
+        /// Of [`Ring::close`] or [`Ring::send_and_close`].
+        token: Token,
+        /// The socket, if it is still open because not everything could be sent before.
+        still_open: Option<OwnedFd>,
+    },
+}
+
+/// Octets in a receive buffer. Give it back with [`Ring::recycle`].
+#[derive(Debug)]
+#[must_use]
+pub struct Received {
+    buffer: Option<u16>,
+    length: u32,
+}
+
+impl Received {
+    /// Whether this is the peer's FIN.
+    pub fn is_end(&self) -> bool {
+        self.length == 0
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+enum Kind {
+    Accept = 1,
+    Receive = 2,
+    Send = 3,
+    Poll = 4,
+    Close = 5,
+    LinkedClose = 6,
+    Cancel = 7,
+}
+
+/// What [`Ring::poll`] waits for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Interest {
+    /// Something to read; reported each time.
+    Readable,
+    /// Room to write; reported once.
+    Writable,
+}
+
+/// Whether this kernel and this process's privileges allow a [`Ring`].
+///
+/// # Errors
+/// The reason, for the operator.
+pub fn probe() -> Result<(), String> {
+    let ring = build(8, 16).map_err(|error| match error.raw_os_error() {
+        Some(libc::ENOSYS) => "the kernel has no io_uring".to_owned(),
+        Some(libc::EPERM | libc::EACCES) => "io_uring is forbidden (kernel.io_uring_disabled, or a seccomp filter)".to_owned(),
+        Some(libc::EINVAL) => "the kernel's io_uring lacks DEFER_TASKRUN (Linux 6.1)".to_owned(),
+        _ => format!("io_uring cannot be set up: {error}"),
+    })?;
+    let mut probe = Probe::new();
+    ring.submitter().register_probe(&mut probe).map_err(|error| format!("io_uring cannot be probed: {error}"))?;
+    let needed = [opcode::RecvMulti::CODE, opcode::AcceptMulti::CODE, opcode::SendMsg::CODE, opcode::Close::CODE];
+    if needed.iter().all(|&code| probe.is_supported(code)) {
+        Ok(())
+    } else {
+        Err("the kernel's io_uring lacks an operation".to_owned())
+    }
+}
+
+fn build(entries: u32, completions: u32) -> io::Result<IoUring> {
+    let mut builder = IoUring::builder();
+    builder.setup_single_issuer().setup_defer_taskrun().setup_coop_taskrun().setup_submit_all();
+    builder.setup_cqsize(completions);
+    builder.build(entries)
+}
+
+impl Ring {
+    /// A ring for the current thread.
+    ///
+    /// # Errors
+    /// See [`probe`]; or locked memory is exhausted.
+    pub fn new() -> io::Result<Ring> {
+        let ring = build(ENTRIES, COMPLETIONS)?;
+        // Saves the kernel a descriptor look-up per call; where it is refused, nothing is lost.
+        let _ = ring.submitter().register_ring_fd();
+        let buffers = Buffers::register(&ring, BUFFER_COUNT, BUFFER_SIZE)?;
+        Ok(Ring {
+            ring,
+            buffers,
+            sends: Vec::new(),
+            free_sends: Vec::new(),
+            in_flight: 0,
+            batch: Vec::with_capacity(COMPLETIONS as usize),
+            next: 0,
+        })
+    }
+
+    /// Accepts connections until told otherwise or an error.
+    pub fn accept(&mut self, token: Token, listener: BorrowedFd<'_>) {
+        let accept = opcode::AcceptMulti::new(Fd(listener.as_raw_fd())).flags(libc::SOCK_CLOEXEC);
+        self.push(accept.build().user_data(tag(token, Kind::Accept)));
+    }
+
+    /// Receives into the ring's buffers: once, or until told otherwise, the peer's FIN, an error, or
+    /// a lack of buffers.
+    pub fn receive(&mut self, token: Token, socket: BorrowedFd<'_>, many: bool) {
+        let fd = Fd(socket.as_raw_fd());
+        let entry = if many {
+            opcode::RecvMulti::new(fd, Buffers::GROUP).build()
+        } else {
+            opcode::Recv::new(fd, std::ptr::null_mut(), BUFFER_SIZE as u32)
+                .buf_group(Buffers::GROUP)
+                .build()
+                .flags(squeue::Flags::BUFFER_SELECT)
+        };
+        self.push(entry.user_data(tag(token, Kind::Receive)));
+    }
+
+    /// Sends the memory at the front of `gather`, all of it unless the connection fails.
+    pub fn send(&mut self, token: Token, socket: BorrowedFd<'_>, gather: Box<Gather>) {
+        let (entry, _) = self.sending(token, socket, gather, libc::MSG_NOSIGNAL);
+        self.push(entry);
+    }
+
+    /// As [`Ring::send`], then closes the socket. The last octets leave together with FIN.
+    pub fn send_and_close(&mut self, token: Token, socket: OwnedFd, gather: Box<Gather>) {
+        // With MSG_WAITALL a short send is a failed one, which breaks the link.
+        let flags = libc::MSG_NOSIGNAL | libc::MSG_MORE | libc::MSG_WAITALL;
+        let (entry, index) = self.sending(token, socket.as_fd(), gather, flags);
+        let socket = socket.into_raw_fd();
+        self.sends[index as usize].closing = Some(socket);
+        let close = opcode::Close::new(Fd(socket)).build();
+        self.reserve(2);
+        self.push(entry.flags(squeue::Flags::IO_LINK));
+        self.push(close.user_data(tag(Token::from(index), Kind::LinkedClose)));
+    }
+
+    /// Closes a socket behind the operations submitted before.
+    pub fn close(&mut self, token: Token, socket: OwnedFd) {
+        let close = opcode::Close::new(Fd(socket.into_raw_fd()));
+        self.push(close.build().user_data(tag(token, Kind::Close)));
+    }
+
+    /// Waits until `descriptor` is ready.
+    pub fn poll(&mut self, token: Token, descriptor: BorrowedFd<'_>, interest: Interest) {
+        let fd = Fd(descriptor.as_raw_fd());
+        let entry = match interest {
+            Interest::Readable => opcode::PollAdd::new(fd, libc::POLLIN as u32).multi(true).build(),
+            Interest::Writable => opcode::PollAdd::new(fd, libc::POLLOUT as u32).build(),
+        };
+        self.push(entry.user_data(tag(token, Kind::Poll)));
+    }
+
+    /// Ends the receive of `token`, which completes with an error or what it already had.
+    pub fn cancel_receive(&mut self, token: Token) {
+        self.cancel(tag(token, Kind::Receive));
+    }
+
+    /// Ends every operation on `socket`; each completes.
+    pub fn cancel_all(&mut self, socket: BorrowedFd<'_>) {
+        let on_socket = CancelBuilder::fd(Fd(socket.as_raw_fd())).all();
+        self.push(opcode::AsyncCancel2::new(on_socket).build().user_data(tag(0, Kind::Cancel)));
+    }
+
+    /// Ends the accepting of `token`.
+    pub fn cancel_accept(&mut self, token: Token) {
+        self.cancel(tag(token, Kind::Accept));
+    }
+
+    /// Hands what was pushed to the kernel, and waits for a completion for at most `wait`.
+    ///
+    /// # Errors
+    /// The ring itself failed.
+    pub fn submit_and_wait(&mut self, wait: Option<Duration>) -> io::Result<()> {
+        self.buffers.publish();
+        let want = usize::from(wait != Some(Duration::ZERO));
+        let result = match wait {
+            Some(wait) if want > 0 => {
+                let timeout = Timespec::from(wait);
+                self.ring.submitter().submit_with_args(1, &SubmitArgs::new().timespec(&timeout))
+            }
+            // Zero completions wanted, but GETEVENTS is: deferred work runs only within the call.
+            Some(_) => {
+                let timeout = Timespec::new();
+                self.ring.submitter().submit_with_args(1, &SubmitArgs::new().timespec(&timeout))
+            }
+            None => self.ring.submit_and_wait(1),
+        };
+        match result {
+            Ok(_) => Ok(()),
+            Err(error) if matches!(error.raw_os_error(), Some(libc::ETIME | libc::EINTR | libc::EBUSY)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The next completion that has arrived.
+    pub fn completion(&mut self) -> Option<Completion> {
+        loop {
+            if self.next == self.batch.len() {
+                self.batch.clear();
+                self.next = 0;
+                self.batch.extend(self.ring.completion());
+                if self.batch.is_empty() {
+                    return None;
+                }
+            }
+            let entry = self.batch[self.next].clone();
+            self.next += 1;
+            if let Some(completion) = self.translate(&entry) {
+                return Some(completion);
+            }
+        }
+    }
+
+    /// The octets.
+    pub fn octets(&self, received: &Received) -> &[u8] {
+        received.buffer.map_or(&[], |buffer| self.buffers.octets(buffer, received.length))
+    }
+
+    /// Gives a receive buffer back.
+    pub fn recycle(&mut self, received: Received) {
+        if let Some(buffer) = received.buffer {
+            self.buffers.recycle(buffer);
+        }
+    }
+
+    fn translate(&mut self, entry: &cqueue::Entry) -> Option<Completion> {
+        let more = cqueue::more(entry.flags());
+        if !more {
+            self.in_flight -= 1;
+        }
+        let token = entry.user_data() & !KIND_MASK;
+        let result = outcome(entry.result());
+        let kind = (entry.user_data() >> KIND_SHIFT) as u8;
+        Some(match kind {
+            k if k == Kind::Accept as u8 => {
+                // SAFETY: the kernel made this descriptor for this completion, and nobody else has it.
+                let socket = result.map(|fd| unsafe { OwnedFd::from_raw_fd(fd as RawFd) });
+                Completion::Accepted { token, socket, more }
+            }
+            k if k == Kind::Receive as u8 => {
+                let buffer = cqueue::buffer_select(entry.flags());
+                let octets = result.map(|length| Received { buffer, length: length as u32 });
+                Completion::Received { token, octets, more }
+            }
+            k if k == Kind::Send as u8 => {
+                let index = token as u32;
+                let sending = &mut self.sends[index as usize];
+                let (token, gather) = (sending.token, sending.gather.take()?);
+                if sending.closing.is_none() {
+                    self.free_sends.push(index);
+                }
+                Completion::Sent { token, gather, result: result.map(u64::from) }
+            }
+            k if k == Kind::Poll as u8 => Completion::Ready { token, more },
+            k if k == Kind::Close as u8 => Completion::Closed { token, still_open: None },
+            k if k == Kind::LinkedClose as u8 => {
+                let sending = &mut self.sends[token as usize];
+                let socket = sending.closing.take().filter(|_| entry.result() == -libc::ECANCELED);
+                self.free_sends.push(token as u32);
+                // SAFETY: the ring was given this socket to close, and the kernel has not closed it.
+                let still_open = socket.map(|fd| unsafe { OwnedFd::from_raw_fd(fd) });
+                Completion::Closed { token: self.sends[token as usize].token, still_open }
+            }
+            _ => return None,
+        })
+    }
+
+    /// An entry that sends the memory at the front of `gather`. The ring keeps the gather, and the
+    /// array that names its pieces, until the operation completes.
+    fn sending(&mut self, token: Token, socket: BorrowedFd<'_>, gather: Box<Gather>, flags: i32) -> (squeue::Entry, u32) {
+        let index = self.free_sends.pop().unwrap_or_else(|| {
+            self.sends.push(Sending { token, gather: None, closing: None, message: Box::new(Message::new()) });
+            (self.sends.len() - 1) as u32
+        });
+        let sending = &mut self.sends[index as usize];
+        sending.token = token;
+        let gather = sending.gather.insert(gather);
+        let fd = Fd(socket.as_raw_fd());
+        let mut memory = gather.memory();
+        let first = memory.next().unwrap_or(&[]);
+        let entry = if memory.next().is_none() {
+            opcode::Send::new(fd, first.as_ptr(), first.len() as u32).flags(flags).build()
+        } else {
+            sending.message.name(gather.memory());
+            opcode::SendMsg::new(fd, &raw const sending.message.header).flags(flags as u32).build()
+        };
+        (entry.user_data(tag(Token::from(index), Kind::Send)), index)
+    }
+
+    fn cancel(&mut self, user_data: u64) {
+        let cancel = opcode::AsyncCancel::new(user_data).build();
+        self.push(cancel.user_data(tag(0, Kind::Cancel)));
+    }
+
+    /// Makes room for `count` entries that must be submitted together.
+    fn reserve(&mut self, count: usize) {
+        let queue = self.ring.submission();
+        if queue.capacity() - queue.len() < count {
+            drop(queue);
+            // A failure here shows again, and is reported, at the end of the pass.
+            let _ = self.ring.submit();
+        }
+    }
+
+    fn push(&mut self, entry: squeue::Entry) {
+        self.reserve(1);
+        // SAFETY: what the entry points to (the ring's buffers, a gather, a message) is owned by the
+        // ring until the entry's completion has been seen; see `Drop` for the ring's own end.
+        if unsafe { self.ring.submission().push(&entry) }.is_ok() {
+            self.in_flight += 1;
+        }
+    }
+}
+
+impl Drop for Ring {
+    /// Ends every operation and waits for the kernel to let go of our memory; memory that it does not
+    /// let go of in time is leaked.
+    fn drop(&mut self) {
+        let all = CancelBuilder::any();
+        let _ = self.ring.submit();
+        let _ = self.ring.submitter().register_sync_cancel(None, all);
+        for _ in 0..100 {
+            while self.completion().is_some() {}
+            if self.in_flight == 0 {
+                return;
+            }
+            if self.submit_and_wait(Some(Duration::from_millis(10))).is_err() {
+                break;
+            }
+        }
+        std::mem::forget(std::mem::take(&mut self.sends));
+        self.buffers.leak();
+    }
+}
+
+impl Message {
+    fn new() -> Message {
+        // SAFETY: all zeroes is a message without name, pieces and control data.
+        let header = unsafe { std::mem::zeroed() };
+        Message { header, pieces: Vec::with_capacity(MAX_PIECES) }
+    }
+
+    fn name<'a>(&mut self, memory: impl Iterator<Item = &'a [u8]>) {
+        self.pieces.clear();
+        self.pieces.extend(memory.map(|piece| libc::iovec { iov_base: piece.as_ptr() as *mut _, iov_len: piece.len() }));
+        self.header.msg_iov = self.pieces.as_mut_ptr();
+        self.header.msg_iovlen = self.pieces.len();
+    }
+}
+
+impl AsFd for Ring {
+    /// Readable when a completion has arrived.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        // SAFETY: the descriptor is open as long as the ring is borrowed.
+        unsafe { BorrowedFd::borrow_raw(self.ring.as_raw_fd()) }
+    }
+}
+
+const fn tag(token: Token, kind: Kind) -> u64 {
+    (token & !KIND_MASK) | (kind as u64) << KIND_SHIFT
+}
+
+fn outcome(result: i32) -> io::Result<u32> {
+    u32::try_from(result).map_err(|_| io::Error::from_raw_os_error(-result))
+}
