@@ -1,6 +1,10 @@
 //! The HTTP module: its three kinds of data (AFPA §3.2).
 
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime};
 
 use afpa_cache::{Cache, View};
@@ -42,6 +46,8 @@ pub struct Global {
     pub(crate) clock: Clock,
     pub(crate) stats: Arc<HttpStats>,
     pub(crate) log: Option<Recorder>,
+    /// Chosen at random when the engine starts: separates the parts of multipart responses.
+    pub(crate) nonce: u64,
     /// The key that is being looked up. Kept, so that building one allocates nothing.
     pub(crate) key: Vec<u8>,
     /// A path that had to be normalised, and heads that are made on the spot. Kept, likewise.
@@ -55,8 +61,10 @@ pub struct Connection {
     pub(crate) answered: u32,
     /// The deadline that is armed is the header's, which does not move.
     pub(crate) header_deadline: bool,
-    /// Octets dropped while lingering.
+    /// Octets dropped while lingering, and one.
     pub(crate) lingered: u64,
+    /// The peer's address, looked up when the first request is logged.
+    pub(crate) peer: Option<Option<IpAddr>>,
 }
 
 /// Request data.
@@ -118,14 +126,20 @@ impl Global {
         log: Option<Recorder>,
         wall: impl Fn() -> SystemTime + 'static,
     ) -> Global {
-        Global { settings, view, clock: Clock::new(wall), stats, log, key: Vec::new(), scratch: Vec::new() }
+        // The standard library's hasher is keyed from the system's randomness.
+        let nonce = RandomState::new().hash_one(0);
+        let clock = Clock::new(wall);
+        Global { settings, view, clock, stats, log, nonce, key: Vec::new(), scratch: Vec::new() }
     }
 
-    /// Replaces the settings. Requests in flight end under those with which they started to be
-    /// answered; the next ones see the new ones.
-    pub fn reload(&mut self, settings: Arc<Settings>, view: View<Details>) {
+    /// Replaces the settings. A request in flight ends under those with which it started to be
+    /// answered. The view, and with it what is cached, stays unless the new settings have another
+    /// cache.
+    pub fn reload(&mut self, settings: Arc<Settings>, view: impl FnOnce() -> View<Details>) {
+        if !Arc::ptr_eq(&settings.cache, &self.settings.cache) {
+            self.view = view();
+        }
         self.settings = settings;
-        self.view = view;
     }
 }
 
@@ -144,6 +158,6 @@ impl ProtocolModule for Http {
     fn pass(global: &mut Global, now: Time) {
         global.clock.refresh(now);
         global.view.apply();
-        global.stats.pins.set(global.view.pins());
+        global.stats.pins.set(global.view.pins().load(Relaxed));
     }
 }

@@ -84,7 +84,7 @@ const FUNCTIONS: &[StateFunction<Http>] = &[
     StateFunction {
         state: DERIVE_UNCACHED_RESPONSE,
         run: derive_uncached_response::derive_uncached_response,
-        outcomes: &[PENDING, READY, REFUSED, CUT_OFF],
+        outcomes: &[PENDING, READY, DIRECT, REFUSED],
     },
     StateFunction { state: ANSWER_DIRECTLY, run: answer_directly::answer_directly, outcomes: &[READY] },
     StateFunction {
@@ -123,7 +123,7 @@ pub const TABLE: ControlTable<Http> = ControlTable::checked(
         row(DERIVE_UNCACHED_RESPONSE, PENDING, Wait(DERIVE_UNCACHED_RESPONSE)),
         row(DERIVE_UNCACHED_RESPONSE, READY, Run(SEND_ENGINE)),
         row(DERIVE_UNCACHED_RESPONSE, REFUSED, Run(DERIVE_ERROR_RESPONSE)),
-        row(DERIVE_UNCACHED_RESPONSE, CUT_OFF, Abort),
+        row(DERIVE_UNCACHED_RESPONSE, DIRECT, Run(ANSWER_DIRECTLY)),
         row(ANSWER_DIRECTLY, READY, Run(SEND_ENGINE)),
         row(DERIVE_ERROR_RESPONSE, READY, Run(SEND_ENGINE)),
         row(SEND_ENGINE, SENT, Run(COMPLETE_REQUEST)),

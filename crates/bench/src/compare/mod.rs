@@ -10,7 +10,7 @@ use crate::command::{self, Running};
 use crate::cpu;
 use crate::fileset::{self, SpecWeb96};
 use crate::interrupt::{self, Interrupted};
-use crate::load::{DEFAULT_DIRECTORIES, LoadReport};
+use crate::load::{DEFAULT_DIRECTORIES, Io, LoadReport};
 use crate::peers::{PEERS, PORT, Peer};
 use crate::server::Server;
 use crate::topology::{SERVER, Topology};
@@ -58,6 +58,9 @@ pub(crate) struct CompareArgs {
     /// Congestion control of both ends; any kernel lets a namespace choose reno
     #[arg(long, value_name = "NAME", default_value = "reno")]
     congestion: String,
+    /// The kernel's interface that the load generator uses [default: the better one for each scenario]
+    #[arg(long, value_enum)]
+    io: Option<Io>,
     /// Our server's program [default: afpa, beside this one]
     #[arg(long, value_name = "PATH")]
     afpa: Option<PathBuf>,
@@ -227,7 +230,8 @@ impl Turn<'_> {
         let mut command = self.topology.client.command(std::env::current_exe().context("cannot find this program")?);
         command.arg("load").arg(format!("http://{SERVER}:{PORT}/"));
         command.args(scenario.arguments(self.args.connections, self.args.directories));
-        command.args(["--json", "-", "--watch-core", &self.topology.server.core.to_string()]);
+        let io = self.args.io.unwrap_or(scenario.io());
+        command.args(["--io", io.name(), "--json", "-", "--watch-core", &self.topology.server.core.to_string()]);
         command.args(["--warmup", &warmup.to_string(), "--duration", &seconds.to_string()]);
         Ok(Load { running: Running::start(command.stdout(Stdio::piped()).stderr(Stdio::piped()))? })
     }

@@ -1,5 +1,6 @@
 //! What servers are asked for in a comparison.
 
+use crate::load::Io;
 use crate::peers::Abilities;
 use clap::ValueEnum;
 
@@ -65,6 +66,15 @@ impl Scenario {
         match self {
             Scenario::Active10K | Scenario::Idle10K => MANY,
             _ => connections,
+        }
+    }
+
+    /// The interface with which the client keeps up best: large bodies want its one large receive
+    /// buffer, or the client and not the server sets the pace.
+    pub(crate) fn io(self) -> Io {
+        match self {
+            Scenario::Persistent64K | Scenario::Persistent1M => Io::Epoll,
+            _ => Io::Auto,
         }
     }
 

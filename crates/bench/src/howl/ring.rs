@@ -41,6 +41,7 @@ struct Responder<'l> {
     accepting: bool,
     connections: Vec<Connection>,
     free: Vec<usize>,
+    #[expect(clippy::vec_box, reason = "the ring takes boxes and gives them back")]
     spare: Vec<Box<Gather>>,
     answer: Vec<u8>,
     last_answer: Vec<u8>,
@@ -83,11 +84,9 @@ impl<'l> Responder<'l> {
             Completion::Closed { token, .. } => {
                 self.connections[token as usize].closing = false;
                 self.proceed(token as usize);
-                if !self.accepting {
-                    self.accept();
-                }
             }
-            Completion::Ready { .. } => {}
+            // Nothing is polled.
+            _ => {}
         }
     }
 
@@ -159,12 +158,7 @@ impl<'l> Responder<'l> {
         if connection.sending || connection.closing {
             return;
         }
-        let Some(socket) = connection.socket.take() else {
-            if !connection.receiving {
-                self.free.push(index);
-            }
-            return;
-        };
+        let Some(socket) = connection.socket.take() else { return self.forget(index) };
         let batch = connection.due.min(MAX_BATCH);
         connection.due -= batch;
         let closes = connection.last && connection.due == 0;
@@ -183,14 +177,24 @@ impl<'l> Responder<'l> {
             }
             self.ring.send(token, socket.as_fd(), gather);
         } else if closes {
-            connection.closing = true;
-            return self.ring.close(token, socket);
+            drop(socket);
+            return self.forget(index);
         }
         if !connection.receiving && !connection.last {
             connection.receiving = true;
             self.ring.receive(token, socket.as_fd(), true);
         }
         connection.socket = Some(socket);
+    }
+
+    /// The socket is closed; the slot is free when the kernel has no operation for it any more.
+    fn forget(&mut self, index: usize) {
+        if !self.connections[index].receiving {
+            self.free.push(index);
+        }
+        if !self.accepting {
+            self.accept();
+        }
     }
 }
 

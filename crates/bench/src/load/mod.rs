@@ -13,11 +13,11 @@ pub(crate) use report::LoadReport;
 use crate::cpu::CoreTimes;
 use crate::fileset::SpecWeb96;
 use crate::interrupt;
-use afpa_engine::seam::{Address, Time, Transport, TransportId};
-use afpa_sockets::{Interface, Sockets, SocketsConfig};
+use afpa_engine::seam::{Address, Time, Transport};
+use afpa_sockets::{Interface, Respond, Sockets, SocketsConfig};
 use anyhow::{Context, Result, bail};
 use arrivals::Arrivals;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use client::{Client, Plan, Reuse};
 use std::fs;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -73,6 +73,9 @@ pub(crate) struct LoadArgs {
     /// Give up on a connection that is silent this many seconds while an answer is due
     #[arg(long, value_name = "SECONDS", default_value_t = 10.0, value_parser = positive)]
     pub(crate) timeout: f64,
+    /// The kernel's interface
+    #[arg(long, value_enum, default_value_t = Io::Auto)]
+    pub(crate) io: Io,
     /// Run on this CPU
     #[arg(long, value_name = "CPU")]
     pub(crate) core: Option<usize>,
@@ -82,6 +85,38 @@ pub(crate) struct LoadArgs {
     /// Write the result as JSON to FILE (- for standard output)
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
+}
+
+/// The kernel's interface that a load uses.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum Io {
+    /// io_uring where the kernel allows it, else epoll
+    Auto,
+    /// io_uring
+    Uring,
+    /// epoll
+    Epoll,
+}
+
+impl Io {
+    /// Its name on the command line.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Io::Auto => "auto",
+            Io::Uring => "uring",
+            Io::Epoll => "epoll",
+        }
+    }
+}
+
+impl From<Io> for Interface {
+    fn from(io: Io) -> Interface {
+        match io {
+            Io::Auto => Interface::Auto,
+            Io::Uring => Interface::Uring,
+            Io::Epoll => Interface::Epoll,
+        }
+    }
 }
 
 /// How many directories the SPECweb96 file set has when no rate says so: about 100 MB.
@@ -120,10 +155,13 @@ impl LoadArgs {
         if let Some(core) = self.core {
             crate::affinity::pin(None, core)?;
         }
-        let mut config = SocketsConfig::new(TransportId(0));
-        config.interface = Interface::Auto;
-        // Connections that are closing still hold a place for a moment.
-        config.max_connections = self.connections + self.connections / 2 + 64;
+        let config = SocketsConfig {
+            interface: self.io.into(),
+            respond: Respond::Inline,
+            // Connections that are closing still hold a place for a moment.
+            max_connections: self.connections + self.connections / 2 + 64,
+            ..SocketsConfig::default()
+        };
         let mut transport = Sockets::new(config).context("cannot open the transport")?;
         let started = Instant::now();
         let clock = move || Time(started.elapsed().as_nanos() as u64);

@@ -46,7 +46,7 @@ pub fn start(config: &Config, inherited: Vec<Inherited>) -> Result<Started, Stri
     let doors = doors::open(&config.listen, inherited)?;
     let workers = Workers::start(config.workers.threads as usize, config.workers.queue as usize)
         .map_err(|error| format!("the worker threads cannot be started: {error}"))?;
-    let serving = Serving::prepare(config, cpus.len())?;
+    let serving = Serving::prepare(config, cpus.len(), None)?;
     let (sender, ends) = unbounded_channel();
     let (mut seats, mut rings) = (Vec::new(), Vec::new());
     for &cpu in &cpus {

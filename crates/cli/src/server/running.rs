@@ -63,13 +63,13 @@ impl Running {
 
 impl Engines for Running {
     fn apply(&self, config: &Config) -> Result<(), String> {
-        let serving = Serving::prepare(config, self.seats.len())?;
+        let serving = Serving::prepare(config, self.seats.len(), Some(&self.serving()))?;
         for seat in &self.seats {
             let (settings, owner, waker) = (serving.settings(), seat.owner, seat.handle.waker());
             seat.handle.command(move |control| {
-                let view = settings.cache.view(Arc::new(move || waker.wake()));
                 if let Some(global) = control.global::<Http>(owner) {
-                    global.reload(settings, view);
+                    let cache = settings.cache.clone();
+                    global.reload(settings, move || cache.view(Arc::new(move || waker.wake())));
                 }
             });
         }

@@ -4,23 +4,60 @@ use std::sync::Arc;
 
 use afpa_cache::{Cache, CacheConfig};
 use afpa_http::Settings;
-use afpa_http::files::{CacheRule, Selector, Site, SiteOptions, Watch};
+use afpa_http::files::{CacheRule, Details, Selector, Site, SiteOptions, Watch};
 use afpa_http::syntax::Limits;
 
 use crate::config::{self, Config};
 
-/// The settings that the engines share, and the thread that keeps their cache honest.
+/// The settings that the engines share, and what they stand on.
 pub(super) struct Serving {
     settings: Arc<Settings>,
+    ground: Arc<Ground>,
+}
+
+/// The site, its cache, and the thread that keeps the cache honest. Kept through a reload that
+/// changes none of what they are made from, so that a reload does not leave the cache cold.
+struct Ground {
+    site_config: config::Site,
+    cache_config: config::Cache,
+    site: Arc<Site>,
+    cache: Arc<Cache<Details>>,
     _watch: Watch,
 }
 
 impl Serving {
-    /// Opens the site and an empty cache. Nothing that runs is touched.
+    /// Opens the site and an empty cache, or takes over those of `previous`. Nothing that runs is
+    /// touched.
     ///
     /// # Errors
     /// A sentence that says what is missing.
-    pub(super) fn prepare(config: &Config, engines: usize) -> Result<Serving, String> {
+    pub(super) fn prepare(config: &Config, engines: usize, previous: Option<&Serving>) -> Result<Serving, String> {
+        let unchanged =
+            |ground: &&Arc<Ground>| ground.site_config == config.site && ground.cache_config == config.cache;
+        let ground = match previous.map(|serving| &serving.ground).filter(unchanged) {
+            Some(ground) => ground.clone(),
+            None => Arc::new(Ground::prepare(config, engines)?),
+        };
+        let limits = &config.limits;
+        let settings = Settings {
+            site: ground.site.clone(),
+            cache: ground.cache.clone(),
+            limits: head_limits(limits),
+            header_timeout: limits.header_timeout.0,
+            idle_timeout: limits.idle_timeout.0,
+            min_rate: limits.min_rate.0,
+            body_drain: limits.body_drain.0,
+        };
+        Ok(Serving { settings: Arc::new(settings), ground })
+    }
+
+    pub(super) fn settings(&self) -> Arc<Settings> {
+        self.settings.clone()
+    }
+}
+
+impl Ground {
+    fn prepare(config: &Config, engines: usize) -> Result<Ground, String> {
         let root = &config.site.root;
         let site = Site::open(root, site_options(config))
             .map_err(|error| format!("{} cannot be served: {error}", root.display()))?;
@@ -33,21 +70,8 @@ impl Serving {
         let site = Arc::new(site);
         let watch = Watch::start(site.clone(), cache.clone())
             .map_err(|error| format!("{} cannot be watched: {error}", root.display()))?;
-        let limits = &config.limits;
-        let settings = Settings {
-            site,
-            cache,
-            limits: head_limits(limits),
-            header_timeout: limits.header_timeout.0,
-            idle_timeout: limits.idle_timeout.0,
-            min_rate: limits.min_rate.0,
-            body_drain: limits.body_drain.0,
-        };
-        Ok(Serving { settings: Arc::new(settings), _watch: watch })
-    }
-
-    pub(super) fn settings(&self) -> Arc<Settings> {
-        self.settings.clone()
+        let (site_config, cache_config) = (config.site.clone(), config.cache);
+        Ok(Ground { site_config, cache_config, site, cache, _watch: watch })
     }
 }
 

@@ -170,7 +170,7 @@ impl Watcher {
         let neighbours =
             Coding::BY_PREFERENCE.iter().filter_map(|coding| file.strip_suffix(coding.suffix().as_bytes()));
         for path in neighbours.chain([file]) {
-            let url = [b"/", path].concat();
+            let url = [&b"/"[..], path].concat();
             let name = url.iter().rposition(|&octet| octet == b'/').map_or(0, |slash| slash + 1);
             purge_url(&self.cache, &url);
             if self.site.options().index.iter().any(|index| index.as_bytes() == &url[name..]) {

@@ -1,5 +1,6 @@
 //! Counts and logs an answered request, and decides what the connection does next.
 
+use afpa_engine::seam::Address;
 use afpa_engine::{Context, Outcome};
 
 use crate::access_log::{CacheOutcome, Entry};
@@ -20,11 +21,11 @@ pub fn complete_request(cx: &mut Context<'_, Http>) -> Outcome {
 }
 
 fn next(cx: &mut Context<'_, Http>) -> Outcome {
+    let (persistent, head) = (cx.request.persistent, cx.request.parser.head());
+    let (body, expects_continue) = (head.body(), head.expects_continue());
     if cx.request.kept_head.is_empty() && cx.input.is_present() {
         cx.input.consume(cx.request.head_length);
     }
-    let (persistent, body) = (cx.request.persistent, cx.request.parser.head().body());
-    // The parser and the kept head keep their memory only while a connection is busy.
     *cx.request = Request::default();
     cx.connection.answered = cx.connection.answered.saturating_add(1);
     cx.connection.header_deadline = false;
@@ -35,15 +36,42 @@ fn next(cx: &mut Context<'_, Http>) -> Outcome {
     };
     match left {
         Drain::None if persistent => PERSISTENT,
-        Drain::None if cx.finished() || cx.input.is_present() && cx.input.unread().is_empty() => LAST,
-        Drain::Length(length) if persistent && length <= cx.global.settings.body_drain => {
+        // What the peer sends behind its last request would turn our FIN into a reset.
+        Drain::None if cx.input.is_present() && !cx.input.unread().is_empty() => LAST_UNREAD,
+        Drain::None => LAST,
+        // A client that waits for 100 may send its body or not: the next request cannot be told.
+        _ if !persistent || expects_continue => LAST_UNREAD,
+        Drain::Length(length) if length > cx.global.settings.body_drain => LAST_UNREAD,
+        _ => {
             cx.request.drain = left;
             BODY_LEFT
         }
-        Drain::Chunked { .. } if persistent => {
-            cx.request.drain = left;
-            BODY_LEFT
-        }
-        _ => LAST_UNREAD,
+    }
+}
+
+/// One record into the log's ring. Nothing waits, and nothing is allocated.
+fn log(cx: &mut Context<'_, Http>, outcome: CacheOutcome) {
+    let now = cx.now();
+    let peer = *cx.connection.peer.get_or_insert_with(|| match cx.output.peer() {
+        Some(Address::Inet(address)) => Some(address.ip()),
+        _ => None,
+    });
+    let octets = cx.request.head(cx.input.unread());
+    let (head, request) = (cx.request.parser.head(), &cx.request);
+    let entry = Entry {
+        unix_micros: cx.global.clock.unix_micros(request.started),
+        peer,
+        method: head.method_text(octets),
+        target: head.target(octets),
+        minor_version: u8::from(!head.is_http_1_0()),
+        status: request.status,
+        body_octets: request.payload,
+        duration_micros: now.since(request.started).as_micros() as u64,
+        outcome,
+        referer: head.referer(octets),
+        user_agent: head.user_agent(octets),
+    };
+    if let Some(recorder) = &mut cx.global.log {
+        recorder.push(&entry);
     }
 }

@@ -2,44 +2,39 @@
 
 use afpa_engine::{Context, Outcome};
 
-use super::respond::respond;
-use crate::access_log::CacheOutcome;
+use super::respond::Derivation;
 use crate::files::RequestKey;
-use crate::module::{Answer, Http};
-use crate::syntax::{Method, TargetForm};
+use crate::module::{Answer, Global, Http};
+use crate::syntax::Method;
 use crate::table::{DIRECT, HIT, MISS, REFUSED};
 
 /// A hit is answered here and now; nothing on this way allocates, locks, or touches the payload.
 pub fn derive_cached_response(cx: &mut Context<'_, Http>) -> Outcome {
-    let head = cx.request.parser.head();
-    let octets = cx.request.head(cx.input.unread());
-    match head.method() {
+    match cx.request.parser.head().method() {
         Method::Get | Method::Head => {}
         Method::Options => {
             cx.request.answer = Answer::Options;
             return DIRECT;
         }
-        _ => {
-            // RFC 9110 §15.5.6: known, but not for this resource.
-            cx.request.refuse(405);
-            return REFUSED;
-        }
+        // RFC 9110 §15.5.6: known, but not for files.
+        _ => return refuse(cx, 405),
     }
-    let global = &mut *cx.global;
-    let path = match head.path(octets, &mut global.scratch) {
+    let octets = cx.request.head(cx.input.unread());
+    let (head, persistence) = (cx.request.parser.head(), cx.request.persistence());
+    let Global { view, clock, key, scratch, nonce, .. } = &mut *cx.global;
+    let path = match head.path(octets, scratch) {
         Ok(path) => path,
-        Err(error) => {
-            cx.request.refuse(error.status());
-            return REFUSED;
-        }
+        Err(error) => return refuse(cx, error.status()),
     };
-    RequestKey { accepts: head.accepts(), path }.encode(&mut global.key);
-    match global.view.get(&global.key) {
-        Some(resident) => {
-            let found = (resident.object().details().clone(), resident.body().clone());
-            respond(cx, found);
-            HIT
-        }
-        None => MISS,
-    }
+    RequestKey { accepts: head.accepts(), path }.encode(key);
+    let Some(resident) = view.get(key) else { return MISS };
+    let derivation = Derivation { head, octets, persistence, clock, nonce: *nonce, scratch, output: &mut cx.output };
+    let answered = derivation.respond(resident);
+    cx.request.answered(answered);
+    HIT
+}
+
+fn refuse(cx: &mut Context<'_, Http>, status: u16) -> Outcome {
+    cx.request.refuse(status);
+    REFUSED
 }

@@ -1,14 +1,12 @@
 //! *Derive uncached response*: makes a cache object of a file, on a worker (AFPA §3.2).
 
-use std::sync::Arc;
-
-use afpa_engine::{Context, Outcome, Wake};
+use afpa_engine::{Context, Outcome, Time, Wake};
 
 use super::keep_head;
 use super::respond::Derivation;
 use crate::access_log::CacheOutcome;
-use crate::files::{FillOutcome, RequestKey, fill};
-use crate::module::{Answer, Http};
+use crate::files::{FileError, FillOutcome, RequestKey, fill};
+use crate::module::{Answer, Global, Http};
 use crate::table::{DIRECT, PENDING, READY, REFUSED};
 
 /// Starts the worker, then waits for what it found. Files are opened and read there, never here.
@@ -33,10 +31,10 @@ fn start(cx: &mut Context<'_, Http>) -> Outcome {
     let (site, cache, key) = (settings.site.clone(), settings.cache.clone(), cx.global.key.clone());
     let job = move || match RequestKey::decode(&key) {
         Some(key) => fill(&site, &cache, key),
-        None => FillOutcome::Error(crate::files::FileError::NotFound),
+        None => FillOutcome::Error(FileError::NotFound),
     };
     // The header's deadline is over; the worker's queue and the file system bound the rest.
-    cx.arm(afpa_engine::Time::NEVER);
+    cx.arm(Time::NEVER);
     match cx.spawn(job) {
         Ok(()) => PENDING,
         Err(_) => {
@@ -49,17 +47,12 @@ fn start(cx: &mut Context<'_, Http>) -> Outcome {
 fn finish(cx: &mut Context<'_, Http>, outcome: FillOutcome) -> Outcome {
     match outcome {
         FillOutcome::Object(object) => {
-            let resident = cx.global.view.admit(object);
-            let octets = cx.request.kept_head.as_slice();
-            let answered = Derivation {
-                head: cx.request.parser.head(),
-                octets,
-                persistence: cx.request.persistence(),
-                clock: &cx.global.clock,
-                scratch: &mut cx.global.scratch,
-                output: &mut cx.output,
-            }
-            .respond(resident);
+            let persistence = cx.request.persistence();
+            let Global { view, clock, scratch, nonce, .. } = &mut *cx.global;
+            let resident = view.admit(object);
+            let (head, octets) = (cx.request.parser.head(), cx.request.kept_head.as_slice());
+            let derivation = Derivation { head, octets, persistence, clock, nonce: *nonce, scratch, output: &mut cx.output };
+            let answered = derivation.respond(resident);
             cx.request.answered(answered);
             READY
         }

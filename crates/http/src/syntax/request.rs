@@ -1,0 +1,332 @@
+//! Reads a request head from the input, where it lies.
+
+use std::ops::Range;
+
+use memchr::memchr;
+
+use super::error::RequestError;
+use super::field::FieldLine;
+use super::framing::Framing;
+use super::head::RequestHead;
+use super::host;
+use super::method::Method;
+use super::octet::{control_fault, is_token, trimmed};
+use super::span::Span;
+use super::target::Target;
+
+/// Bounds on a request head.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// Octets of the whole head, with what precedes and ends it: 431 beyond them. At most 4 GiB.
+    pub head: usize,
+    /// Fields: 431 beyond them.
+    pub fields: usize,
+    /// Octets of the request target: 414 beyond them. RFC 9112 §3 wants at least 8000.
+    pub target: usize,
+    /// Empty lines that are skipped before a request line: 400 beyond them (RFC 9112 §2.2).
+    pub blank_lines: u8,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits { head: 32 << 10, fields: 100, target: 8 << 10, blank_lines: 2 }
+    }
+}
+
+/// How far a parser has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Progress {
+    /// The head is not all there.
+    Incomplete,
+    /// The head is parsed. It is this many octets long, counted from the start of the input.
+    Complete(usize),
+}
+
+/// Parses one request head, in as many steps as its octets take to arrive. No octet is searched for
+/// the end of its line twice, no complete line is looked at again, and a fault is reported as soon as
+/// its line is complete.
+#[derive(Clone, Debug, Default)]
+pub struct RequestParser {
+    head: RequestHead,
+    framing: Framing,
+    /// Where the current line starts.
+    line: usize,
+    /// Up to where no LF was found.
+    scanned: usize,
+    fields: usize,
+    blank_lines: u8,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+enum Stage {
+    #[default]
+    RequestLine,
+    Fields,
+    Complete,
+}
+
+/// `HTTP/1.1` with the space before it.
+const VERSION: usize = 9;
+
+impl RequestParser {
+    /// Whether anything of a request has come; complete empty lines do not count.
+    #[inline]
+    pub fn is_started(&self) -> bool {
+        self.stage != Stage::RequestLine || self.scanned > self.line
+    }
+
+    /// Parses as far as `input` goes: everything from the head's first octet on. A later call must
+    /// show the same octets again, with more behind them.
+    ///
+    /// # Errors
+    /// What is wrong with the request. The parser is of no more use then, but for what its head says
+    /// about the part before the fault.
+    pub fn advance(&mut self, input: &[u8], limits: &Limits) -> Result<Progress, RequestError> {
+        while self.stage != Stage::Complete {
+            let Some(line) = self.next_line(input, limits)? else { return Ok(Progress::Incomplete) };
+            match self.stage {
+                Stage::RequestLine if line.is_empty() => self.blank_line(limits)?,
+                Stage::RequestLine => self.request_line(input, line, limits)?,
+                _ if line.is_empty() => self.end()?,
+                _ => self.field(input, line, limits)?,
+            }
+        }
+        Ok(Progress::Complete(self.line))
+    }
+
+    /// What was parsed.
+    #[inline]
+    pub fn head(&self) -> &RequestHead {
+        &self.head
+    }
+
+    /// The next line without its CRLF, if all of it is there.
+    #[inline]
+    fn next_line(&mut self, input: &[u8], limits: &Limits) -> Result<Option<Range<usize>>, RequestError> {
+        let Some(found) = memchr(b'\n', input.get(self.scanned..).unwrap_or_default()) else {
+            self.scanned = self.scanned.max(input.len());
+            return self.check_part(input, limits).map(|()| None);
+        };
+        let (start, end) = (self.line, self.scanned + found);
+        if end >= limits.head.min(u32::MAX as usize) {
+            return Err(self.too_large(&input[start..end], limits));
+        }
+        if end == start || input[end - 1] != b'\r' {
+            return Err(RequestError::BareLineFeed);
+        }
+        self.line = end + 1;
+        self.scanned = end + 1;
+        Ok(Some(start..end - 1))
+    }
+
+    fn blank_line(&mut self, limits: &Limits) -> Result<(), RequestError> {
+        if self.blank_lines == limits.blank_lines {
+            return Err(RequestError::BlankLines);
+        }
+        self.blank_lines += 1;
+        Ok(())
+    }
+
+    /// RFC 9112 §3: method, target and version, with single spaces between.
+    #[inline]
+    fn request_line(&mut self, input: &[u8], line: Range<usize>, limits: &Limits) -> Result<(), RequestError> {
+        let text = &input[line.clone()];
+        let (Some(method), [.., b' ', b'H', b'T', b'T', b'P', b'/', b'1', b'.', minor @ b'0'..=b'9']) =
+            (Method::of_line(text), text)
+        else {
+            return Err(request_line_fault(text));
+        };
+        let start = line.start + method.name().len() + 1;
+        // Equal if there is nothing between the two spaces; less if there is one space.
+        let end = line.end - VERSION;
+        if start >= end {
+            return Err(request_line_fault(text));
+        }
+        if end - start > limits.target {
+            return Err(RequestError::TargetTooLong);
+        }
+        self.head.method = method;
+        self.head.method_text = Span::new(line.start..start - 1);
+        self.head.http_1_0 = *minor == b'0';
+        self.head.target =
+            Target::parse(method, input, start, end).map_err(|fault| target_fault(&input[start..end], fault))?;
+        self.stage = Stage::Fields;
+        Ok(())
+    }
+
+    #[inline]
+    fn field(&mut self, input: &[u8], line: Range<usize>, limits: &Limits) -> Result<(), RequestError> {
+        self.fields += 1;
+        if self.fields > limits.fields {
+            return Err(RequestError::TooManyFields);
+        }
+        let text = &input[line.clone()];
+        let FieldLine { name, value } = FieldLine::parse(text)?;
+        let span = Span::new(line.start + value.start..line.start + value.end);
+        self.known_field(&text[..name], &text[value], span)
+    }
+
+    /// Remembers the fields that mean something here. The length of a name tells most others apart.
+    #[inline]
+    fn known_field(&mut self, name: &[u8], value: &[u8], span: Span) -> Result<(), RequestError> {
+        let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
+        let head = &mut self.head;
+        match name.len() {
+            4 if is("host") => return self.host(value, span),
+            5 if is("range") => extend(&mut head.range, span),
+            6 if is("expect") => return self.expect(value),
+            7 if is("referer") => keep_first(&mut head.referer, span),
+            8 if is("if-match") => extend(&mut head.if_match, span),
+            8 if is("if-range") => extend(&mut head.if_range, span),
+            10 if is("connection") => self.connection(value),
+            10 if is("user-agent") => keep_first(&mut head.user_agent, span),
+            13 if is("if-none-match") => extend(&mut head.if_none_match, span),
+            13 if is("authorization") => head.authorization = true,
+            14 if is("content-length") => return self.framing.content_length(value),
+            15 if is("accept-encoding") => head.accept_encoding.add(value),
+            17 if is("transfer-encoding") => return self.framing.transfer_encoding(value, head.http_1_0),
+            17 if is("if-modified-since") => extend(&mut head.if_modified_since, span),
+            19 if is("if-unmodified-since") => extend(&mut head.if_unmodified_since, span),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// RFC 9112 §3.2: exactly one, and valid, even where the target names the host.
+    fn host(&mut self, value: &[u8], span: Span) -> Result<(), RequestError> {
+        if self.head.host.is_present() {
+            return Err(RequestError::RepeatedHost);
+        }
+        if !host::is_valid(value) {
+            return Err(RequestError::Host);
+        }
+        self.head.host = span;
+        Ok(())
+    }
+
+    /// RFC 9110 §10.1.1: the only expectation there is, which HTTP/1.0 cannot have.
+    fn expect(&mut self, value: &[u8]) -> Result<(), RequestError> {
+        let known = |element: &[u8]| trimmed(element).eq_ignore_ascii_case(b"100-continue");
+        if !value.split(|&octet| octet == b',').all(known) {
+            return Err(RequestError::UnknownExpectation);
+        }
+        self.head.expects_continue = !self.head.http_1_0;
+        Ok(())
+    }
+
+    fn connection(&mut self, value: &[u8]) {
+        for option in value.split(|&octet| octet == b',').map(trimmed) {
+            self.head.close |= option.eq_ignore_ascii_case(b"close");
+            self.head.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+        }
+    }
+
+    /// The empty line: what only the whole head can tell.
+    #[inline]
+    fn end(&mut self) -> Result<(), RequestError> {
+        if !self.head.host.is_present() && !self.head.http_1_0 {
+            return Err(RequestError::MissingHost);
+        }
+        self.head.body = self.framing.body()?;
+        self.stage = Stage::Complete;
+        Ok(())
+    }
+
+    /// Whether a line that has not ended yet can still become a good one.
+    #[cold]
+    fn check_part(&self, input: &[u8], limits: &Limits) -> Result<(), RequestError> {
+        let part = input.get(self.line..).unwrap_or_default();
+        if self.stage == Stage::RequestLine {
+            // Not a word of HTTP: most often a TLS client at the wrong port.
+            if part.first().is_some_and(|&octet| !is_token(octet) && octet != b'\r') {
+                return Err(request_line_fault(part));
+            }
+            if part.len() > Method::LONGEST + 1 + limits.target + VERSION + 1 {
+                return Err(self.too_large(part, limits));
+            }
+        }
+        if input.len() >= limits.head.min(u32::MAX as usize) {
+            return Err(self.too_large(part, limits));
+        }
+        Ok(())
+    }
+
+    /// Which limit a head breaks whose current line starts with `part`.
+    #[cold]
+    fn too_large(&self, part: &[u8], limits: &Limits) -> RequestError {
+        if self.stage != Stage::RequestLine {
+            return RequestError::HeadTooLarge;
+        }
+        match part.iter().position(|&octet| octet == b' ') {
+            Some(space) if part.len() - space > limits.target => RequestError::TargetTooLong,
+            Some(space) if space <= Method::LONGEST => RequestError::HeadTooLarge,
+            // RFC 9112 §3: a method longer than any that is known.
+            _ if part.iter().copied().take_while(|&octet| octet != b' ').all(is_token) => RequestError::UnknownMethod,
+            _ => RequestError::RequestLine,
+        }
+    }
+}
+
+/// Joins the values of a repeated field into one span. Of a list, [`FieldValues`](super::FieldValues)
+/// finds the members; of a field that must not be repeated, nothing valid is left.
+fn extend(span: &mut Span, value: Span) {
+    *span = if span.is_present() { span.through(value) } else { value };
+}
+
+fn keep_first(span: &mut Span, value: Span) {
+    if !span.is_present() {
+        *span = value;
+    }
+}
+
+/// Says what is wrong with the shape of a request line.
+#[cold]
+fn request_line_fault(line: &[u8]) -> RequestError {
+    if let Some(fault) = control_fault(line) {
+        return fault;
+    }
+    let mut words = line.split(|&octet| octet == b' ');
+    let (Some(method), Some(target), Some(version), None) = (words.next(), words.next(), words.next(), words.next())
+    else {
+        return spaces_fault(line);
+    };
+    if method.is_empty() || target.is_empty() || version.is_empty() {
+        return spaces_fault(line);
+    }
+    if !method.iter().copied().all(is_token) {
+        return RequestError::RequestLine;
+    }
+    match version {
+        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'0'..=b'9'] => RequestError::UnknownMethod,
+        [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'] => RequestError::UnsupportedVersion,
+        _ => RequestError::Version,
+    }
+}
+
+/// RFC 9112 §3 allows no white space but the two spaces; to guess what was meant lets two readers
+/// disagree about the target.
+fn spaces_fault(line: &[u8]) -> RequestError {
+    let spaces = |pair: &[u8]| pair.iter().all(|octet| matches!(octet, b' ' | b'\t'));
+    let at_end = |octet: Option<&u8>| matches!(octet, Some(b' ' | b'\t'));
+    if line.windows(2).any(spaces) || at_end(line.first()) || at_end(line.last()) {
+        RequestError::RequestLineSpaces
+    } else {
+        RequestError::RequestLine
+    }
+}
+
+/// Says what is wrong with a target that was not accepted because of `fault`.
+#[cold]
+fn target_fault(target: &[u8], fault: RequestError) -> RequestError {
+    if let Some(control) = control_fault(target) {
+        return control;
+    }
+    match memchr(b' ', target) {
+        Some(_) if target.windows(2).any(|pair| pair == b"  ") => RequestError::RequestLineSpaces,
+        Some(0) => RequestError::RequestLineSpaces,
+        Some(space) if space + 1 == target.len() => RequestError::RequestLineSpaces,
+        Some(_) => RequestError::RequestLine,
+        None => fault,
+    }
+}
