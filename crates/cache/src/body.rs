@@ -6,19 +6,22 @@ use std::mem::size_of;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use afpa_platform::memory::{Extent, MAX_EXTENT};
+use afpa_platform::memory::Extent;
 
 use crate::checksum;
+use crate::layout::Layout;
 use crate::ledger::Charge;
 
 /// One stream of octets: an immutable head, then a payload.
 ///
-/// *Pinned*, both lie in fragments of [`MAX_EXTENT`] octets, of which only the last may be shorter;
-/// so a small object's head and payload lie side by side and leave as one piece. *File-backed*, the
-/// head alone is pinned and the payload is a file's first octets (AFPA §3.4's second level).
+/// *Pinned*, both lie in fragments of at most 64 KiB: side by side in one if they are small, so that
+/// they leave as one piece; otherwise the head in one of its own, and the payload in whole pages.
+/// *File-backed*, the head alone is pinned and the payload is a file's first octets (AFPA §3.4's
+/// second level).
 pub struct Body {
     head_len: u32,
     payload_len: u64,
+    layout: Layout,
     fragments: Box<[Arc<Extent>]>,
     file: Option<Arc<File>>,
     /// How many objects of the store have this body. Written under the store's lock.
@@ -30,11 +33,12 @@ impl Body {
     pub(crate) fn new(
         head_len: u32,
         payload_len: u64,
+        layout: Layout,
         fragments: Box<[Arc<Extent>]>,
         file: Option<Arc<File>>,
         charge: Charge,
     ) -> Arc<Body> {
-        Arc::new(Body { head_len, payload_len, fragments, file, holders: AtomicU32::new(0), charge })
+        Arc::new(Body { head_len, payload_len, layout, fragments, file, holders: AtomicU32::new(0), charge })
     }
 
     /// Octets of head and payload.
@@ -62,6 +66,11 @@ impl Body {
         self.file.as_ref()
     }
 
+    /// How the fragments share the octets.
+    pub(crate) fn layout(&self) -> Layout {
+        self.layout
+    }
+
     /// The pinned fragments, in order.
     pub fn fragments(&self) -> &[Arc<Extent>] {
         &self.fragments
@@ -85,9 +94,9 @@ impl Body {
         }
     }
 
-    /// What is kept about a body with `pinned` octets in fragments, beside those.
-    pub(crate) fn overhead(pinned: u64) -> u64 {
-        let fragments = pinned.div_ceil(MAX_EXTENT as u64);
+    /// What is kept about a body that is pinned so, beside its fragments.
+    pub(crate) fn overhead(layout: Layout) -> u64 {
+        let (fragments, pinned) = (layout.count(), layout.len());
         let counts = 2 * size_of::<usize>();
         let each = counts + size_of::<Extent>() + size_of::<Arc<Extent>>();
         let sums = pinned / checksum::STEP as u64 * size_of::<u16>() as u64;

@@ -4,16 +4,18 @@ use std::fmt;
 use std::io::{self, Read, Write};
 use std::sync::Arc;
 
-use afpa_platform::memory::{ExtentMut, MAX_EXTENT};
+use afpa_platform::memory::ExtentMut;
 
 use crate::body::Body;
 use crate::checksum::prefix_sums;
+use crate::layout::Layout;
 use crate::ledger::Charge;
 
 /// A body that is being written. All its memory is reserved; dropping it returns the memory.
 pub struct Filling {
     head_len: u32,
     payload_len: u64,
+    layout: Layout,
     fragments: Vec<ExtentMut>,
     /// Octets written so far, the head included.
     position: u64,
@@ -21,9 +23,10 @@ pub struct Filling {
 }
 
 impl Filling {
-    /// `fragments` are all of [`MAX_EXTENT`] octets but the last, and hold head and payload together.
-    pub(crate) fn new(head: &[u8], payload_len: u64, fragments: Vec<ExtentMut>, charge: Charge) -> Filling {
-        let mut filling = Filling { head_len: head.len() as u32, payload_len, fragments, position: 0, charge };
+    /// `fragments` are those of `layout`, which is that of head and payload.
+    pub(crate) fn new(head: &[u8], layout: Layout, fragments: Vec<ExtentMut>, charge: Charge) -> Filling {
+        let payload_len = layout.len() - head.len() as u64;
+        let mut filling = Filling { head_len: head.len() as u32, payload_len, layout, fragments, position: 0, charge };
         filling.append(head);
         filling
     }
@@ -36,9 +39,9 @@ impl Filling {
     /// Where the next octets of the payload go: the rest of the current fragment, empty once all is
     /// written. Say with [`Filling::advance`] how many were written.
     pub fn space(&mut self) -> &mut [u8] {
-        let (fragment, offset) = (self.position / MAX_EXTENT as u64, self.position % MAX_EXTENT as u64);
-        match self.fragments.get_mut(fragment as usize) {
-            Some(fragment) => &mut fragment[offset as usize..],
+        let (fragment, start) = self.layout.find(self.position);
+        match self.fragments.get_mut(fragment) {
+            Some(fragment) => &mut fragment[(self.position - start) as usize..],
             None => &mut [],
         }
     }
@@ -79,7 +82,7 @@ impl Filling {
             extent.seal(sums)
         };
         let fragments = self.fragments.into_iter().map(seal).collect();
-        Body::new(self.head_len, self.payload_len, fragments, None, self.charge)
+        Body::new(self.head_len, self.payload_len, self.layout, fragments, None, self.charge)
     }
 
     /// Copies as much of `bytes` as there is room for.

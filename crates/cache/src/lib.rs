@@ -27,6 +27,7 @@ mod filling;
 mod fragment;
 mod ghosts;
 mod hash;
+mod layout;
 mod ledger;
 mod object;
 mod refused;

@@ -7,10 +7,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use afpa_platform::memory::{LocalExtent, MAX_EXTENT};
+use afpa_platform::memory::LocalExtent;
 
 use crate::body::Body;
 use crate::fragment::FragmentPin;
+use crate::layout::Layout;
 use crate::object::Object;
 
 /// An object in an engine's view.
@@ -26,6 +27,7 @@ pub struct Resident<D> {
 pub struct ResidentBody {
     head_len: u64,
     len: u64,
+    layout: Layout,
     /// The only fragment of nearly every body, one step nearer than the others.
     first: Option<LocalExtent>,
     others: Box<[LocalExtent]>,
@@ -55,7 +57,7 @@ impl ResidentBody {
     pub fn new(body: Arc<Body>, pins: &Arc<AtomicU64>) -> Rc<ResidentBody> {
         let mut fragments = body.fragments().iter().map(|extent| LocalExtent::new(extent.clone(), pins.clone()));
         let (first, others) = (fragments.next(), fragments.collect());
-        Rc::new(ResidentBody { head_len: body.head_len(), len: body.len(), first, others, body })
+        Rc::new(ResidentBody { head_len: body.head_len(), len: body.len(), layout: body.layout(), first, others, body })
     }
 
     /// Octets of head and payload.
@@ -92,9 +94,8 @@ impl ResidentBody {
         {
             return Piece::File { file: file.clone(), offset: position - self.head_len, length: end - position };
         }
-        let index = position / MAX_EXTENT as u64;
-        let fragment = self.fragment(index as usize);
-        let before = index * MAX_EXTENT as u64;
+        let (index, before) = self.layout.find(position);
+        let fragment = self.fragment(index);
         let stop = (fragment.extent().len() as u64).min(end - before);
         Piece::Pinned(FragmentPin::new(fragment.pin((position - before) as usize..stop as usize)))
     }

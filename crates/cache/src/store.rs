@@ -9,11 +9,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use afpa_platform::memory::{Arena, ExtentMut, MAX_EXTENT, footprint};
+use afpa_platform::memory::{Arena, ExtentMut, MAX_EXTENT};
 
 use crate::body::Body;
 use crate::filling::Filling;
 use crate::hash::KeyHasher;
+use crate::layout::Layout;
 use crate::ledger::{Charge, Ledger};
 use crate::object::Object;
 use crate::refused::Refused;
@@ -94,12 +95,12 @@ impl<D: Send + Sync + 'static> Cache<D> {
     /// # Errors
     /// The body is too large to be pinned, or memory that was let go of is still in use.
     pub fn fill(&self, head: &[u8], payload_len: u64) -> Result<Filling, Refused> {
-        let len = payload_len.saturating_add(head.len() as u64);
-        if len > self.config.max_pinned_object || head.len() > MAX_EXTENT {
+        if payload_len > self.config.max_pinned_object || head.len() > MAX_EXTENT {
             return Err(self.refuse(Refused::TooLarge { limit: self.config.max_pinned_object }));
         }
-        let (fragments, charge) = self.reserve(len)?;
-        Ok(Filling::new(head, payload_len, fragments, charge))
+        let layout = Layout::of(head.len(), payload_len);
+        let (fragments, charge) = self.reserve(layout)?;
+        Ok(Filling::new(head, layout, fragments, charge))
     }
 
     /// A body whose payload is the first `len` octets of `file`.
@@ -110,7 +111,8 @@ impl<D: Send + Sync + 'static> Cache<D> {
         if head.len() > MAX_EXTENT {
             return Err(self.refuse(Refused::TooLarge { limit: MAX_EXTENT as u64 }));
         }
-        let (mut fragments, charge) = self.reserve(head.len() as u64)?;
+        let layout = Layout::of(head.len(), 0);
+        let (mut fragments, charge) = self.reserve(layout)?;
         for extent in &mut fragments {
             extent.copy_from_slice(head);
         }
@@ -119,7 +121,7 @@ impl<D: Send + Sync + 'static> Cache<D> {
             extent.seal(sums)
         };
         let fragments = fragments.into_iter().map(seal).collect();
-        Ok(Body::new(head.len() as u32, len, fragments, Some(file), charge))
+        Ok(Body::new(head.len() as u32, len, layout, fragments, Some(file), charge))
     }
 
     /// Makes `key` stand for `body`. An older object of that key is let go of. Several keys may have
@@ -274,17 +276,13 @@ impl<D: Send + Sync + 'static> Cache<D> {
         object
     }
 
-    /// Fragments for a body of `len` octets, and a charge for what is kept about it.
-    fn reserve(&self, len: u64) -> Result<(Vec<ExtentMut>, Charge), Refused> {
+    /// Fragments for a body, and a charge for them and what is kept about it.
+    fn reserve(&self, layout: Layout) -> Result<(Vec<ExtentMut>, Charge), Refused> {
         self.close_files();
         let deadline = Instant::now() + PATIENCE;
-        let (whole, rest) = (len / MAX_EXTENT as u64, (len % MAX_EXTENT as u64) as usize);
-        let rest_footprint = if rest == 0 { 0 } else { footprint(rest) as u64 };
-        let octets = whole * MAX_EXTENT as u64 + rest_footprint;
-        let mut charge = self.make_room(octets + Body::overhead(len), deadline)?;
-        let mut fragments = Vec::with_capacity(len.div_ceil(MAX_EXTENT as u64) as usize);
-        let lens = (0..whole).map(|_| MAX_EXTENT).chain((rest > 0).then_some(rest));
-        for len in lens {
+        let mut charge = self.make_room(layout.footprint() + Body::overhead(layout), deadline)?;
+        let mut fragments = Vec::with_capacity(layout.count() as usize);
+        for len in layout.fragments() {
             let extent = self.allocate(len, deadline)?;
             charge.allocated(extent.footprint() as u64);
             fragments.push(extent);

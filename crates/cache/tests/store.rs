@@ -95,7 +95,7 @@ fn a_payload_that_is_too_short_or_too_long_is_noticed() {
 #[test]
 fn what_is_too_large_is_refused_and_goes_by_file() {
     let cache = cache(64 * MIB, 1);
-    assert_eq!(cache.fill(b"head", MIB).expect_err("one head too much"), Refused::TooLarge { limit: MIB });
+    assert_eq!(cache.fill(b"head", MIB + 1).expect_err("one octet too much"), Refused::TooLarge { limit: MIB });
     assert_eq!(cache.fill(b"", u64::MAX).expect_err("too large"), Refused::TooLarge { limit: MIB });
     let contents: Vec<u8> = (0..3 * MIB).map(|i| (i % 251) as u8).collect();
     let body = cache.fill_file(b"head", file(&contents), contents.len() as u64).expect("room for the head");

@@ -15,36 +15,50 @@ pub const COPY_LIMIT: usize = 2048;
 /// The most pieces in one gather.
 pub const MAX_PIECES: usize = 32;
 
+/// A pinned piece of at least this many octets is worth lending to the kernel rather than having it
+/// copy them.
+pub const LEND_LIMIT: usize = 32 * 1024;
+
+/// Pinned memory: of one engine, or of any thread.
+pub trait Slice: Deref<Target = [u8]> {
+    /// The same octets as a range of a file, if they can be lent to the kernel.
+    fn lend(&self) -> Option<Lent<'_>>;
+}
+
 /// Octets to be sent, in order. Reused: clearing keeps its memory.
-pub struct Gather<P = PinnedSlice> {
+pub struct Gather<S = PinnedSlice> {
     bytes: Vec<u8>,
-    pieces: VecDeque<Piece<P>>,
+    pieces: VecDeque<Piece<S>>,
     remaining: u64,
 }
 
-enum Piece<P> {
+enum Piece<S> {
     /// A range of `bytes`.
-    Copied { start: usize, end: usize },
-    Pinned { pin: P, start: usize },
-    File { file: Arc<File>, offset: u64, length: u64 },
+    Copied {
+        start: usize,
+        end: usize,
+    },
+    Pinned {
+        pin: S,
+        start: usize,
+    },
+    File {
+        file: Arc<File>,
+        offset: u64,
+        length: u64,
+    },
 }
 
-impl<P> Default for Gather<P> {
-    fn default() -> Self {
-        Gather { bytes: Vec::new(), pieces: VecDeque::new(), remaining: 0 }
-    }
-}
-
-/// The piece in front, as it can be sent.
+/// The piece in front, as it is best sent.
 pub enum Front<'a> {
-    /// Memory.
-    Memory(&'a [u8]),
-    /// Memory that can be lent to the kernel, and the same octets as a file's range.
+    /// Memory; take it with [`Gather::memory`], together with what follows it.
+    Memory,
+    /// Memory that is worth lending to the kernel, as a file's range.
     Lendable(Lent<'a>),
     /// A file's range.
     File {
         /// The file.
-        file: &'a Arc<File>,
+        file: &'a File,
         /// The first octet.
         offset: u64,
         /// How many.
@@ -52,36 +66,13 @@ pub enum Front<'a> {
     },
 }
 
-impl<P: Slice> Gather<P> {
-    /// Octets that are still to be sent.
-    pub fn remaining(&self) -> u64 {
-        self.remaining
+impl<S> Default for Gather<S> {
+    fn default() -> Gather<S> {
+        Gather { bytes: Vec::new(), pieces: VecDeque::new(), remaining: 0 }
     }
+}
 
-    /// Whether nothing is left.
-    pub fn is_empty(&self) -> bool {
-        self.remaining == 0
-    }
-
-    /// Whether another piece would be one too many.
-    pub fn is_full(&self) -> bool {
-        self.pieces.len() >= MAX_PIECES
-    }
-
-    /// Whether a piece is a file's range, whose reading may block.
-    pub fn has_file(&self) -> bool {
-        self.pieces.iter().any(|piece| matches!(piece, Piece::File { .. }))
-    }
-
-    /// Octets in pinned pieces that can be lent to the kernel.
-    pub fn lendable(&self) -> u64 {
-        let lendable = |piece: &Piece<P>| match piece {
-            Piece::Pinned { pin, start } if pin.is_lendable() => (pin.len() - start) as u64,
-            _ => 0,
-        };
-        self.pieces.iter().map(lendable).sum()
-    }
-
+impl Gather {
     /// Adds a copy of `bytes`.
     pub fn copy(&mut self, bytes: &[u8]) {
         if bytes.is_empty() {
@@ -98,7 +89,7 @@ impl<P: Slice> Gather<P> {
     }
 
     /// Adds pinned memory, from where it lies unless it is small.
-    pub fn pin(&mut self, pin: P) {
+    pub fn pin(&mut self, pin: PinnedSlice) {
         if pin.is_empty() {
             return;
         }
@@ -117,21 +108,65 @@ impl<P: Slice> Gather<P> {
         }
     }
 
-    /// The piece in front.
+    /// Whether another piece would be one too many.
+    pub fn is_full(&self) -> bool {
+        self.pieces.len() >= MAX_PIECES
+    }
+
+    /// Whether a piece is a file's range, whose reading may block.
+    pub fn has_file(&self) -> bool {
+        self.pieces.iter().any(|piece| matches!(piece, Piece::File { .. }))
+    }
+
+    /// Whether a piece is worth lending to the kernel. Lends nothing.
+    pub fn has_lendable(&self) -> bool {
+        let lendable = |piece: &Piece<PinnedSlice>| matches!(piece, Piece::Pinned { pin, start } if pin.len() - start >= LEND_LIMIT && pin.is_lendable());
+        self.pieces.iter().any(lendable)
+    }
+
+    /// The same octets for another thread.
+    pub fn share(&self) -> Gather<SharedSlice> {
+        let pieces = self.pieces.iter().map(|piece| match piece {
+            Piece::Copied { start, end } => Piece::Copied { start: *start, end: *end },
+            Piece::Pinned { pin, start } => Piece::Pinned { pin: pin.share(), start: *start },
+            Piece::File { file, offset, length } => {
+                Piece::File { file: file.clone(), offset: *offset, length: *length }
+            }
+        });
+        Gather { bytes: self.bytes.clone(), pieces: pieces.collect(), remaining: self.remaining }
+    }
+
+    /// Drops everything and keeps the memory, unless it has become large.
+    pub fn clear(&mut self) {
+        self.pieces.clear();
+        self.bytes.clear();
+        self.bytes.shrink_to(COPY_LIMIT);
+        self.remaining = 0;
+    }
+}
+
+impl<S> Gather<S> {
+    /// Octets that are still to be sent.
+    pub fn remaining(&self) -> u64 {
+        self.remaining
+    }
+
+    /// Whether nothing is left.
+    pub fn is_empty(&self) -> bool {
+        self.remaining == 0
+    }
+}
+
+impl<S: Slice> Gather<S> {
+    /// The piece in front, if there is one.
     pub fn front(&self) -> Option<Front<'_>> {
         self.pieces.front().map(|piece| match piece {
-            Piece::Copied { start, end } => Front::Memory(&self.bytes[*start..*end]),
-            Piece::Pinned { pin, start } => match pin.lend() {
-                Some(lent) => {
-                    Front::Lendable(Lent { offset: lent.offset + *start as u64, len: lent.len - start, ..lent })
-                }
-                None => Front::Memory(&pin[*start..]),
-            },
             Piece::File { file, offset, length } => Front::File { file, offset: *offset, length: *length },
+            piece => piece.lend().map_or(Front::Memory, Front::Lendable),
         })
     }
 
-    /// The pieces of memory from the front on, up to the first that is none.
+    /// The pieces from the front on, up to the first that is a file's.
     pub fn memory(&self) -> impl Iterator<Item = &[u8]> {
         self.pieces.iter().map_while(|piece| match piece {
             Piece::Copied { start, end } => Some(&self.bytes[*start..*end]),
@@ -140,13 +175,10 @@ impl<P: Slice> Gather<P> {
         })
     }
 
-    /// As [`Gather::memory`], up to the first piece that is a file's range or can be lent.
-    pub fn memory_to_copy(&self) -> impl Iterator<Item = &[u8]> {
-        self.pieces.iter().map_while(|piece| match piece {
-            Piece::Copied { start, end } => Some(&self.bytes[*start..*end]),
-            Piece::Pinned { pin, start } => (!pin.is_lendable()).then(|| &pin[*start..]),
-            Piece::File { .. } => None,
-        })
+    /// As [`Gather::memory`], up to the first piece that is worth lending.
+    pub fn unlendable(&self) -> impl Iterator<Item = &[u8]> {
+        let lendable = self.pieces.iter().position(|piece| piece.lend().is_some());
+        self.memory().take(lendable.unwrap_or(usize::MAX))
     }
 
     /// `count` octets from the front have been sent: their pins are dropped.
@@ -176,57 +208,29 @@ impl<P: Slice> Gather<P> {
             self.pieces.pop_front();
         }
     }
-
-    /// Drops everything and keeps the memory, unless it has become large.
-    pub fn clear(&mut self) {
-        self.pieces.clear();
-        self.bytes.clear();
-        self.bytes.shrink_to(COPY_LIMIT);
-        self.remaining = 0;
-    }
 }
 
-impl Gather {
-    /// The same octets, kept for another thread.
-    pub fn share(&self) -> SharedGather {
-        let pieces = self.pieces.iter().map(|piece| match piece {
-            Piece::Copied { start, end } => Piece::Copied { start: *start, end: *end },
-            Piece::Pinned { pin, start } => Piece::Pinned { pin: pin.share(), start: *start },
-            Piece::File { file, offset, length } => {
-                Piece::File { file: file.clone(), offset: *offset, length: *length }
+impl<S: Slice> Piece<S> {
+    /// The piece as a file's range, if it is worth lending.
+    fn lend(&self) -> Option<Lent<'_>> {
+        match self {
+            Piece::Pinned { pin, start } if pin.len() - start >= LEND_LIMIT => {
+                let lent = pin.lend()?;
+                Some(Lent { offset: lent.offset + *start as u64, len: lent.len - start, ..lent })
             }
-        });
-        SharedGather { bytes: self.bytes.clone(), pieces: pieces.collect(), remaining: self.remaining }
+            _ => None,
+        }
     }
-}
-
-/// A [`Gather`] for another thread.
-pub type SharedGather = Gather<SharedSlice>;
-
-/// Pinned memory, on its engine or shared with other threads.
-pub trait Slice: Deref<Target = [u8]> {
-    /// Whether [`Slice::lend`] would lend; lends nothing itself.
-    fn is_lendable(&self) -> bool;
-    /// Lends the memory to the kernel as a file's range.
-    fn lend(&self) -> Option<Lent<'_>>;
 }
 
 impl Slice for PinnedSlice {
-    fn is_lendable(&self) -> bool {
-        PinnedSlice::is_lendable(self)
-    }
-
     fn lend(&self) -> Option<Lent<'_>> {
-        PinnedSlice::lend(self)
+        self.lend()
     }
 }
 
 impl Slice for SharedSlice {
-    fn is_lendable(&self) -> bool {
-        SharedSlice::is_lendable(self)
-    }
-
     fn lend(&self) -> Option<Lent<'_>> {
-        SharedSlice::lend(self)
+        self.lend()
     }
 }

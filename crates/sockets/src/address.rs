@@ -1,81 +1,116 @@
-//! Addresses and sockets.
+//! Sockets by address: making them, and asking them where they are.
 
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use afpa_engine::seam::Address;
-use rustix::net::SocketAddrAny;
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use rustix::net::sockopt::{set_socket_reuseaddr, set_socket_reuseport, set_tcp_nodelay};
+use rustix::net::{
+    AddressFamily, SocketAddrAny, SocketAddrUnix, SocketFlags, SocketType, bind, connect, getpeername, getsockname,
+    listen, socket_with,
+};
 
-/// Connections that the kernel completes before we accept them.
-const BACKLOG: i32 = 4096;
-
-/// A listening stream socket, for one engine among several.
-pub(crate) fn listen(to: &Address) -> io::Result<OwnedFd> {
-    let (socket, address) = match to {
-        Address::Inet(address) => {
-            let socket = Socket::new(Domain::for_address(*address), Type::STREAM, Some(Protocol::TCP))?;
-            socket.set_reuse_address(true)?;
-            socket.set_reuse_port(true)?;
-            if address.is_ipv6() {
-                socket.set_only_v6(true)?;
-            }
-            // Inherited by the connections, which saves a system call for each.
-            socket.set_tcp_nodelay(true)?;
-            (socket, SockAddr::from(*address))
+/// A stream socket that listens.
+///
+/// # Errors
+/// The address cannot be listened to; the error names it.
+pub(crate) fn listen_to(address: &Address, backlog: u16) -> io::Result<OwnedFd> {
+    let open = || match address {
+        Address::Inet(inet) => {
+            let socket = stream_socket(family(inet), SocketFlags::empty())?;
+            set_socket_reuseaddr(&socket, true)?;
+            // One listener per engine, between which the kernel spreads the connections.
+            set_socket_reuseport(&socket, true)?;
+            bind(&socket, inet)?;
+            Ok(socket)
         }
-        Address::Unix(path) => (Socket::new(Domain::UNIX, Type::STREAM, None)?, SockAddr::unix(path)?),
-    };
-    socket.bind(&address)?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
-}
-
-/// A datagram socket, for one engine among several.
-pub(crate) fn listen_datagram(to: std::net::SocketAddr) -> io::Result<OwnedFd> {
-    let socket = Socket::new(Domain::for_address(to), Type::DGRAM, Some(Protocol::UDP))?;
-    socket.set_reuse_port(true)?;
-    if to.is_ipv6() {
-        socket.set_only_v6(true)?;
-    }
-    socket.set_nonblocking(true)?;
-    socket.bind(&to.into())?;
-    Ok(socket.into())
-}
-
-/// A stream socket on its way to `to`: writable, or in error, when it has arrived. Non-blocking.
-pub(crate) fn connect(to: &Address) -> io::Result<OwnedFd> {
-    let (socket, address) = match to {
-        Address::Inet(address) => {
-            let socket = Socket::new(Domain::for_address(*address), Type::STREAM, Some(Protocol::TCP))?;
-            socket.set_tcp_nodelay(true)?;
-            (socket, SockAddr::from(*address))
+        Address::Unix(path) => {
+            let socket = stream_socket(AddressFamily::UNIX, SocketFlags::empty())?;
+            bind(&socket, &SocketAddrUnix::new(path)?)?;
+            Ok(socket)
         }
-        Address::Unix(path) => (Socket::new(Domain::UNIX, Type::STREAM, None)?, SockAddr::unix(path)?),
     };
-    socket.set_nonblocking(true)?;
-    match socket.connect(&address) {
-        Err(error) if error.raw_os_error() != Some(rustix::io::Errno::INPROGRESS.raw_os_error()) => Err(error),
-        _ => Ok(socket.into()),
+    let listening = open().and_then(|socket: OwnedFd| listen(&socket, i32::from(backlog)).map(|()| socket));
+    listening.map_err(|error: rustix::io::Errno| named(address, error.into()))
+}
+
+/// A datagram socket bound to `address`.
+///
+/// # Errors
+/// The address cannot be bound; the error names it.
+pub(crate) fn bind_datagram(address: &SocketAddr) -> io::Result<OwnedFd> {
+    let open = || {
+        let socket = socket_with(family(address), SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
+        set_socket_reuseport(&socket, true)?;
+        bind(&socket, address)?;
+        Ok(socket)
+    };
+    open().map_err(|error: rustix::io::Errno| named(&Address::Inet(*address), error.into()))
+}
+
+/// Starts opening a connection. The socket does not block; it is writable when it is known whether
+/// the connection was made. The second value is an error that is known at once.
+///
+/// # Errors
+/// There can be no such socket.
+pub(crate) fn start_connecting(to: &Address) -> io::Result<(OwnedFd, io::Result<()>)> {
+    let (socket, started) = match to {
+        Address::Inet(inet) => {
+            let socket = stream_socket(family(inet), SocketFlags::NONBLOCK)?;
+            let started = connect(&socket, inet);
+            (socket, started)
+        }
+        Address::Unix(path) => {
+            let socket = stream_socket(AddressFamily::UNIX, SocketFlags::NONBLOCK)?;
+            let started = connect(&socket, &SocketAddrUnix::new(path)?);
+            (socket, started)
+        }
+    };
+    match started {
+        Ok(()) | Err(rustix::io::Errno::INPROGRESS) => Ok((socket, Ok(()))),
+        Err(error) => Ok((socket, Err(error.into()))),
     }
 }
 
-/// The other end of a connection.
-pub(crate) fn peer(socket: BorrowedFd<'_>) -> Option<Address> {
-    any(rustix::net::getpeername(socket).ok()??)
+/// Where a socket is bound.
+///
+/// # Errors
+/// It is neither an Internet nor a Unix socket.
+pub(crate) fn local_address(socket: impl AsFd) -> io::Result<Address> {
+    address(getsockname(socket)?)
 }
 
-/// Our end of a socket.
-pub(crate) fn local(socket: BorrowedFd<'_>) -> Option<Address> {
-    any(rustix::net::getsockname(socket).ok()?)
+/// The other end of a connected socket.
+pub(crate) fn peer_address(socket: impl AsFd) -> Option<Address> {
+    getpeername(socket).ok().flatten().and_then(|any| address(any).ok())
 }
 
-fn any(address: SocketAddrAny) -> Option<Address> {
-    if let Ok(inet) = std::net::SocketAddr::try_from(address.clone()) {
-        return Some(Address::Inet(inet));
+fn stream_socket(family: AddressFamily, flags: SocketFlags) -> rustix::io::Result<OwnedFd> {
+    let socket = socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC | flags, None)?;
+    if family != AddressFamily::UNIX {
+        // What belongs together leaves in one call; nothing is gained by waiting for more. Accepted
+        // sockets inherit it.
+        set_tcp_nodelay(&socket, true)?;
     }
-    let unix = rustix::net::SocketAddrUnix::try_from(address).ok()?;
-    let path = unix.path_bytes().unwrap_or_default();
-    Some(Address::Unix(PathBuf::from(std::ffi::OsStr::new(std::str::from_utf8(path).unwrap_or_default()))))
+    Ok(socket)
+}
+
+fn family(address: &SocketAddr) -> AddressFamily {
+    if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 }
+}
+
+fn address(any: SocketAddrAny) -> io::Result<Address> {
+    if any.address_family() == AddressFamily::UNIX {
+        let unix = SocketAddrUnix::try_from(any)?;
+        let path = unix.path_bytes().unwrap_or_default();
+        return Ok(Address::Unix(PathBuf::from(std::ffi::OsStr::from_bytes(path))));
+    }
+    Ok(Address::Inet(SocketAddr::try_from(any)?))
+}
+
+fn named(address: &Address, error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{address}: {error}"))
 }

@@ -1,19 +1,30 @@
-//! What the transport counts.
+//! What a transport counts.
 
 use afpa_engine::stats::Counter;
 
-/// One writer: the engine. Read by anyone.
+/// Counters of one transport, readable from any thread.
 #[derive(Default, Debug)]
 #[repr(align(128))]
 pub struct SocketsStats {
     /// Connections accepted.
     pub accepted: Counter,
-    /// Times that accepting paused because descriptors ran out.
-    pub out_of_descriptors: Counter,
+    /// Connections opened by us.
+    pub opened: Counter,
+    /// Times that accepting paused because no descriptor was left.
+    pub descriptor_pauses: Counter,
     /// Times that accepting paused because the limit on connections was reached.
-    pub at_connection_limit: Counter,
-    /// Gathers handed to a worker.
-    pub worker_sends: Counter,
-    /// Receives that found all buffers in use.
-    pub out_of_buffers: Counter,
+    pub limit_pauses: Counter,
+    /// Connections closed while their peer would not stop sending.
+    pub linger_timeouts: Counter,
+    /// Gathers handed to sending threads.
+    pub handed_over: Counter,
+    /// Datagrams that the socket's queue did not take.
+    pub datagrams_lost: Counter,
+}
+
+impl SocketsStats {
+    /// Times that accepting paused, for whichever reason.
+    pub fn accept_pauses(&self) -> u64 {
+        self.descriptor_pauses.get() + self.limit_pauses.get()
+    }
 }

@@ -1,71 +1,90 @@
-//! Sending at once, without a ring: for epoll, for workers, and for what is lent to the kernel.
+//! Sends without waiting: what engines do for lent memory, and sending threads for everything.
 
-use std::io::{self, IoSlice};
+use std::io;
+use std::io::IoSlice;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use afpa_platform::gather::{Front, Gather, MAX_PIECES, Slice};
 use rustix::fs::sendfile;
+use rustix::io::{Errno, ioctl_fionbio};
 use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
 
-/// How far it got.
-pub(crate) struct Transmitted {
-    /// Octets that the kernel took over.
-    pub(crate) count: u64,
-    /// The socket has no room: the rest must wait.
-    pub(crate) blocked: bool,
+/// How far a transmission went.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Progress {
+    /// Everything was taken.
+    Done,
+    /// The socket takes no more for now.
+    Blocked,
 }
 
-/// Sends as much of `gather` as the socket takes without waiting, and advances it. The socket must
-/// be non-blocking: sendfile(2) has no flag that says so. If the socket is closed next (`last`), the
-/// last octets leave together with FIN.
-pub(crate) fn transmit<P: Slice>(
+/// How a socket behaves when it takes no more.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Mode {
+    /// It blocks, as io_uring wants it: a socket that does not is never waited for there.
+    Blocking,
+    /// It says so.
+    NonBlocking,
+}
+
+/// Sends as much of `gather` as `socket` takes, and advances it. Returns the octets taken, also in
+/// front of an error.
+pub(crate) fn transmit<S: Slice>(
     socket: BorrowedFd<'_>,
-    gather: &mut Gather<P>,
-    last: bool,
-) -> io::Result<Transmitted> {
-    let mut count = 0;
-    while let Some(front) = gather.front() {
-        let result = match front {
-            Front::Memory(_) => send_memory(socket, gather, last),
-            Front::Lendable(lent) => send_file(socket, lent.file, lent.offset, lent.len as u64),
-            Front::File { file, offset, length } => send_file(socket, file.as_fd(), offset, length),
+    gather: &mut Gather<S>,
+    mode: Mode,
+) -> (u64, io::Result<Progress>) {
+    let before = gather.remaining();
+    let result = loop {
+        let step = match gather.front() {
+            None => break Ok(Progress::Done),
+            Some(Front::Memory) => send_memory(socket, gather),
+            Some(Front::Lendable(lent)) => send_range(socket, lent.file, lent.offset, lent.len as u64, mode),
+            Some(Front::File { file, offset, length }) => send_range(socket, file.as_fd(), offset, length, mode),
         };
-        match result {
-            Ok(sent) => {
-                gather.advance(sent);
-                count += sent;
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                return Ok(Transmitted { count, blocked: true });
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
+        match step {
+            Ok(count) => gather.advance(count),
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => break Ok(Progress::Blocked),
+            Err(error) => break Err(error.into()),
         }
-    }
-    Ok(Transmitted { count, blocked: false })
+    };
+    (before - gather.remaining(), result)
 }
 
-fn send_memory<P: Slice>(socket: BorrowedFd<'_>, gather: &Gather<P>, last: bool) -> io::Result<u64> {
+fn send_memory<S: Slice>(socket: BorrowedFd<'_>, gather: &Gather<S>) -> rustix::io::Result<u64> {
     let mut pieces = [IoSlice::new(&[]); MAX_PIECES];
-    let (mut used, mut octets) = (0, 0);
-    for piece in gather.memory_to_copy().take(MAX_PIECES) {
-        pieces[used] = IoSlice::new(piece);
-        used += 1;
-        octets += piece.len() as u64;
+    let (mut count, mut length) = (0, 0);
+    for piece in gather.unlendable().take(MAX_PIECES) {
+        pieces[count] = IoSlice::new(piece);
+        count += 1;
+        length += piece.len() as u64;
     }
     let mut flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
-    // What follows by sendfile(2) shares the segment.
-    flags.set(SendFlags::MORE, last || octets < gather.remaining());
-    let sent = sendmsg(socket, &pieces[..used], &mut SendAncillaryBuffer::default(), flags)?;
-    Ok(sent as u64)
+    if length < gather.remaining() {
+        // A head leaves in one packet with what follows it.
+        flags |= SendFlags::MORE;
+    }
+    sendmsg(socket, &pieces[..count], &mut SendAncillaryBuffer::default(), flags).map(|count| count as u64)
 }
 
-fn send_file(socket: BorrowedFd<'_>, file: BorrowedFd<'_>, offset: u64, length: u64) -> io::Result<u64> {
-    let mut position = offset;
-    match sendfile(socket, file, Some(&mut position), usize::try_from(length).unwrap_or(usize::MAX))? {
-        // The file became shorter: the rest does not exist, and the peer must not take what it has
-        // for the whole.
-        0 => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file became shorter while it was sent")),
-        sent => Ok(sent as u64),
+fn send_range(
+    socket: BorrowedFd<'_>,
+    file: BorrowedFd<'_>,
+    mut offset: u64,
+    length: u64,
+    mode: Mode,
+) -> rustix::io::Result<u64> {
+    if mode == Mode::Blocking {
+        ioctl_fionbio(socket, true)?;
+    }
+    let sent = sendfile(socket, file, Some(&mut offset), length as usize);
+    if mode == Mode::Blocking {
+        ioctl_fionbio(socket, false)?;
+    }
+    match sent? {
+        // A file that became shorter than it was promised to be.
+        0 => Err(Errno::IO),
+        count => Ok(count as u64),
     }
 }

@@ -1,459 +1,369 @@
-//! The io_uring driver: receives into provided buffers, sends by submission, and lets the kernel do
-//! both within the one system call of a pass.
+//! The driver over io_uring.
+//!
+//! A connection's first receive is for one buffer only, later ones go on: an exchange of one request
+//! leaves nothing under way when it is closed. What was sent during an event leaves in one operation;
+//! a small last response takes the closing of its socket along.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
-use afpa_engine::Time;
-use afpa_engine::seam::{ConnectionId, Events, Origin};
+use afpa_engine::seam::{Disconnect, Events};
 use afpa_platform::gather::Gather;
-use afpa_platform::uring::{Completion, Interest, Received, Ring, Token};
+use afpa_platform::uring::{BUFFER_SIZE, Completion, Received, Ring};
 use rustix::io::{Errno, ioctl_fionbio};
-use rustix::net::{Shutdown, shutdown};
+use rustix::net::sockopt::socket_error;
 
-use crate::Respond;
-use crate::connection::{Finish, Phase, Table};
-use crate::listener::{Listener, Listeners, is_exhaustion};
-use crate::transmit::transmit;
-use crate::worker::SendWorkers;
+use crate::connection::Phase;
+use crate::listeners::Listeners;
+use crate::table::Table;
+use crate::transmit::Progress;
 
-/// Pinned octets in one gather from which lending them to the kernel beats copying them.
-const LEND_FROM: u64 = 32 * 1024;
+/// The most octets whose sending takes the closing of the socket along: they fit into any socket's
+/// buffer, so that the kernel need not wait for room.
+const CLOSE_BEHIND: u64 = 16 * 1024;
+
+/// What a wait for something to read is for, as its token.
+const SENDERS: u64 = 0;
+const DATAGRAMS: u64 = 1 << 32;
+const WATCHED: u64 = 2 << 32;
 
 pub(crate) struct Uring {
     ring: Ring,
-    workers: Option<SendWorkers>,
+    watched: Vec<OwnedFd>,
+    started: bool,
 }
 
-/// Tokens of what is no connection: their generation is zero, which no connection has.
-const WORKERS: Token = 1;
-const WATCHED: Token = 2;
-const DATAGRAMS: Token = 0x10_0000;
-const LISTENERS: Token = 0x20_0000;
-
 impl Uring {
-    pub(crate) fn new(workers: Option<SendWorkers>) -> io::Result<Uring> {
-        let mut ring = Ring::new()?;
-        if let Some(workers) = &workers {
-            ring.poll(WORKERS, workers.descriptor(), Interest::Readable);
-        }
-        Ok(Uring { ring, workers })
-    }
-
-    pub(crate) fn watch(&mut self, descriptor: BorrowedFd<'_>) {
-        self.ring.poll(WATCHED, descriptor, Interest::Readable);
+    /// # Errors
+    /// The kernel refuses a ring.
+    pub(crate) fn new() -> io::Result<Uring> {
+        Ok(Uring { ring: Ring::new()?, watched: Vec::new(), started: false })
     }
 
     pub(crate) fn descriptor(&self) -> BorrowedFd<'_> {
         self.ring.as_fd()
     }
 
-    pub(crate) fn accept(&mut self, index: usize, listener: &mut Listener) {
-        listener.accepting = true;
-        self.ring.accept(LISTENERS + index as Token, listener.socket.as_fd());
+    pub(crate) fn watch(&mut self, descriptor: OwnedFd) {
+        self.ring.poll_readable(WATCHED | self.watched.len() as u64, descriptor.as_fd());
+        self.watched.push(descriptor);
     }
 
-    pub(crate) fn watch_datagrams(&mut self, index: usize, socket: BorrowedFd<'_>) {
-        self.ring.poll(DATAGRAMS + index as Token, socket, Interest::Readable);
-    }
-
-    pub(crate) fn stop_accepting(&mut self, index: usize, listener: &mut Listener) {
-        if listener.accepting {
-            self.ring.cancel_accept(LISTENERS + index as Token);
-        }
-    }
-
+    /// One pass: submits, waits for at most `wait`, and raises what came of it.
     pub(crate) fn poll(
         &mut self,
+        wait: Option<Duration>,
         table: &mut Table,
         listeners: &mut Listeners,
-        now: Time,
-        wait: Option<Duration>,
         events: &mut dyn Events,
     ) -> io::Result<()> {
+        if !std::mem::replace(&mut self.started, true) {
+            self.await_senders(table);
+        }
+        self.settle(table, events);
+        self.mind_listeners(table, listeners, events);
+        self.settle(table, events);
+        let wait = if table.has_deferred() { Some(Duration::ZERO) } else { wait };
         self.ring.submit_and_wait(wait)?;
         while let Some(completion) = self.ring.completion() {
-            self.complete(table, listeners, now, completion, events);
+            self.complete(completion, table, listeners, events);
             self.settle(table, events);
         }
+        table.raise_deferred(events);
+        self.settle(table, events);
         Ok(())
     }
 
-    /// Does what the calls of an event, and the events that follow from that, have asked for.
-    pub(crate) fn settle(&mut self, table: &mut Table, events: &mut dyn Events) {
-        loop {
-            while let Some(index) = table.next_touched() {
-                self.work(table, index, events);
+    /// Stops accepting, if it does.
+    pub(crate) fn stop_listening(&mut self, listeners: &mut Listeners) {
+        for (index, listener) in listeners.list.iter_mut().enumerate().filter(|(_, l)| !l.is_datagram) {
+            if !listener.active {
+                listener.socket = None;
+            } else if !std::mem::replace(&mut listener.cancelled, true) {
+                self.ring.cancel_accept(index as u64);
             }
-            if !table.show_resumed(events) {
-                return;
-            }
+        }
+    }
+
+    fn await_senders(&mut self, table: &Table) {
+        if let Some(senders) = table.senders() {
+            self.ring.poll_readable(SENDERS, senders.descriptor());
         }
     }
 
     fn complete(
         &mut self,
+        completion: Completion,
         table: &mut Table,
         listeners: &mut Listeners,
-        now: Time,
-        completion: Completion,
         events: &mut dyn Events,
     ) {
         match completion {
-            Completion::Received { token, octets, more } => self.received(table, token, octets, more, events),
-            Completion::Sent { token, gather, result } => self.sent(table, token, gather, result, events),
+            Completion::Received { token, octets, more } => self.received(token, octets, more, table, events),
+            Completion::Sent { token, gather, result } => sent(token, gather, result, table, events),
+            Completion::Closed { token, still_open } => closed(token, still_open, table),
             Completion::Accepted { token, socket, more } => {
-                let at = (token - LISTENERS) as usize;
-                if let Err(error) = &socket && is_exhaustion(error) {
-                    table.stats.out_of_descriptors.increment();
-                    listeners.pause(now);
-                }
-                if let Some(listener) = listeners.all.get_mut(at) {
-                    self.accepted(table, at, listener, socket.ok(), more, events);
-                }
+                accepted(token as u16, socket, more, table, listeners, events);
             }
-            Completion::Closed { token, still_open } => {
-                self.closed(table, token, still_open, events);
-                listeners.unpause();
-            }
-            Completion::Ready { token, more } => self.ready(table, token, more, events),
-        }
-    }
-
-    fn accepted(
-        &mut self,
-        table: &mut Table,
-        at: usize,
-        listener: &mut Listener,
-        socket: Option<OwnedFd>,
-        more: bool,
-        events: &mut dyn Events,
-    ) {
-        listener.accepting = more;
-        let (owner, origin) = (listener.owner, Origin::Accepted(listener.id));
-        if let Some(id) = socket.and_then(|socket| table.open(socket, owner, Phase::Open)) {
-            table.stats.accepted.increment();
-            events.connected(table, id, owner, origin);
-            self.work_if_live(table, token(id), events);
-        }
-        if table.is_full() && more {
-            // Those that come before the cancellation does are closed at once.
-            table.stats.at_connection_limit.increment();
-            self.stop_accepting(at, listener);
+            Completion::Writable { token } => writable(token, table, events),
+            Completion::Readable { token } => self.readable(token, table, listeners, events),
         }
     }
 
     fn received(
         &mut self,
-        table: &mut Table,
-        token: Token,
+        token: u64,
         octets: io::Result<Received>,
         more: bool,
+        table: &mut Table,
         events: &mut dyn Events,
     ) {
-        let Some(index) = find(table, token) else {
-            if let Ok(received) = octets {
-                self.ring.recycle(received);
-            }
-            return;
-        };
-        let connection = table.at(index);
-        connection.receiving = more;
-        let open = connection.phase == Phase::Open;
-        match octets {
-            Ok(received) if received.is_end() => {
-                self.ring.recycle(received);
+        let index = table.by_token(token);
+        if let Some(index) = index
+            && !more
+        {
+            let driver = &mut table.connection(index).driver;
+            (driver.receiving, driver.cancelled) = (false, false);
+            table.touch(index);
+        }
+        match (index, octets) {
+            (Some(index), Ok(received)) if received.is_end() => {
                 table.peer_finished(index, events);
-            }
-            Ok(received) => {
-                if open {
-                    table.deliver(index, self.ring.octets(&received), events);
-                }
                 self.ring.recycle(received);
             }
-            Err(error) if error.raw_os_error() == Some(Errno::NOBUFS.raw_os_error()) => table.stats.out_of_buffers.increment(),
-            Err(error) if is_cancellation(&error) => {}
-            Err(error) if open => table.fail(index, &error, events),
-            Err(_) => {}
+            (Some(index), Ok(received)) => {
+                let bytes = self.ring.octets(&received);
+                table.arrived(index, bytes, bytes.len() < BUFFER_SIZE, events);
+                self.ring.recycle(received);
+            }
+            (None, Ok(received)) => self.ring.recycle(received),
+            (Some(index), Err(error)) if !is_passing(&error) => table.failed(index, &error),
+            (_, Err(_)) => {}
         }
-        self.work_if_live(table, token, events);
     }
 
-    fn sent(
-        &mut self,
-        table: &mut Table,
-        token: Token,
-        mut gather: Box<Gather>,
-        result: io::Result<u64>,
-        events: &mut dyn Events,
-    ) {
-        let Some(index) = find(table, token) else { return table.recycle(gather) };
-        table.at(index).sending = false;
-        match result {
-            Ok(count) => {
-                gather.advance(count);
-                if gather.is_empty() {
-                    table.recycle(gather);
-                } else {
-                    table.at(index).outgoing.push_front(gather);
-                }
-                table.sent(index, count, events);
+    fn readable(&mut self, token: u64, table: &mut Table, listeners: &mut Listeners, events: &mut dyn Events) {
+        // A wait is for one time: the next one finds out whether everything was read.
+        let number = token as u32;
+        match token & !u64::from(u32::MAX) {
+            SENDERS => {
+                table.take_back();
+                self.await_senders(table);
             }
-            Err(error) => {
-                table.recycle(gather);
-                if !is_cancellation(&error) {
-                    table.fail(index, &error, events);
+            DATAGRAMS => {
+                listeners.receive_datagrams(number as u16, table, events);
+                if let Some(socket) = &listeners.list[number as usize].socket {
+                    self.ring.poll_readable(token, socket.as_fd());
                 }
             }
+            _ => self.ring.poll_readable(token, self.watched[number as usize].as_fd()),
         }
-        self.work_if_live(table, token, events);
     }
 
-    fn closed(&mut self, table: &mut Table, token: Token, still_open: Option<OwnedFd>, events: &mut dyn Events) {
-        let Some(index) = find(table, token) else { return };
-        let Some(socket) = still_open else { return table.ended(index, events) };
-        // What was to leave before did not: go on with the rest, or end what failed.
-        let connection = table.at(index);
-        connection.socket = Some(socket);
-        if connection.phase == Phase::Ending {
-            connection.phase = Phase::Closing;
-        }
-        self.work(table, index, events);
-    }
-
-    fn ready(&mut self, table: &mut Table, token: Token, more: bool, events: &mut dyn Events) {
-        if let Some(index) = find(table, token) {
-            table.at(index).sending = false;
-            if table.at(index).phase == Phase::Connecting {
-                self.arrived(table, index, events);
+    /// Starts accepting where it may, and stops it where it must.
+    fn mind_listeners(&mut self, table: &mut Table, listeners: &mut Listeners, events: &mut dyn Events) {
+        while listeners.unpark(table, events).is_some() {}
+        let may_accept = listeners.may_accept(table);
+        for (index, listener) in listeners.list.iter_mut().enumerate() {
+            let Some(socket) = &listener.socket else { continue };
+            if listener.is_datagram {
+                if !std::mem::replace(&mut listener.active, true) {
+                    self.ring.poll_readable(DATAGRAMS | index as u64, socket.as_fd());
+                }
+            } else if may_accept && !listener.active {
+                (listener.active, listener.cancelled) = (true, false);
+                self.ring.accept(index as u64, socket.as_fd());
+            } else if !may_accept && listener.active && !std::mem::replace(&mut listener.cancelled, true) {
+                self.ring.cancel_accept(index as u64);
             }
-            return self.work(table, index, events);
         }
-        match token {
-            WORKERS => {
-                self.worker_results(table, events);
-                if !more && let Some(workers) = &self.workers {
-                    self.ring.poll(WORKERS, workers.descriptor(), Interest::Readable);
+    }
+
+    fn settle(&mut self, table: &mut Table, events: &mut dyn Events) {
+        while let Some(index) = table.next_touched() {
+            self.advance(index, table, events);
+        }
+    }
+
+    /// Does what a connection needs next.
+    fn advance(&mut self, index: u32, table: &mut Table, events: &mut dyn Events) {
+        match table.connection(index).phase {
+            Phase::Free => {}
+            Phase::Connecting => self.await_room(index, table),
+            Phase::Ending { .. } => self.end(index, table, events),
+            Phase::Open | Phase::Closing | Phase::Lingering => {
+                self.send(index, table);
+                self.receive(index, table);
+                if matches!(table.connection(index).phase, Phase::Ending { .. }) {
+                    table.touch(index);
                 }
             }
-            datagrams if datagrams & DATAGRAMS != 0 => {
-                crate::datagram::receive(table, (datagrams - DATAGRAMS) as usize, events);
-            }
-            _ => {}
         }
     }
 
-    /// A connection that we asked for is established, or refused.
-    fn arrived(&mut self, table: &mut Table, index: u32, events: &mut dyn Events) {
-        let id = table.id_of(index);
-        let connection = table.at(index);
-        let owner = connection.owner;
-        let Some(socket) = connection.fd() else { return };
-        let outcome = rustix::net::sockopt::socket_error(socket).and_then(|outcome| outcome);
-        match outcome.and_then(|()| ioctl_fionbio(socket, false)) {
-            Ok(()) => {
-                connection.phase = Phase::Open;
-                events.connected(table, id, owner, Origin::Connected);
+    /// Starts the next send; with nothing left to send, winds the connection down.
+    fn send(&mut self, index: u32, table: &mut Table) {
+        loop {
+            let token = table.token(index);
+            let connection = table.connection(index);
+            if connection.driver.sending || connection.lent.is_some() {
+                return;
             }
-            Err(error) => table.fail(index, &error.into(), events),
-        }
-    }
-
-    fn worker_results(&mut self, table: &mut Table, events: &mut dyn Events) {
-        let Some(workers) = &self.workers else { return };
-        let results: Vec<_> = workers.results().collect();
-        for result in results {
-            let Some(index) = find(table, result.token) else { continue };
-            let connection = table.at(index);
-            connection.sending = false;
-            if let Some(socket) = connection.fd() {
-                let _ = ioctl_fionbio(socket, false);
+            if connection.driver.blocked {
+                return self.await_room(index, table);
             }
-            let mut gather = connection.held.take();
-            match result.result {
-                Ok(transmitted) => {
-                    if let Some(gather) = &mut gather {
-                        gather.advance(transmitted.count);
-                    }
-                    self.progressed(table, index, gather, transmitted.count, transmitted.blocked, events);
+            let Some(front) = connection.outgoing.front() else {
+                return table.wind_down(index);
+            };
+            let is_direct = front.has_lendable() || front.has_file();
+            if table.hand_over_front(index) {
+                return;
+            }
+            if is_direct {
+                match table.transmit_front(index) {
+                    Ok(Progress::Done) => {}
+                    Ok(Progress::Blocked) => table.connection(index).driver.blocked = true,
+                    Err(error) => return table.failed(index, &error),
                 }
-                Err(error) => table.fail(index, &error, events),
+                continue;
             }
-            self.work_if_live(table, result.token, events);
-        }
-    }
-
-    /// Part of a gather was sent without the ring.
-    fn progressed(
-        &mut self,
-        table: &mut Table,
-        index: u32,
-        gather: Option<Box<Gather>>,
-        count: u64,
-        blocked: bool,
-        events: &mut dyn Events,
-    ) {
-        let token = token(table.id_of(index));
-        if let Some(gather) = gather {
-            if gather.is_empty() {
-                table.recycle(gather);
-            } else {
-                table.at(index).outgoing.push_front(gather);
-            }
-        }
-        let connection = table.at(index);
-        if blocked && let Some(socket) = connection.socket.as_ref() {
-            self.ring.poll(token, socket.as_fd(), Interest::Writable);
-            connection.sending = true;
-        }
-        table.sent(index, count, events);
-    }
-
-    fn work_if_live(&mut self, table: &mut Table, token: Token, events: &mut dyn Events) {
-        if let Some(index) = find(table, token) {
-            self.work(table, index, events);
-        }
-    }
-
-    /// Brings a connection to where its module wants it: sends, then finishes, then closes; receives
-    /// as long as it is open.
-    fn work(&mut self, table: &mut Table, index: u32, events: &mut dyn Events) {
-        let token = token(table.id_of(index));
-        match table.at(index).phase {
-            Phase::Free => return,
-            Phase::Connecting => return self.await_arrival(table, index, token),
-            Phase::Open | Phase::Closing => {
-                if !table.at(index).sending
-                    && let Some(gather) = table.take_outgoing(index)
-                {
-                    self.send(table, index, token, gather, events);
-                    if find(table, token).is_none() {
-                        return;
-                    }
-                }
-                self.finish(table, index);
-            }
-            Phase::Ending | Phase::Aborting => {}
-        }
-        let connection = table.at(index);
-        match connection.phase {
-            Phase::Open if connection.wants_input() && connection.held.is_none() => {
-                let many = connection.seasoned;
-                if let Some(socket) = connection.socket.as_ref() {
-                    self.ring.receive(token, socket.as_fd(), many);
-                    connection.receiving = true;
-                }
-            }
-            Phase::Open if connection.paused && connection.receiving => self.ring.cancel_receive(token),
-            Phase::Closing if connection.is_drained() => {
-                connection.phase = Phase::Ending;
-                self.end(table, index, token);
-            }
-            Phase::Ending | Phase::Aborting => self.end(table, index, token),
-            _ => {}
-        }
-    }
-
-    fn await_arrival(&mut self, table: &mut Table, index: u32, token: Token) {
-        let connection = table.at(index);
-        if !connection.sending && let Some(socket) = connection.socket.as_ref() {
-            self.ring.poll(token, socket.as_fd(), Interest::Writable);
-            connection.sending = true;
-        }
-    }
-
-    fn send(
-        &mut self,
-        table: &mut Table,
-        index: u32,
-        token: Token,
-        mut gather: Box<Gather>,
-        events: &mut dyn Events,
-    ) {
-        let to_worker = match table.respond {
-            Respond::Thread => true,
-            Respond::Hybrid => gather.has_file(),
-            Respond::Inline => false,
-        };
-        let connection = table.at(index);
-        let Some(socket) = connection.socket.as_ref() else { return table.recycle(gather) };
-        if let Some(workers) = self.workers.as_ref().filter(|_| to_worker) {
-            let submitted = workers.submit(token, socket.as_fd(), gather.share());
-            connection.sending = true;
-            connection.held = Some(gather);
-            table.stats.worker_sends.increment();
-            if let Err(error) = submitted {
-                table.fail(index, &error, events);
-            }
-        } else if gather.has_file() || gather.lendable() >= LEND_FROM {
-            match transmit_blocking_mode(socket.as_fd(), &mut gather) {
-                Ok((count, blocked)) => self.progressed(table, index, Some(gather), count, blocked, events),
-                Err(error) => {
-                    table.recycle(gather);
-                    table.fail(index, &error, events);
-                }
-            }
-        } else {
-            connection.sending = true;
-            let last = connection.phase == Phase::Closing && connection.outgoing.is_empty();
-            if last && !connection.receiving && let Some(socket) = connection.socket.take() {
-                connection.phase = Phase::Ending;
+            let connection = table.connection(index);
+            let takes_close = connection.phase == Phase::Closing
+                && connection.outgoing.len() == 1
+                && connection.queued <= CLOSE_BEHIND
+                && connection.may_close_at_once();
+            let Some(gather) = connection.outgoing.pop_front() else { return };
+            connection.driver.sending = true;
+            if takes_close && let Some(socket) = connection.socket.take() {
                 self.ring.send_and_close(token, socket, gather);
-            } else if let Some(socket) = connection.socket.as_ref() {
+            } else if let Some(socket) = &connection.socket {
                 self.ring.send(token, socket.as_fd(), gather);
             }
+            return;
         }
     }
 
-    fn finish(&mut self, table: &mut Table, index: u32) {
-        let connection = table.at(index);
-        if connection.finish == Finish::Due && connection.is_drained() {
-            connection.finish = Finish::Sent;
-            if let Some(socket) = connection.fd() {
-                // A peer that has reset the connection is noticed by the receive.
-                let _ = shutdown(socket, Shutdown::Write);
-            }
+    /// Starts or stops receiving.
+    fn receive(&mut self, index: u32, table: &mut Table) {
+        let (token, window) = (table.token(index), table.window);
+        let connection = table.connection(index);
+        let wants_input = connection.wants_input(window);
+        let Some(socket) = &connection.socket else { return };
+        if wants_input && !connection.driver.receiving {
+            connection.driver.receiving = true;
+            self.ring.receive(token, socket.as_fd(), connection.seasoned);
+        } else if connection.phase == Phase::Open
+            && connection.driver.receiving
+            && connection.unread.len() >= window
+            && !std::mem::replace(&mut connection.driver.cancelled, true)
+        {
+            self.ring.cancel_receive(token);
         }
     }
 
-    /// Closes the socket when the kernel is done with it on our behalf.
-    fn end(&mut self, table: &mut Table, index: u32, token: Token) {
-        let connection = table.at(index);
-        let busy = connection.receiving || connection.sending;
-        match (connection.phase, connection.socket.take()) {
-            (_, None) => {}
-            (_, Some(socket)) if !busy => self.ring.close(token, socket),
-            (Phase::Ending, Some(socket)) => {
-                // FIN leaves now, and the receive that is under way completes.
-                let _ = shutdown(&socket, Shutdown::Both);
-                connection.socket = Some(socket);
-            }
-            (_, Some(socket)) => {
-                self.ring.cancel_all(socket.as_fd());
-                connection.socket = Some(socket);
+    fn await_room(&mut self, index: u32, table: &mut Table) {
+        let token = table.token(index);
+        let connection = table.connection(index);
+        if let Some(socket) = &connection.socket
+            && !std::mem::replace(&mut connection.driver.polling, true)
+        {
+            self.ring.poll_writable(token, socket.as_fd());
+        }
+    }
+
+    /// Releases a connection, or ends what still uses it.
+    fn end(&mut self, index: u32, table: &mut Table, events: &mut dyn Events) {
+        let token = table.token(index);
+        let connection = table.connection(index);
+        if !connection.is_busy() {
+            return table.release(index, events);
+        }
+        if !std::mem::replace(&mut connection.driver.ending, true) {
+            match &connection.socket {
+                Some(socket) => self.ring.cancel_all(socket.as_fd()),
+                None => self.ring.cancel_sends(token),
             }
         }
     }
 }
 
-/// A socket that io_uring waits on must be in blocking mode, and sendfile(2) must not wait: the mode
-/// is changed for the call.
-fn transmit_blocking_mode(socket: BorrowedFd<'_>, gather: &mut Gather) -> io::Result<(u64, bool)> {
-    ioctl_fionbio(socket, true)?;
-    let transmitted = transmit(socket, gather, false);
-    ioctl_fionbio(socket, false)?;
-    transmitted.map(|t| (t.count, t.blocked))
+fn accepted(
+    index: u16,
+    socket: io::Result<OwnedFd>,
+    more: bool,
+    table: &mut Table,
+    listeners: &mut Listeners,
+    events: &mut dyn Events,
+) {
+    let listener = &mut listeners.list[usize::from(index)];
+    if !more {
+        listener.active = false;
+    }
+    match socket {
+        Ok(socket) => {
+            listeners.accepted(index, socket, table, events);
+        }
+        Err(error) => listeners.failed(&error, table),
+    }
+    listeners.drop_stopped(index);
 }
 
-fn token(id: ConnectionId) -> Token {
-    Token::from(id.generation()) << 32 | Token::from(id.index())
+fn sent(token: u64, mut gather: Box<Gather>, result: io::Result<u64>, table: &mut Table, events: &mut dyn Events) {
+    let Some(index) = table.by_token(token) else { return };
+    table.touch(index);
+    let connection = table.connection(index);
+    // While the socket is being closed, it is not ours to use.
+    connection.driver.sending = connection.socket.is_none();
+    let is_ending = matches!(connection.phase, Phase::Ending { .. });
+    let (count, error) = match result {
+        Ok(count) => (count, None),
+        Err(error) => (0, Some(error).filter(|error| !is_passing(error))),
+    };
+    gather.advance(count);
+    if gather.is_empty() || is_ending || error.is_some() {
+        table.recycle(gather);
+    } else {
+        connection.outgoing.push_front(gather);
+    }
+    match error {
+        None => table.sent(index, count, events),
+        Some(error) => table.failed(index, &error),
+    }
 }
 
-fn find(table: &Table, token: Token) -> Option<u32> {
-    table.find((token >> 32) as u32, token as u32)
+/// The kernel closed a socket behind its last send, or did not get that far.
+fn closed(token: u64, still_open: Option<OwnedFd>, table: &mut Table) {
+    let Some(index) = table.by_token(token) else { return };
+    table.touch(index);
+    let connection = table.connection(index);
+    connection.driver.sending = false;
+    let is_ending = matches!(connection.phase, Phase::Ending { .. });
+    if still_open.is_some() {
+        connection.socket = still_open;
+    } else if !is_ending {
+        table.end(index, Some(Disconnect::Closed), false);
+    }
 }
 
-fn is_cancellation(error: &io::Error) -> bool {
-    error.raw_os_error() == Some(Errno::CANCELED.raw_os_error())
+fn writable(token: u64, table: &mut Table, events: &mut dyn Events) {
+    let Some(index) = table.by_token(token) else { return };
+    table.touch(index);
+    let connection = table.connection(index);
+    (connection.driver.polling, connection.driver.blocked) = (false, false);
+    if connection.phase == Phase::Connecting
+        && let Some(socket) = &connection.socket
+    {
+        let result = socket_error(socket).and_then(|result| result);
+        // From here on the ring uses it, which waits only for sockets that block.
+        let result = result.and_then(|()| ioctl_fionbio(socket, false));
+        table.answered(index, result.map_err(io::Error::from), events);
+    }
+}
+
+/// Whether an operation may simply be started again: it was told to end, no buffer was free, or a
+/// thread had the socket.
+fn is_passing(error: &io::Error) -> bool {
+    let passing = [Errno::CANCELED, Errno::NOBUFS, Errno::AGAIN, Errno::INTR].map(|errno| errno.raw_os_error());
+    error.raw_os_error().is_some_and(|code| passing.contains(&code))
 }

@@ -55,7 +55,9 @@ pub fn evaluate(head: &RequestHead, octets: &[u8], validators: &Validators<'_>) 
 pub(super) fn if_range_holds(head: &RequestHead, octets: &[u8], validators: &Validators<'_>) -> bool {
     let Some(value) = head.if_range(octets) else { return true };
     if value.starts_with(b"\"") || value.starts_with(b"W/") {
-        return EntityTags(value).next().is_some_and(|tag| tag.len() == value.len() && strongly_equal(tag, validators.etag));
+        return EntityTags(value)
+            .next()
+            .is_some_and(|tag| tag.len() == value.len() && strongly_equal(tag, validators.etag));
     }
     date::parse(value).is_some_and(|date| validators.last_modified == Some(date))
 }

@@ -38,7 +38,13 @@ pub fn compressible(content_type: &str) -> bool {
 const UNKNOWN: &str = "application/octet-stream";
 
 /// Where today's web means another thing than the registry of old.
-const OVERRIDES: &[(&str, &str)] = &[("ts", "video/mp2t"), ("webmanifest", "application/manifest+json")];
+const OVERRIDES: &[(&str, &str)] = &[
+    ("map", "application/json"),
+    // RFC 9239 §3.
+    ("mjs", "text/javascript"),
+    ("ts", "video/mp2t"),
+    ("webmanifest", "application/manifest+json"),
+];
 
 /// What neither starts with `text/` nor ends in `+json` or `+xml`.
 const COMPRESSIBLE: &[&str] = &[
@@ -87,6 +93,11 @@ mod tests {
             (b"a.webmanifest", "application/manifest+json", false, true),
             (b"a.svg", "image/svg+xml", false, true),
             (b"a.wasm", "application/wasm", false, true),
+            (b"a.js.map", "application/json", false, true),
+            (b"a.xhtml", "application/xhtml+xml", false, true),
+            (b"a.ico", "image/x-icon", false, true),
+            (b"a.ttf", "font/ttf", false, true),
+            (b"a.pdf", "application/pdf", false, true),
             (b"a.png", "image/png", false, false),
             (b"a.jpg", "image/jpeg", false, false),
             (b"a.webp", "image/webp", false, false),

@@ -35,8 +35,7 @@ impl AcceptEncoding {
         if !self.others && self.refused == Codings::NONE {
             return self.accepted;
         }
-        let is_accepted =
-            |coding| !self.refused.contains(coding) && (self.others || self.accepted.contains(coding));
+        let is_accepted = |coding| !self.refused.contains(coding) && (self.others || self.accepted.contains(coding));
         Coding::BY_PREFERENCE
             .into_iter()
             .filter(|&coding| is_accepted(coding))

@@ -26,11 +26,7 @@ pub fn request(data: &[u8]) {
 }
 
 /// Parses `data` in steps, each of which shows the parser the first octets of it up to one of `ends`.
-fn in_pieces(
-    data: &[u8],
-    limits: &Limits,
-    ends: impl IntoIterator<Item = usize>,
-) -> Result<Progress, RequestError> {
+fn in_pieces(data: &[u8], limits: &Limits, ends: impl IntoIterator<Item = usize>) -> Result<Progress, RequestError> {
     let mut parser = RequestParser::default();
     let mut outcome = Ok(Progress::Incomplete);
     for end in ends {

@@ -100,9 +100,30 @@ mod tests {
     #[test]
     fn what_is_no_host() {
         let rows: &[&[u8]] = &[
-            b"", b":80", b"a b", b"a:80:80", b"a:-1", b"a:65536", b"a:99999999999999999999", b"a/", b"a?b", b"a#b",
-            b"user@host", b"user:secret@host", b"a%4", b"a%zz", b"[::1", b"[::1]x", b"[]", b"[1.2.3.4]", b"[fe80::1%25eth0]",
-            b"::1", b"a\xc3\xa9", b"a\\b", b"<a>", b"a, b",
+            b"",
+            b":80",
+            b"a b",
+            b"a:80:80",
+            b"a:-1",
+            b"a:65536",
+            b"a:99999999999999999999",
+            b"a/",
+            b"a?b",
+            b"a#b",
+            b"user@host",
+            b"user:secret@host",
+            b"a%4",
+            b"a%zz",
+            b"[::1",
+            b"[::1]x",
+            b"[]",
+            b"[1.2.3.4]",
+            b"[fe80::1%25eth0]",
+            b"::1",
+            b"a\xc3\xa9",
+            b"a\\b",
+            b"<a>",
+            b"a, b",
         ];
         for row in rows {
             assert!(!is_valid(row), "{}", row.escape_ascii());

@@ -104,20 +104,22 @@ impl RequestParser {
     /// The next line without its CRLF, if all of it is there.
     #[inline]
     fn next_line(&mut self, input: &[u8], limits: &Limits) -> Result<Option<Range<usize>>, RequestError> {
+        let start = self.line;
         let Some(found) = memchr(b'\n', input.get(self.scanned..).unwrap_or_default()) else {
             self.scanned = self.scanned.max(input.len());
-            return self.check_part(input, limits).map(|()| None);
+            return self.check_part(input.get(start..).unwrap_or_default(), limits).map(|()| None);
         };
-        let (start, end) = (self.line, self.scanned + found);
-        if end >= limits.head.min(u32::MAX as usize) {
-            return Err(self.too_large(&input[start..end], limits));
+        let line_feed = self.scanned + found;
+        let line = &input[start..line_feed];
+        if self.is_too_long(line, limits) {
+            return Err(self.too_long(line));
         }
-        if end == start || input[end - 1] != b'\r' {
-            return Err(RequestError::BareLineFeed);
+        if line.last() != Some(&b'\r') {
+            return Err(self.bare_line_feed(line));
         }
-        self.line = end + 1;
-        self.scanned = end + 1;
-        Ok(Some(start..end - 1))
+        self.line = line_feed + 1;
+        self.scanned = line_feed + 1;
+        Ok(Some(start..line_feed - 1))
     }
 
     fn blank_line(&mut self, limits: &Limits) -> Result<(), RequestError> {
@@ -233,37 +235,48 @@ impl RequestParser {
         Ok(())
     }
 
-    /// Whether a line that has not ended yet can still become a good one.
+    /// Whether a line that starts with `part` and has not ended yet can still become a good one.
     #[cold]
-    fn check_part(&self, input: &[u8], limits: &Limits) -> Result<(), RequestError> {
-        let part = input.get(self.line..).unwrap_or_default();
-        if self.stage == Stage::RequestLine {
-            // Not a word of HTTP: most often a TLS client at the wrong port.
-            if part.first().is_some_and(|&octet| !is_token(octet) && octet != b'\r') {
-                return Err(request_line_fault(part));
-            }
-            if part.len() > Method::LONGEST + 1 + limits.target + VERSION + 1 {
-                return Err(self.too_large(part, limits));
-            }
+    fn check_part(&self, part: &[u8], limits: &Limits) -> Result<(), RequestError> {
+        if self.is_too_long(part, limits) {
+            return Err(self.too_long(part));
         }
-        if input.len() >= limits.head.min(u32::MAX as usize) {
-            return Err(self.too_large(part, limits));
+        if self.stage == Stage::RequestLine && part.first().is_some_and(|&octet| octet != b'\r') {
+            return first_octet_fault(part).map_or(Ok(()), Err);
         }
         Ok(())
     }
 
-    /// Which limit a head breaks whose current line starts with `part`.
+    /// Whether the head or, sooner, the request line breaks a limit with `line`, which is the current
+    /// one without its LF, or what is there of it.
+    #[inline]
+    fn is_too_long(&self, line: &[u8], limits: &Limits) -> bool {
+        let whole = self.line + line.len() >= limits.head.min(u32::MAX as usize);
+        let content = line.len() - usize::from(line.last() == Some(&b'\r'));
+        whole || self.stage == Stage::RequestLine && content > Method::LONGEST + 1 + limits.target + VERSION
+    }
+
+    /// A line that LF ends without CR. What makes it no request line at all is found before its end is.
     #[cold]
-    fn too_large(&self, part: &[u8], limits: &Limits) -> RequestError {
+    fn bare_line_feed(&self, line: &[u8]) -> RequestError {
+        let sooner = first_octet_fault(line).filter(|_| self.stage == Stage::RequestLine);
+        sooner.filter(|_| line.first() != Some(&b'\r')).unwrap_or(RequestError::BareLineFeed)
+    }
+
+    /// Which limit is broken. Only the line's start matters, so that it is the same however much of it
+    /// has come.
+    #[cold]
+    fn too_long(&self, line: &[u8]) -> RequestError {
         if self.stage != Stage::RequestLine {
             return RequestError::HeadTooLarge;
         }
-        match part.iter().position(|&octet| octet == b' ') {
-            Some(space) if part.len() - space > limits.target => RequestError::TargetTooLong,
-            Some(space) if space <= Method::LONGEST => RequestError::HeadTooLarge,
+        let method = &line[..line.len().min(Method::LONGEST + 1)];
+        match first_octet_fault(line) {
+            Some(fault) => fault,
+            None if method.contains(&b' ') => RequestError::TargetTooLong,
             // RFC 9112 §3: a method longer than any that is known.
-            _ if part.iter().copied().take_while(|&octet| octet != b' ').all(is_token) => RequestError::UnknownMethod,
-            _ => RequestError::RequestLine,
+            None if method.iter().copied().all(is_token) => RequestError::UnknownMethod,
+            None => RequestError::RequestLine,
         }
     }
 }
@@ -280,10 +293,19 @@ fn keep_first(span: &mut Span, value: Span) {
     }
 }
 
+/// Says what is wrong with a request line whose first octet is not a method's. It is not a word of
+/// HTTP; most often it is a TLS client's at the wrong port.
+#[cold]
+fn first_octet_fault(line: &[u8]) -> Option<RequestError> {
+    let first = line.first().filter(|&&octet| !is_token(octet))?;
+    let spaces = matches!(first, b' ' | b'\t').then_some(RequestError::RequestLineSpaces);
+    Some(control_fault(&line[..1]).or(spaces).unwrap_or(RequestError::RequestLine))
+}
+
 /// Says what is wrong with the shape of a request line.
 #[cold]
 fn request_line_fault(line: &[u8]) -> RequestError {
-    if let Some(fault) = control_fault(line) {
+    if let Some(fault) = first_octet_fault(line).or_else(|| control_fault(line)) {
         return fault;
     }
     let mut words = line.split(|&octet| octet == b' ');
@@ -308,8 +330,7 @@ fn request_line_fault(line: &[u8]) -> RequestError {
 /// disagree about the target.
 fn spaces_fault(line: &[u8]) -> RequestError {
     let spaces = |pair: &[u8]| pair.iter().all(|octet| matches!(octet, b' ' | b'\t'));
-    let at_end = |octet: Option<&u8>| matches!(octet, Some(b' ' | b'\t'));
-    if line.windows(2).any(spaces) || at_end(line.first()) || at_end(line.last()) {
+    if line.windows(2).any(spaces) || matches!(line.last(), Some(b' ' | b'\t')) {
         RequestError::RequestLineSpaces
     } else {
         RequestError::RequestLine

@@ -45,7 +45,9 @@ impl Buffers {
         assert!(buffer < self.count && length as usize <= self.size, "a buffer that is not ours");
         // SAFETY: within the mapping; the kernel has completed its write, and writes again only after
         // `recycle`, which takes `&mut self`.
-        unsafe { std::slice::from_raw_parts(self.memory.as_ptr().add(usize::from(buffer) * self.size), length as usize) }
+        unsafe {
+            std::slice::from_raw_parts(self.memory.as_ptr().add(usize::from(buffer) * self.size), length as usize)
+        }
     }
 
     /// Puts a buffer back; the kernel sees it after [`Buffers::publish`].
@@ -89,7 +91,8 @@ impl Drop for Buffers {
 }
 
 fn map(length: usize) -> io::Result<NonNull<u8>> {
-    let (access, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_POPULATE);
+    let (access, flags) =
+        (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_POPULATE);
     // SAFETY: a new mapping, placed by the kernel.
     let address = unsafe { libc::mmap(std::ptr::null_mut(), length, access, flags, -1, 0) };
     if address == libc::MAP_FAILED {

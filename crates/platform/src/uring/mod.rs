@@ -48,6 +48,8 @@ pub struct Ring {
     in_flight: u64,
     batch: Vec<cqueue::Entry>,
     next: usize,
+    /// Why the kernel would not take an operation: the ring cannot go on.
+    failure: Option<io::Error>,
 }
 
 struct Sending {
@@ -93,16 +95,19 @@ pub enum Completion {
         /// How many were taken over.
         result: io::Result<u64>,
     },
-    /// A descriptor is ready. If not `more`, polling has ended.
-    Ready {
-        /// Of [`Ring::poll`].
+    /// A descriptor has something to read, or the wait for it has ended.
+    Readable {
+        /// Of [`Ring::poll_readable`].
         token: Token,
-        /// Whether others follow.
-        more: bool,
     },
-    /// A socket was closed.
+    /// A descriptor has room to write, or the wait for it has ended.
+    Writable {
+        /// Of [`Ring::poll_writable`].
+        token: Token,
+    },
+    /// A socket was closed. Comes behind [`Completion::Sent`].
     Closed {
-        /// Of [`Ring::close`] or [`Ring::send_and_close`].
+        /// Of [`Ring::send_and_close`].
         token: Token,
         /// The socket, if it is still open because not everything could be sent before.
         still_open: Option<OwnedFd>,
@@ -130,19 +135,10 @@ enum Kind {
     Accept = 1,
     Receive = 2,
     Send = 3,
-    Poll = 4,
-    Close = 5,
-    LinkedClose = 6,
+    Readable = 4,
+    Writable = 5,
+    Close = 6,
     Cancel = 7,
-}
-
-/// What [`Ring::poll`] waits for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Interest {
-    /// Something to read; reported each time.
-    Readable,
-    /// Room to write; reported once.
-    Writable,
 }
 
 /// Whether this kernel and this process's privileges allow a [`Ring`].
@@ -152,7 +148,9 @@ pub enum Interest {
 pub fn probe() -> Result<(), String> {
     let ring = build(8, 16).map_err(|error| match error.raw_os_error() {
         Some(libc::ENOSYS) => "the kernel has no io_uring".to_owned(),
-        Some(libc::EPERM | libc::EACCES) => "io_uring is forbidden (kernel.io_uring_disabled, or a seccomp filter)".to_owned(),
+        Some(libc::EPERM | libc::EACCES) => {
+            "io_uring is forbidden (kernel.io_uring_disabled, or a seccomp filter)".to_owned()
+        }
         Some(libc::EINVAL) => "the kernel's io_uring lacks DEFER_TASKRUN (Linux 6.1)".to_owned(),
         _ => format!("io_uring cannot be set up: {error}"),
     })?;
@@ -170,7 +168,8 @@ fn build(entries: u32, completions: u32) -> io::Result<IoUring> {
     let mut builder = IoUring::builder();
     builder.setup_single_issuer().setup_defer_taskrun().setup_coop_taskrun().setup_submit_all();
     builder.setup_cqsize(completions);
-    builder.build(entries)
+    // Linux 6.6 and later save a look-up per operation; earlier ones refuse the flag.
+    builder.clone().setup_no_sqarray().build(entries).or_else(|_| builder.build(entries))
 }
 
 impl Ring {
@@ -180,8 +179,6 @@ impl Ring {
     /// See [`probe`]; or locked memory is exhausted.
     pub fn new() -> io::Result<Ring> {
         let ring = build(ENTRIES, COMPLETIONS)?;
-        // Saves the kernel a descriptor look-up per call; where it is refused, nothing is lost.
-        let _ = ring.submitter().register_ring_fd();
         let buffers = Buffers::register(&ring, BUFFER_COUNT, BUFFER_SIZE)?;
         Ok(Ring {
             ring,
@@ -191,6 +188,7 @@ impl Ring {
             in_flight: 0,
             batch: Vec::with_capacity(COMPLETIONS as usize),
             next: 0,
+            failure: None,
         })
     }
 
@@ -231,28 +229,34 @@ impl Ring {
         let close = opcode::Close::new(Fd(socket)).build();
         self.reserve(2);
         self.push(entry.flags(squeue::Flags::IO_LINK));
-        self.push(close.user_data(tag(Token::from(index), Kind::LinkedClose)));
+        self.push(close.user_data(tag(Token::from(index), Kind::Close)));
     }
 
-    /// Closes a socket behind the operations submitted before.
-    pub fn close(&mut self, token: Token, socket: OwnedFd) {
-        let close = opcode::Close::new(Fd(socket.into_raw_fd()));
-        self.push(close.build().user_data(tag(token, Kind::Close)));
+    /// Waits, once, until `descriptor` has something to read. The token may be one that names
+    /// something else in other operations.
+    pub fn poll_readable(&mut self, token: Token, descriptor: BorrowedFd<'_>) {
+        let poll = opcode::PollAdd::new(Fd(descriptor.as_raw_fd()), libc::POLLIN as u32);
+        self.push(poll.build().user_data(tag(token, Kind::Readable)));
     }
 
-    /// Waits until `descriptor` is ready.
-    pub fn poll(&mut self, token: Token, descriptor: BorrowedFd<'_>, interest: Interest) {
-        let fd = Fd(descriptor.as_raw_fd());
-        let entry = match interest {
-            Interest::Readable => opcode::PollAdd::new(fd, libc::POLLIN as u32).multi(true).build(),
-            Interest::Writable => opcode::PollAdd::new(fd, libc::POLLOUT as u32).build(),
-        };
-        self.push(entry.user_data(tag(token, Kind::Poll)));
+    /// Waits, once, until `descriptor` has room to write.
+    pub fn poll_writable(&mut self, token: Token, descriptor: BorrowedFd<'_>) {
+        let poll = opcode::PollAdd::new(Fd(descriptor.as_raw_fd()), libc::POLLOUT as u32);
+        self.push(poll.build().user_data(tag(token, Kind::Writable)));
     }
 
     /// Ends the receive of `token`, which completes with an error or what it already had.
     pub fn cancel_receive(&mut self, token: Token) {
         self.cancel(tag(token, Kind::Receive));
+    }
+
+    /// Ends the sends of `token`; each completes. Looks at every send of the ring.
+    pub fn cancel_sends(&mut self, token: Token) {
+        for index in 0..self.sends.len() {
+            if self.sends[index].token == token && self.sends[index].gather.is_some() {
+                self.cancel(tag(index as Token, Kind::Send));
+            }
+        }
     }
 
     /// Ends every operation on `socket`; each completes.
@@ -271,25 +275,31 @@ impl Ring {
     /// # Errors
     /// The ring itself failed.
     pub fn submit_and_wait(&mut self, wait: Option<Duration>) -> io::Result<()> {
+        if let Some(failure) = self.failure.take() {
+            return Err(failure);
+        }
         self.buffers.publish();
-        let want = usize::from(wait != Some(Duration::ZERO));
         let result = match wait {
-            Some(wait) if want > 0 => {
+            None => self.ring.submit_and_wait(1),
+            Some(Duration::ZERO) => self.submit_and_look(),
+            Some(wait) => {
                 let timeout = Timespec::from(wait);
                 self.ring.submitter().submit_with_args(1, &SubmitArgs::new().timespec(&timeout))
             }
-            // Zero completions wanted, but GETEVENTS is: deferred work runs only within the call.
-            Some(_) => {
-                let timeout = Timespec::new();
-                self.ring.submitter().submit_with_args(1, &SubmitArgs::new().timespec(&timeout))
-            }
-            None => self.ring.submit_and_wait(1),
         };
         match result {
             Ok(_) => Ok(()),
             Err(error) if matches!(error.raw_os_error(), Some(libc::ETIME | libc::EINTR | libc::EBUSY)) => Ok(()),
             Err(error) => Err(error),
         }
+    }
+
+    /// Submits and does not wait, but lets the kernel run the work that it deferred to such a call.
+    fn submit_and_look(&mut self) -> io::Result<usize> {
+        const GET_EVENTS: u32 = 1;
+        let count = self.ring.submission().len() as u32;
+        // SAFETY: `count` entries are in the queue, and no argument is passed.
+        unsafe { self.ring.submitter().enter::<libc::sigset_t>(count, 0, GET_EVENTS, None) }
     }
 
     /// The next completion that has arrived.
@@ -351,9 +361,9 @@ impl Ring {
                 }
                 Completion::Sent { token, gather, result: result.map(u64::from) }
             }
-            k if k == Kind::Poll as u8 => Completion::Ready { token, more },
-            k if k == Kind::Close as u8 => Completion::Closed { token, still_open: None },
-            k if k == Kind::LinkedClose as u8 => {
+            k if k == Kind::Readable as u8 => Completion::Readable { token },
+            k if k == Kind::Writable as u8 => Completion::Writable { token },
+            k if k == Kind::Close as u8 => {
                 let sending = &mut self.sends[token as usize];
                 let socket = sending.closing.take().filter(|_| entry.result() == -libc::ECANCELED);
                 self.free_sends.push(token as u32);
@@ -367,7 +377,13 @@ impl Ring {
 
     /// An entry that sends the memory at the front of `gather`. The ring keeps the gather, and the
     /// array that names its pieces, until the operation completes.
-    fn sending(&mut self, token: Token, socket: BorrowedFd<'_>, gather: Box<Gather>, flags: i32) -> (squeue::Entry, u32) {
+    fn sending(
+        &mut self,
+        token: Token,
+        socket: BorrowedFd<'_>,
+        gather: Box<Gather>,
+        flags: i32,
+    ) -> (squeue::Entry, u32) {
         let index = self.free_sends.pop().unwrap_or_else(|| {
             self.sends.push(Sending { token, gather: None, closing: None, message: Box::new(Message::new()) });
             (self.sends.len() - 1) as u32
@@ -395,10 +411,12 @@ impl Ring {
     /// Makes room for `count` entries that must be submitted together.
     fn reserve(&mut self, count: usize) {
         let queue = self.ring.submission();
-        if queue.capacity() - queue.len() < count {
-            drop(queue);
-            // A failure here shows again, and is reported, at the end of the pass.
-            let _ = self.ring.submit();
+        if queue.capacity() - queue.len() >= count {
+            return;
+        }
+        drop(queue);
+        if let Err(error) = self.ring.submit() {
+            self.failure = Some(error);
         }
     }
 
@@ -416,9 +434,8 @@ impl Drop for Ring {
     /// Ends every operation and waits for the kernel to let go of our memory; memory that it does not
     /// let go of in time is leaked.
     fn drop(&mut self) {
-        let all = CancelBuilder::any();
-        let _ = self.ring.submit();
-        let _ = self.ring.submitter().register_sync_cancel(None, all);
+        let everything = opcode::AsyncCancel2::new(CancelBuilder::any());
+        self.push(everything.build().user_data(tag(0, Kind::Cancel)));
         for _ in 0..100 {
             while self.completion().is_some() {}
             if self.in_flight == 0 {
@@ -442,7 +459,8 @@ impl Message {
 
     fn name<'a>(&mut self, memory: impl Iterator<Item = &'a [u8]>) {
         self.pieces.clear();
-        self.pieces.extend(memory.map(|piece| libc::iovec { iov_base: piece.as_ptr() as *mut _, iov_len: piece.len() }));
+        self.pieces
+            .extend(memory.map(|piece| libc::iovec { iov_base: piece.as_ptr() as *mut _, iov_len: piece.len() }));
         self.header.msg_iov = self.pieces.as_mut_ptr();
         self.header.msg_iovlen = self.pieces.len();
     }

@@ -1,0 +1,207 @@
+//! What is sent, and how fast the peer takes it.
+
+use std::fs::File;
+use std::io::Write;
+use std::sync::Arc;
+
+use afpa_cache::{Cache, CacheConfig, Resident, View};
+use afpa_engine::Wake;
+use afpa_engine::memory::{Ending, MemoryConfig};
+
+use crate::bench::{Bench, CLOSE, Cx, SEND, SENDING, WAIT, take};
+
+const MIB: usize = 1024 * 1024;
+
+fn cache() -> (Arc<Cache<()>>, View<()>) {
+    let config = CacheConfig { capacity: 64 * MIB as u64, max_pinned_object: 4 * MIB as u64, engines: 1 };
+    let cache = Cache::new(config).unwrap();
+    let view = cache.view(Arc::new(|| {}));
+    (cache, view)
+}
+
+fn pattern(length: usize) -> Vec<u8> {
+    (0..length).map(|i| (i / 7 + i % 251) as u8).collect()
+}
+
+fn pinned(cache: &Arc<Cache<()>>, view: &mut View<()>, head: &[u8], payload: &[u8]) -> Resident<()> {
+    let mut filling = cache.fill(head, payload.len() as u64).unwrap();
+    filling.write_all(payload).unwrap();
+    let object = cache.insert(b"key", filling.finish(), Arc::new(()));
+    view.admit(object).clone()
+}
+
+/// Sends all of `resident` and closes.
+fn serve(resident: Resident<()>) -> impl FnMut(&mut Cx<'_>) -> afpa_engine::Outcome {
+    let mut body = Some(resident.body);
+    move |cx| match (take(cx).as_str(), &body) {
+        ("", _) if cx.wake == Wake::Continued && body.is_none() => CLOSE,
+        ("", _) => WAIT,
+        _ => {
+            let body = body.take().unwrap();
+            let length = body.len();
+            cx.output.respond(body, 0, length);
+            SEND
+        }
+    }
+}
+
+#[test]
+fn a_slow_reader_gets_every_octet_and_the_transport_never_holds_more_than_it_wants() {
+    let (cache, mut view) = cache();
+    let payload = pattern(MIB + 17);
+    let resident = pinned(&cache, &mut view, b"head", &payload);
+    let config = MemoryConfig { window: 3000, send_buffer: 5000, ..MemoryConfig::default() };
+    let mut bench = Bench::with(config, serve(resident));
+    let peer = bench.connect();
+    peer.send(b"go");
+    let mut got = Vec::new();
+    bench.until(|| {
+        let piece = peer.read(usize::MAX);
+        assert!(piece.len() <= 3000);
+        got.extend(piece);
+        peer.ending().is_some()
+    });
+    assert_eq!(peer.ending(), Some(Ending::Finished));
+    assert!(got == [b"head".as_slice(), &payload].concat());
+    let blocked = bench.stats.transition(SENDING.index, 7).get();
+    assert!(blocked >= 16, "64 KiB at a time with little room: blocked {blocked} times");
+}
+
+#[test]
+fn an_unread_object_stays_pinned_after_its_purge_and_is_freed_when_it_was_read() {
+    let (cache, mut view) = cache();
+    let payload = pattern(300_000);
+    let resident = pinned(&cache, &mut view, b"", &payload);
+    let config = MemoryConfig { window: 1000, ..MemoryConfig::default() };
+    let mut bench = Bench::with(config, serve(resident));
+    let peer = bench.connect();
+    peer.send(b"go");
+    bench.pass();
+    bench.pass();
+    assert!(cache.purge(b"key"));
+    view.apply();
+    assert!(cache.stats().arena.in_use >= 300_000 - 1000, "{:?}", cache.stats());
+    let mut got = Vec::new();
+    bench.until(|| {
+        got.extend(peer.read(usize::MAX));
+        peer.ending().is_some()
+    });
+    assert!(got == payload, "a purge does not tear a response");
+    bench.pass();
+    assert_eq!(cache.stats().arena.in_use, 0);
+}
+
+#[test]
+fn a_reset_drops_the_pins() {
+    let (cache, mut view) = cache();
+    let resident = pinned(&cache, &mut view, b"", &pattern(300_000));
+    let mut bench = Bench::with(MemoryConfig { window: 1, ..MemoryConfig::default() }, serve(resident));
+    let peer = bench.connect();
+    peer.send(b"go");
+    bench.pass();
+    cache.purge_all();
+    view.apply();
+    peer.reset();
+    bench.pass();
+    bench.pass();
+    assert_eq!(cache.stats().arena.in_use, 0);
+}
+
+#[test]
+fn a_file_is_sent_whether_or_not_the_transport_understands_files() {
+    let payload = pattern(200_000);
+    for sends_files in [true, false] {
+        let (cache, mut view) = cache();
+        let mut file = tempfile();
+        file.write_all(&payload).unwrap();
+        let body = cache.fill_file(b"head", Arc::new(file), payload.len() as u64).unwrap();
+        let resident = view.admit(cache.insert(b"key", body, Arc::new(()))).clone();
+        let config = MemoryConfig { sends_files, window: 9000, ..MemoryConfig::default() };
+        let mut bench = Bench::with(config, serve(resident));
+        let peer = bench.connect();
+        peer.send(b"go");
+        let mut got = Vec::new();
+        bench.until(|| {
+            got.extend(peer.read(usize::MAX));
+            peer.ending().is_some()
+        });
+        assert!(got == [b"head".as_slice(), &payload].concat(), "sends_files = {sends_files}");
+        assert_eq!(peer.ending(), Some(Ending::Finished));
+    }
+}
+
+#[test]
+fn a_file_that_became_shorter_cuts_the_response_off() {
+    for sends_files in [true, false] {
+        let (cache, mut view) = cache();
+        let body = cache.fill_file(b"head", Arc::new(tempfile()), 1000).unwrap();
+        let resident = view.admit(cache.insert(b"key", body, Arc::new(()))).clone();
+        let mut bench = Bench::with(MemoryConfig { sends_files, ..MemoryConfig::default() }, serve(resident));
+        let peer = bench.connect();
+        peer.send(b"go");
+        bench.until(|| peer.ending().is_some());
+        assert_eq!(peer.ending(), Some(Ending::Reset), "sends_files = {sends_files}");
+    }
+}
+
+#[test]
+fn copies_bodies_and_made_octets_leave_in_the_order_in_which_they_were_given() {
+    let (cache, mut view) = cache();
+    let body = pinned(&cache, &mut view, b"0123", b"456789").body;
+    let mut bench = Bench::with(MemoryConfig { window: 3, send_buffer: 1, ..MemoryConfig::default() }, move |cx| {
+        if take(cx).is_empty() {
+            return WAIT;
+        }
+        cx.output.send(b"<");
+        cx.output.respond(body.clone(), 2, 5);
+        cx.output.respond_bytes(b"|".to_vec());
+        cx.output.respond(body.clone(), 8, 10);
+        cx.output.respond_bytes(b">".to_vec());
+        SEND
+    });
+    let peer = bench.connect();
+    for _ in 0..2 {
+        peer.send(b"go");
+        let mut got = Vec::new();
+        bench.until(|| {
+            got.extend(peer.read(usize::MAX));
+            got.len() >= 8
+        });
+        assert_eq!(String::from_utf8(got).unwrap(), "<234|89>");
+    }
+}
+
+#[test]
+fn delivered_counts_what_tcp_took_over() {
+    let mut bench = Bench::with(MemoryConfig { window: 10, ..MemoryConfig::default() }, |cx| {
+        if take(cx) == "go" {
+            cx.output.respond_bytes(vec![b'x'; 100]);
+            return SEND;
+        }
+        if cx.wake == Wake::Received {
+            let delivered = cx.delivered().to_string();
+            cx.output.send(delivered.as_bytes());
+        }
+        WAIT
+    });
+    let peer = bench.connect();
+    peer.send(b"go");
+    bench.pass();
+    bench.pass();
+    let mut got = Vec::new();
+    for _ in 0..20 {
+        got.extend(peer.read(usize::MAX));
+        bench.pass();
+    }
+    assert_eq!(got.len(), 100);
+    assert_eq!(bench.exchange(&peer, b"?"), b"100");
+}
+
+/// A file without a name.
+fn tempfile() -> File {
+    let path =
+        std::env::temp_dir().join(format!("afpa-engine-{}-{:?}", std::process::id(), std::thread::current().id()));
+    let file = File::options().create_new(true).read(true).write(true).open(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    file
+}

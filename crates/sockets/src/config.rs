@@ -1,0 +1,87 @@
+//! What a transport is told when it is made.
+
+use std::time::Duration;
+
+use afpa_engine::TransportId;
+
+/// Limits and choices of one engine's [`Sockets`](crate::Sockets).
+#[derive(Clone, Debug)]
+pub struct SocketsConfig {
+    /// Its place among the engine's transports.
+    pub transport: TransportId,
+    /// How the kernel is reached.
+    pub interface: Interface,
+    /// Who sends.
+    pub respond: Respond,
+    /// The most connections at once; beyond it, accepting pauses. At most
+    /// [`ConnectionId::MAX_INDEX`](afpa_engine::ConnectionId::MAX_INDEX) + 1.
+    pub max_connections: u32,
+    /// The octets of unconsumed input at which a connection is read no further.
+    pub receive_window: usize,
+    /// The octets of queued output at which a connection wants no more.
+    pub send_buffer: usize,
+    /// The connections that the kernel keeps until they are accepted, per listener.
+    pub backlog: u16,
+    /// How long the peer of a closed connection may go on sending before it is reset. Until then its
+    /// octets are read and thrown away, so that the last response reaches it (RFC 9112 §9.6).
+    pub linger: Duration,
+    /// Threads that send, where `respond` needs any. They inherit the affinity of the thread that
+    /// makes the transport.
+    pub senders: usize,
+}
+
+impl SocketsConfig {
+    /// The defaults, for the transport at this place.
+    pub fn new(transport: TransportId) -> SocketsConfig {
+        SocketsConfig {
+            transport,
+            interface: Interface::Auto,
+            respond: Respond::Hybrid,
+            max_connections: 1 << 20,
+            receive_window: 64 * 1024,
+            send_buffer: 256 * 1024,
+            backlog: 4096,
+            linger: Duration::from_secs(2),
+            senders: 2,
+        }
+    }
+}
+
+impl Default for SocketsConfig {
+    fn default() -> SocketsConfig {
+        SocketsConfig::new(TransportId::default())
+    }
+}
+
+/// The system interface through which sockets are used.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Interface {
+    /// io_uring where it can be had, otherwise epoll.
+    Auto,
+    /// io_uring.
+    Uring,
+    /// epoll.
+    Epoll,
+}
+
+impl Interface {
+    /// Its name, as an operator knows it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Interface::Auto => "auto",
+            Interface::Uring => "io_uring",
+            Interface::Epoll => "epoll",
+        }
+    }
+}
+
+/// Who sends what was queued (AFPA §3.1, §3.4).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Respond {
+    /// The engine, in the context in which TCP input ran. Files cannot be sent.
+    Inline,
+    /// A thread.
+    Thread,
+    /// The engine what is in memory, a thread what is in files.
+    Hybrid,
+}

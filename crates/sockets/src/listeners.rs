@@ -1,0 +1,193 @@
+//! The listeners and datagram sockets of a transport, and when accepting pauses.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use afpa_engine::TransportId;
+use afpa_engine::seam::{Events, Listen, ListenerId, Owner, Time};
+use rustix::io::Errno;
+use rustix::net::sockopt::socket_type;
+use rustix::net::{RecvFlags, SocketType, recvfrom};
+
+use crate::address::{bind_datagram, listen_to};
+use crate::table::Table;
+
+/// How long accepting pauses when no descriptor is left and no connection is closed meanwhile.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Datagrams read from one socket before others get their turn.
+const DATAGRAMS_PER_TURN: usize = 64;
+
+/// The largest datagram.
+const MAX_DATAGRAM: usize = 64 * 1024;
+
+/// A socket that is listened to.
+pub(crate) struct Listener {
+    /// `None` when it is listened to no more.
+    pub(crate) socket: Option<Arc<OwnedFd>>,
+    pub(crate) owner: Owner,
+    pub(crate) is_datagram: bool,
+    /// The driver is accepting (or waiting for datagrams).
+    pub(crate) active: bool,
+    /// The driver has been told to stop accepting.
+    pub(crate) cancelled: bool,
+}
+
+/// What a transport listens to.
+pub(crate) struct Listeners {
+    id: TransportId,
+    backlog: u16,
+    pub(crate) list: Vec<Listener>,
+    /// Connections that were accepted together with the one that reached the limit.
+    parked: VecDeque<(u16, OwnedFd)>,
+    paused_until: Option<Time>,
+    /// The limit on connections was reached, which has been counted.
+    limited: bool,
+    stopped: bool,
+    datagram: Vec<u8>,
+}
+
+impl Listeners {
+    pub(crate) fn new(id: TransportId, backlog: u16) -> Listeners {
+        Listeners {
+            id,
+            backlog,
+            list: Vec::new(),
+            parked: VecDeque::new(),
+            paused_until: None,
+            limited: false,
+            stopped: false,
+            datagram: Vec::new(),
+        }
+    }
+
+    /// Listens to an address.
+    ///
+    /// # Errors
+    /// The address cannot be listened to; the error names it.
+    pub(crate) fn open(&mut self, to: &Listen, owner: Owner) -> io::Result<ListenerId> {
+        match to {
+            Listen::Stream(address) => self.add(listen_to(address, self.backlog)?, owner, false),
+            Listen::Datagram(address) => self.add(bind_datagram(address)?, owner, true),
+        }
+    }
+
+    /// Listens to a socket that is bound, and listens if it is a stream socket.
+    ///
+    /// # Errors
+    /// It is neither a stream nor a datagram socket.
+    pub(crate) fn adopt(&mut self, socket: OwnedFd, owner: Owner) -> io::Result<ListenerId> {
+        match socket_type(&socket)? {
+            SocketType::STREAM => self.add(socket, owner, false),
+            SocketType::DGRAM => self.add(socket, owner, true),
+            _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "neither a stream nor a datagram socket")),
+        }
+    }
+
+    fn add(&mut self, socket: OwnedFd, owner: Owner, is_datagram: bool) -> io::Result<ListenerId> {
+        let too_many = |_| io::Error::new(io::ErrorKind::QuotaExceeded, "too many listeners");
+        let index = u16::try_from(self.list.len()).map_err(too_many)?;
+        let socket = Some(Arc::new(socket));
+        self.list.push(Listener { socket, owner, is_datagram, active: false, cancelled: false });
+        Ok(self.name(index))
+    }
+
+    pub(crate) fn name(&self, index: u16) -> ListenerId {
+        ListenerId { transport: self.id, index }
+    }
+
+    /// A connection was accepted. Returns the slot that it got, unless it has to wait for one.
+    pub(crate) fn accepted(
+        &mut self,
+        index: u16,
+        socket: OwnedFd,
+        table: &mut Table,
+        events: &mut dyn Events,
+    ) -> Option<u32> {
+        if self.stopped {
+            return None;
+        }
+        if table.is_full() {
+            self.parked.push_back((index, socket));
+            return None;
+        }
+        let owner = self.list[usize::from(index)].owner;
+        Some(table.accepted(socket, owner, self.name(index), events))
+    }
+
+    /// The next connection that waited for a slot, if there is one now.
+    pub(crate) fn unpark(&mut self, table: &mut Table, events: &mut dyn Events) -> Option<u32> {
+        if table.is_full() {
+            return None;
+        }
+        let (index, socket) = self.parked.pop_front()?;
+        self.accepted(index, socket, table, events)
+    }
+
+    /// Accepting failed. Pauses it if that is for want of descriptors or memory; other errors are of
+    /// the connection that would have been accepted.
+    pub(crate) fn failed(&mut self, error: &io::Error, table: &Table) {
+        let lacking = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM].map(|errno| errno.raw_os_error());
+        if error.raw_os_error().is_some_and(|code| lacking.contains(&code)) {
+            table.stats.descriptor_pauses.increment();
+            self.paused_until = Some(table.now.after(PAUSE));
+        }
+    }
+
+    /// Whether connections may be accepted now.
+    pub(crate) fn may_accept(&mut self, table: &mut Table) -> bool {
+        let released = std::mem::replace(&mut table.released, false);
+        if released || self.paused_until.is_some_and(|until| until <= table.now) {
+            self.paused_until = None;
+        }
+        let is_full = table.is_full() || !self.parked.is_empty();
+        if is_full && !self.limited {
+            table.stats.limit_pauses.increment();
+        }
+        self.limited = is_full;
+        !is_full && !self.stopped && self.paused_until.is_none()
+    }
+
+    /// How long accepting pauses from now on, if it does.
+    pub(crate) fn wait(&self, now: Time) -> Option<Duration> {
+        self.paused_until.map(|until| until.since(now))
+    }
+
+    /// Accepts no more. Datagram sockets go on: an answer may be due.
+    pub(crate) fn stop(&mut self) {
+        self.stopped = true;
+        self.parked.clear();
+    }
+
+    /// Closes a listener that is listened to no more and with which the driver is done.
+    pub(crate) fn drop_stopped(&mut self, index: u16) {
+        let listener = &mut self.list[usize::from(index)];
+        if self.stopped && !listener.active && !listener.is_datagram {
+            listener.socket = None;
+        }
+    }
+
+    /// Raises the datagrams that have arrived. Returns whether there may be more.
+    pub(crate) fn receive_datagrams(&mut self, index: u16, table: &mut Table, events: &mut dyn Events) -> bool {
+        let name = self.name(index);
+        let Listener { socket: Some(socket), owner, .. } = &self.list[usize::from(index)] else { return false };
+        self.datagram.resize(MAX_DATAGRAM, 0);
+        for _ in 0..DATAGRAMS_PER_TURN {
+            match recvfrom(socket, &mut self.datagram[..], RecvFlags::DONTWAIT) {
+                Ok((length, _, Some(peer))) => {
+                    if let Ok(peer) = SocketAddr::try_from(peer) {
+                        events.datagram(table, name, *owner, peer, &self.datagram[..length]);
+                    }
+                }
+                // An answer that we sent was refused by its receiver: nothing to do with the others.
+                Ok(_) | Err(Errno::INTR | Errno::CONNREFUSED) => {}
+                Err(_) => return false,
+            }
+        }
+        true
+    }
+}

@@ -1,0 +1,181 @@
+//! The transport, over whichever driver there is.
+
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use afpa_engine::Transport;
+use afpa_engine::seam::{Address, Calls, Events, Listen, ListenerId, Owner, Time};
+use afpa_platform::uring::probe;
+use rustix::io::ioctl_fionbio;
+
+use crate::address::local_address;
+use crate::config::{Interface, SocketsConfig};
+use crate::epoll::Epoll;
+use crate::listeners::Listeners;
+use crate::stats::SocketsStats;
+use crate::table::Table;
+use crate::transmit::Mode;
+use crate::uring::Uring;
+
+/// One engine's sockets. Make it on the thread that uses it: a ring belongs to one thread.
+pub struct Sockets {
+    // Dropped first: it waits until the kernel uses nothing of the others any more.
+    driver: Driver,
+    listeners: Listeners,
+    table: Table,
+    fallback: Option<String>,
+}
+
+enum Driver {
+    Uring(Box<Uring>),
+    Epoll(Box<Epoll>),
+}
+
+impl Sockets {
+    /// A transport without listeners.
+    ///
+    /// # Errors
+    /// The interface that was asked for cannot be had, or a sending thread cannot be started.
+    pub fn new(config: SocketsConfig) -> io::Result<Sockets> {
+        let (driver, fallback) = match config.interface {
+            Interface::Epoll => (Driver::epoll()?, None),
+            Interface::Uring => (Driver::uring().map_err(io::Error::other)?, None),
+            Interface::Auto => match Driver::uring() {
+                Ok(driver) => (driver, None),
+                Err(reason) => (Driver::epoll()?, Some(reason)),
+            },
+        };
+        let mode = match &driver {
+            Driver::Uring(_) => Mode::Blocking,
+            Driver::Epoll(_) => Mode::NonBlocking,
+        };
+        let listeners = Listeners::new(config.transport, config.backlog);
+        Ok(Sockets { driver, listeners, table: Table::new(&config, mode)?, fallback })
+    }
+
+    /// The interface in use: never [`Interface::Auto`].
+    pub fn interface(&self) -> Interface {
+        match &self.driver {
+            Driver::Uring(_) => Interface::Uring,
+            Driver::Epoll(_) => Interface::Epoll,
+        }
+    }
+
+    /// Why [`Interface::Auto`] came to be epoll.
+    pub fn fallback(&self) -> Option<&str> {
+        self.fallback.as_deref()
+    }
+
+    /// The transport's counters.
+    pub fn stats(&self) -> Arc<SocketsStats> {
+        self.table.stats.clone()
+    }
+
+    /// Listens. TCP ports are shared with the other engines' listeners (SO_REUSEPORT).
+    ///
+    /// # Errors
+    /// The address cannot be listened to; the error names it and the reason.
+    pub fn listen(&mut self, to: Listen, owner: Owner) -> io::Result<ListenerId> {
+        let listener = self.listeners.open(&to, owner)?;
+        self.prepare(listener)?;
+        Ok(listener)
+    }
+
+    /// Takes over a socket that others have bound, such as one of a service manager or a Unix socket
+    /// that all engines share.
+    ///
+    /// # Errors
+    /// It is neither a stream nor a datagram socket.
+    pub fn adopt(&mut self, socket: OwnedFd, owner: Owner) -> io::Result<ListenerId> {
+        let listener = self.listeners.adopt(socket, owner)?;
+        self.prepare(listener)?;
+        Ok(listener)
+    }
+
+    /// Where a listener is bound: the port, if port 0 was asked for.
+    ///
+    /// # Errors
+    /// It listens no more.
+    pub fn local_address(&self, listener: ListenerId) -> io::Result<Address> {
+        let listener = self.listeners.list.get(usize::from(listener.index));
+        match listener.and_then(|listener| listener.socket.as_ref()) {
+            Some(socket) => local_address(socket),
+            None => Err(io::Error::new(io::ErrorKind::NotConnected, "not listening")),
+        }
+    }
+
+    fn prepare(&mut self, listener: ListenerId) -> io::Result<()> {
+        let listener = &self.listeners.list[usize::from(listener.index)];
+        if let Some(socket) = &listener.socket {
+            // Ready or not: with epoll, another engine may have been faster. A ring waits only for
+            // sockets that block.
+            ioctl_fionbio(socket, matches!(self.driver, Driver::Epoll(_)))?;
+        }
+        self.table.datagram_sockets.push(listener.socket.clone().filter(|_| listener.is_datagram));
+        Ok(())
+    }
+
+    /// How long nothing is due: until a paused listener or a lingering connection has to be looked at.
+    fn wait(&self, wait: Option<Duration>) -> Option<Duration> {
+        let own = [self.listeners.wait(self.table.now), self.table.linger_wait()];
+        own.into_iter().flatten().chain(wait).min()
+    }
+}
+
+impl Driver {
+    fn uring() -> Result<Driver, String> {
+        probe()?;
+        let uring = Uring::new().map_err(|error| format!("io_uring cannot be set up: {error}"))?;
+        Ok(Driver::Uring(Box::new(uring)))
+    }
+
+    fn epoll() -> io::Result<Driver> {
+        Ok(Driver::Epoll(Box::new(Epoll::new()?)))
+    }
+}
+
+impl Transport for Sockets {
+    fn poll(&mut self, now: Time, wait: Option<Duration>, events: &mut dyn Events) -> io::Result<()> {
+        self.table.now = now;
+        self.table.expire_lingering();
+        let wait = self.wait(wait);
+        match &mut self.driver {
+            Driver::Uring(uring) => uring.poll(wait, &mut self.table, &mut self.listeners, events),
+            Driver::Epoll(epoll) => epoll.poll(wait, &mut self.table, &mut self.listeners, events),
+        }
+    }
+
+    fn calls(&mut self) -> &mut dyn Calls {
+        &mut self.table
+    }
+
+    fn watch(&mut self, descriptor: BorrowedFd<'_>) -> io::Result<()> {
+        let descriptor = descriptor.try_clone_to_owned()?;
+        match &mut self.driver {
+            Driver::Uring(uring) => uring.watch(descriptor),
+            Driver::Epoll(epoll) => epoll.watch(descriptor)?,
+        }
+        Ok(())
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        Some(match &self.driver {
+            Driver::Uring(uring) => uring.descriptor(),
+            Driver::Epoll(epoll) => epoll.descriptor(),
+        })
+    }
+
+    fn stop_listening(&mut self) {
+        self.listeners.stop();
+        match &mut self.driver {
+            Driver::Uring(uring) => uring.stop_listening(&mut self.listeners),
+            Driver::Epoll(epoll) => epoll.stop_listening(&mut self.listeners),
+        }
+    }
+
+    fn connections(&self) -> usize {
+        self.table.live()
+    }
+}

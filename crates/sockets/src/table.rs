@@ -1,0 +1,616 @@
+//! The connections of a transport, what the seam's calls do to them, and the events that they raise.
+//! Both drivers share this; they differ only in how octets move.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use afpa_engine::TransportId;
+use afpa_engine::seam::{Address, Calls, ConnectionId, Disconnect, Events, ListenerId, Origin, Owner, Segment, Time};
+use afpa_platform::gather::Gather;
+use afpa_platform::socket::unacknowledged;
+use rustix::net::sockopt::set_socket_linger;
+use rustix::net::{SendFlags, Shutdown, sendto, shutdown};
+
+use crate::address::{peer_address, start_connecting};
+use crate::config::{Respond, SocketsConfig};
+use crate::connection::{Connection, Finish, Phase};
+use crate::senders::{Done, Job, Senders};
+use crate::stats::SocketsStats;
+use crate::transmit::{Mode, Progress, transmit};
+use crate::unread::Pool;
+
+/// Gathers kept for use: each holds at most 2 KiB of copies when it is free, 1 MiB in all.
+const KEPT_GATHERS: usize = 512;
+
+/// The connections of a transport.
+pub(crate) struct Table {
+    pub(crate) id: TransportId,
+    pub(crate) window: usize,
+    pub(crate) stats: Arc<SocketsStats>,
+    /// The sockets that datagrams are sent from, by listener.
+    pub(crate) datagram_sockets: Vec<Option<Arc<OwnedFd>>>,
+    /// The pass's time.
+    pub(crate) now: Time,
+    /// A connection was closed since this was last reset: descriptors and slots are free again.
+    pub(crate) released: bool,
+    slots: Vec<Connection>,
+    free: Vec<u32>,
+    live: usize,
+    max_connections: usize,
+    respond: Respond,
+    send_buffer: usize,
+    linger: Duration,
+    mode: Mode,
+    senders: Option<Senders>,
+    /// Connections that the driver has to look at.
+    touched: Vec<u32>,
+    /// Connections whose unread input is to be shown again.
+    resumed: VecDeque<ConnectionId>,
+    /// Connections for which `sent` is to be raised.
+    transmitted: VecDeque<ConnectionId>,
+    lingering: VecDeque<(Time, ConnectionId)>,
+    gathers: Vec<Box<Gather>>,
+    pool: Pool,
+    datagram: Vec<u8>,
+}
+
+impl Table {
+    /// # Errors
+    /// A sending thread cannot be started.
+    pub(crate) fn new(config: &SocketsConfig, mode: Mode) -> io::Result<Table> {
+        let senders = match config.respond {
+            Respond::Inline => None,
+            Respond::Thread | Respond::Hybrid => Some(Senders::start(config.senders)?),
+        };
+        Ok(Table {
+            id: config.transport,
+            window: config.receive_window.max(1),
+            stats: Arc::default(),
+            datagram_sockets: Vec::new(),
+            now: Time::default(),
+            released: false,
+            slots: Vec::new(),
+            free: Vec::new(),
+            live: 0,
+            max_connections: (config.max_connections as usize).clamp(1, ConnectionId::MAX_INDEX as usize + 1),
+            respond: config.respond,
+            send_buffer: config.send_buffer.max(1),
+            linger: config.linger,
+            mode,
+            senders,
+            touched: Vec::new(),
+            resumed: VecDeque::new(),
+            transmitted: VecDeque::new(),
+            lingering: VecDeque::new(),
+            gathers: Vec::new(),
+            pool: Pool::default(),
+            datagram: Vec::new(),
+        })
+    }
+
+    pub(crate) fn senders(&self) -> Option<&Senders> {
+        self.senders.as_ref()
+    }
+
+    /// Slots in use.
+    pub(crate) fn live(&self) -> usize {
+        self.live
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.live >= self.max_connections
+    }
+
+    pub(crate) fn connection(&mut self, index: u32) -> &mut Connection {
+        &mut self.slots[index as usize]
+    }
+
+    pub(crate) fn id_of(&self, index: u32) -> ConnectionId {
+        ConnectionId::new(self.id, index, self.slots[index as usize].generation)
+    }
+
+    /// The slot's number and use, as the kernel hands it back: bits 24..32 are clear.
+    pub(crate) fn token(&self, index: u32) -> u64 {
+        u64::from(self.slots[index as usize].generation) << 32 | u64::from(index)
+    }
+
+    /// The slot that a token means, if its use is not over.
+    pub(crate) fn by_token(&self, token: u64) -> Option<u32> {
+        let index = token as u32;
+        let slot = self.slots.get(index as usize)?;
+        (slot.phase != Phase::Free && slot.generation == (token >> 32) as u32).then_some(index)
+    }
+
+    /// Makes the driver look at a connection.
+    pub(crate) fn touch(&mut self, index: u32) {
+        let slot = &mut self.slots[index as usize];
+        if !slot.touched {
+            slot.touched = true;
+            self.touched.push(index);
+        }
+    }
+
+    pub(crate) fn next_touched(&mut self) -> Option<u32> {
+        let index = self.touched.pop()?;
+        self.slots[index as usize].touched = false;
+        Some(index)
+    }
+
+    /// Whether [`Table::raise_deferred`] has something to raise.
+    pub(crate) fn has_deferred(&self) -> bool {
+        !self.transmitted.is_empty() || !self.resumed.is_empty()
+    }
+
+    /// How long until the first lingering connection's time is up.
+    pub(crate) fn linger_wait(&self) -> Option<Duration> {
+        self.lingering.front().map(|(deadline, _)| deadline.since(self.now))
+    }
+}
+
+/// What happens to connections, and is told upwards.
+impl Table {
+    /// A peer opened a connection.
+    pub(crate) fn accepted(
+        &mut self,
+        socket: OwnedFd,
+        owner: Owner,
+        listener: ListenerId,
+        events: &mut dyn Events,
+    ) -> u32 {
+        let index = self.insert(socket, owner, Phase::Open);
+        self.stats.accepted.increment();
+        let id = self.id_of(index);
+        events.connected(self, id, owner, Origin::Accepted(listener));
+        self.touch(index);
+        index
+    }
+
+    /// It is known whether a connection that we asked for was made.
+    pub(crate) fn answered(&mut self, index: u32, result: io::Result<()>, events: &mut dyn Events) {
+        let slot = &mut self.slots[index as usize];
+        if slot.phase != Phase::Connecting {
+            return;
+        }
+        if let Err(error) = result {
+            return self.end(index, Some(refusal(&error)), false);
+        }
+        slot.phase = Phase::Open;
+        let owner = slot.owner;
+        let id = self.id_of(index);
+        self.stats.opened.increment();
+        events.connected(self, id, owner, Origin::Connected);
+        self.touch(index);
+    }
+
+    /// Input arrived. `is_all` says that there was no more for now.
+    pub(crate) fn arrived(&mut self, index: u32, bytes: &[u8], is_all: bool, events: &mut dyn Events) {
+        self.touch(index);
+        let slot = &mut self.slots[index as usize];
+        slot.quiet = is_all && !slot.seasoned;
+        slot.seasoned = true;
+        if slot.phase != Phase::Open {
+            return;
+        }
+        if !slot.unread.is_empty() {
+            slot.unread.push(bytes, &mut self.pool);
+            return self.show(index, events);
+        }
+        let owner = slot.owner;
+        let id = self.id_of(index);
+        let consumed = events.received(self, id, owner, bytes).min(bytes.len());
+        if consumed == bytes.len() {
+            return;
+        }
+        if let Some(index) = self.find(id) {
+            let slot = &mut self.slots[index as usize];
+            slot.quiet = false;
+            if slot.phase == Phase::Open {
+                slot.unread.push(&bytes[consumed..], &mut self.pool);
+            }
+        }
+    }
+
+    /// Shows a connection's unread input.
+    fn show(&mut self, index: u32, events: &mut dyn Events) {
+        let slot = &mut self.slots[index as usize];
+        let owner = slot.owner;
+        let mut unread = std::mem::take(&mut slot.unread);
+        let id = self.id_of(index);
+        let consumed = events.received(self, id, owner, unread.bytes());
+        unread.consume(consumed, &mut self.pool);
+        match self.find(id).map(|index| &mut self.slots[index as usize]) {
+            Some(slot) if slot.phase == Phase::Open => {
+                slot.unread = unread;
+                self.touch(index);
+            }
+            other => {
+                if let Some(slot) = other {
+                    slot.quiet &= unread.is_empty();
+                }
+                unread.clear(&mut self.pool);
+            }
+        }
+    }
+
+    /// The peer's FIN arrived.
+    pub(crate) fn peer_finished(&mut self, index: u32, events: &mut dyn Events) {
+        self.touch(index);
+        let slot = &mut self.slots[index as usize];
+        if std::mem::replace(&mut slot.peer_finished, true) {
+            return;
+        }
+        let (phase, owner) = (slot.phase, slot.owner);
+        match phase {
+            Phase::Open => {
+                let id = self.id_of(index);
+                events.disconnected(self, id, owner, Disconnect::Finished);
+            }
+            Phase::Lingering => self.end(index, Some(Disconnect::Closed), false),
+            _ => {}
+        }
+    }
+
+    /// `count` octets were taken over; `sent` is raised at once.
+    pub(crate) fn sent(&mut self, index: u32, count: u64, events: &mut dyn Events) {
+        let slot = &mut self.slots[index as usize];
+        slot.queued -= count.min(slot.queued);
+        if slot.is_live() && count > 0 {
+            let owner = slot.owner;
+            let id = self.id_of(index);
+            events.sent(self, id, owner, count);
+        }
+    }
+
+    /// An operation on the connection failed.
+    pub(crate) fn failed(&mut self, index: u32, error: &io::Error) {
+        let reason = match self.slots[index as usize].phase {
+            Phase::Free | Phase::Ending { .. } => return,
+            Phase::Connecting => refusal(error),
+            // Everything had left; whether all of it arrived is not known either way.
+            Phase::Lingering => Disconnect::Closed,
+            Phase::Open | Phase::Closing => match error.kind() {
+                io::ErrorKind::TimedOut | io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
+                    Disconnect::TimedOut
+                }
+                _ => Disconnect::Reset,
+            },
+        };
+        self.end(index, Some(reason), false);
+    }
+
+    /// Raises what was put off: once for each connection, so that none holds up the others.
+    pub(crate) fn raise_deferred(&mut self, events: &mut dyn Events) {
+        for _ in 0..self.transmitted.len() {
+            let Some(id) = self.transmitted.pop_front() else { break };
+            // One that ends is reported before that, unless it was aborted.
+            if let Some(index) = self.find_live(id) {
+                self.report(index, events);
+            }
+        }
+        for _ in 0..self.resumed.len() {
+            let Some(id) = self.resumed.pop_front() else { break };
+            if let Some(index) = self.find(id) {
+                self.slots[index as usize].resumed = false;
+                if self.slots[index as usize].phase == Phase::Open {
+                    self.show(index, events);
+                }
+            }
+        }
+    }
+
+    /// Ends the connections that lingered long enough.
+    pub(crate) fn expire_lingering(&mut self) {
+        while let Some(&(deadline, id)) = self.lingering.front() {
+            if deadline > self.now {
+                break;
+            }
+            self.lingering.pop_front();
+            let lingering = |index: &u32| self.slots[*index as usize].phase == Phase::Lingering;
+            if let Some(index) = self.find(id).filter(lingering) {
+                self.stats.linger_timeouts.increment();
+                self.end(index, Some(Disconnect::Closed), true);
+            }
+        }
+    }
+
+    /// Closes a connection that nothing uses any more, frees its slot, and tells why.
+    pub(crate) fn release(&mut self, index: u32, events: &mut dyn Events) {
+        let Phase::Ending { reason, reset } = self.slots[index as usize].phase else { return };
+        if reason.is_some() {
+            self.report(index, events);
+        }
+        let id = self.id_of(index);
+        let slot = &mut self.slots[index as usize];
+        if let Some(socket) = slot.socket.take().filter(|_| reset) {
+            // With a linger time of zero, closing sends a reset. It fails only if there is no
+            // connection any more.
+            let _ = set_socket_linger(&socket, Some(Duration::ZERO));
+        }
+        slot.phase = Phase::Free;
+        slot.generation = slot.generation.wrapping_add(1);
+        let owner = slot.owner;
+        self.free.push(index);
+        self.live -= 1;
+        self.released = true;
+        if let Some(reason) = reason {
+            events.disconnected(self, id, owner, reason);
+        }
+    }
+
+    fn report(&mut self, index: u32, events: &mut dyn Events) {
+        let slot = &mut self.slots[index as usize];
+        let count = std::mem::take(&mut slot.unreported);
+        if count > 0 {
+            let owner = slot.owner;
+            let id = self.id_of(index);
+            events.sent(self, id, owner, count);
+        }
+    }
+}
+
+/// What drivers do to connections.
+impl Table {
+    /// Sends the gather in front without waiting. `sent` is raised later.
+    ///
+    /// # Errors
+    /// The connection failed.
+    pub(crate) fn transmit_front(&mut self, index: u32) -> io::Result<Progress> {
+        let slot = &mut self.slots[index as usize];
+        let (Some(socket), Some(gather)) = (&slot.socket, slot.outgoing.front_mut()) else { return Ok(Progress::Done) };
+        let (count, result) = transmit(socket.as_fd(), gather, self.mode);
+        if gather.is_empty()
+            && let Some(gather) = slot.outgoing.pop_front()
+        {
+            self.recycle(gather);
+        }
+        self.taken(index, count);
+        result
+    }
+
+    /// Gives the gather in front to a sending thread, if that is who sends it. Returns whether it did.
+    pub(crate) fn hand_over_front(&mut self, index: u32) -> bool {
+        let connection = self.id_of(index);
+        let slot = &mut self.slots[index as usize];
+        let (Some(senders), Some(socket), Some(gather)) = (&self.senders, &slot.socket, slot.outgoing.front()) else {
+            return false;
+        };
+        if self.respond != Respond::Thread && !gather.has_file() {
+            return false;
+        }
+        // Without a descriptor to spare, the engine sends it.
+        let Ok(socket) = socket.try_clone() else { return false };
+        senders.submit(Job { connection, socket, gather: gather.share(), mode: self.mode });
+        self.stats.handed_over.increment();
+        slot.lent = slot.outgoing.pop_front();
+        slot.driver.room = false;
+        true
+    }
+
+    /// Takes back what the sending threads have done.
+    pub(crate) fn take_back(&mut self) {
+        if let Some(senders) = &self.senders {
+            senders.acknowledge();
+        }
+        while let Some(Done { connection, sent, result }) = self.senders.as_ref().and_then(Senders::done) {
+            let Some(index) = self.find(connection) else { continue };
+            self.touch(index);
+            let slot = &mut self.slots[index as usize];
+            let Some(mut gather) = slot.lent.take() else { continue };
+            gather.advance(sent);
+            if matches!(slot.phase, Phase::Ending { .. }) || gather.is_empty() {
+                self.recycle(gather);
+            } else {
+                slot.outgoing.push_front(gather);
+            }
+            self.taken(index, sent);
+            let driver = &mut self.slots[index as usize].driver;
+            match result {
+                Ok(Progress::Done) => {}
+                Ok(Progress::Blocked) => driver.blocked = !driver.room,
+                Err(error) => self.failed(index, &error),
+            }
+        }
+    }
+
+    /// Does what is due when nothing is left to send: FIN, or the end.
+    pub(crate) fn wind_down(&mut self, index: u32) {
+        let slot = &mut self.slots[index as usize];
+        match slot.phase {
+            Phase::Open if slot.finish == Finish::Due => self.send_fin(index),
+            Phase::Closing if slot.may_close_at_once() => self.end(index, Some(Disconnect::Closed), false),
+            Phase::Closing => {
+                if slot.finish != Finish::Sent {
+                    self.send_fin(index);
+                }
+                self.slots[index as usize].phase = Phase::Lingering;
+                self.lingering.push_back((self.now.after(self.linger), self.id_of(index)));
+                if self.slots[index as usize].peer_finished {
+                    self.end(index, Some(Disconnect::Closed), false);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Ends a connection: it is released when nothing uses it any more.
+    pub(crate) fn end(&mut self, index: u32, reason: Option<Disconnect>, reset: bool) {
+        let slot = &mut self.slots[index as usize];
+        slot.phase = Phase::Ending { reason, reset };
+        slot.unread.clear(&mut self.pool);
+        while let Some(gather) = self.slots[index as usize].outgoing.pop_front() {
+            self.recycle(gather);
+        }
+        self.touch(index);
+    }
+
+    /// Keeps a gather for use.
+    pub(crate) fn recycle(&mut self, mut gather: Box<Gather>) {
+        if self.gathers.len() < KEPT_GATHERS {
+            gather.clear();
+            self.gathers.push(gather);
+        }
+    }
+
+    fn send_fin(&mut self, index: u32) {
+        let slot = &mut self.slots[index as usize];
+        slot.finish = Finish::Sent;
+        if let Some(socket) = &slot.socket {
+            // It fails only if the connection is gone, which the next operation reports.
+            let _ = shutdown(socket, Shutdown::Write);
+        }
+    }
+
+    /// Counts octets that were taken over outside of an event.
+    fn taken(&mut self, index: u32, count: u64) {
+        let id = self.id_of(index);
+        let slot = &mut self.slots[index as usize];
+        slot.queued -= count.min(slot.queued);
+        if count > 0 {
+            if slot.unreported == 0 {
+                self.transmitted.push_back(id);
+            }
+            slot.unreported += count;
+        }
+    }
+
+    fn insert(&mut self, socket: OwnedFd, owner: Owner, phase: Phase) -> u32 {
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(Connection::free());
+            (self.slots.len() - 1) as u32
+        });
+        self.slots[index as usize].occupy(socket, owner, phase);
+        self.live += 1;
+        index
+    }
+
+    /// The slot of a connection that exists, be it on its way out.
+    fn find(&self, id: ConnectionId) -> Option<u32> {
+        let slot = self.slots.get(id.index() as usize)?;
+        let is_same = slot.generation == id.generation() && slot.phase != Phase::Free && id.transport() == self.id;
+        is_same.then_some(id.index())
+    }
+
+    /// The slot of a connection that calls may name.
+    fn find_live(&self, id: ConnectionId) -> Option<u32> {
+        self.find(id).filter(|&index| self.slots[index as usize].is_live())
+    }
+}
+
+impl Calls for Table {
+    fn send(&mut self, connection: ConnectionId, segment: Segment<'_>) {
+        let Some(index) = self.find_live(connection) else { return };
+        let slot = &mut self.slots[index as usize];
+        if !slot.may_send() {
+            return;
+        }
+        if slot.outgoing.back().is_none_or(|gather| gather.is_full()) {
+            slot.outgoing.push_back(self.gathers.pop().unwrap_or_default());
+        }
+        let Some(gather) = slot.outgoing.back_mut() else { return };
+        let before = gather.remaining();
+        match segment {
+            Segment::Copy(bytes) => gather.copy(bytes),
+            Segment::Pinned(pin) => gather.pin(pin.into()),
+            Segment::File(range) => gather.file(range.file, range.offset, range.length),
+        }
+        slot.queued += gather.remaining() - before;
+        self.touch(index);
+    }
+
+    fn send_space(&self, connection: ConnectionId) -> usize {
+        let slot = self.find_live(connection).map(|index| &self.slots[index as usize]).filter(|slot| slot.may_send());
+        slot.map_or(0, |slot| self.send_buffer.saturating_sub(slot.queued as usize))
+    }
+
+    fn in_flight(&self, connection: ConnectionId) -> u64 {
+        let slot = self.find_live(connection).map(|index| &self.slots[index as usize]);
+        let socket = slot.and_then(|slot| slot.socket.as_ref());
+        socket.and_then(|socket| unacknowledged(socket.as_fd()).ok()).unwrap_or(0)
+    }
+
+    fn resume(&mut self, connection: ConnectionId) {
+        let Some(index) = self.find_live(connection) else { return };
+        let slot = &mut self.slots[index as usize];
+        if !std::mem::replace(&mut slot.resumed, true) {
+            self.resumed.push_back(connection);
+        }
+    }
+
+    fn close(&mut self, connection: ConnectionId) {
+        let Some(index) = self.find_live(connection) else { return };
+        let slot = &mut self.slots[index as usize];
+        match slot.phase {
+            Phase::Connecting => self.end(index, Some(Disconnect::Closed), true),
+            Phase::Open => {
+                slot.phase = Phase::Closing;
+                slot.quiet &= slot.unread.is_empty();
+                slot.unread.clear(&mut self.pool);
+                self.touch(index);
+            }
+            _ => {}
+        }
+    }
+
+    fn finish(&mut self, connection: ConnectionId) {
+        let Some(index) = self.find_live(connection) else { return };
+        let slot = &mut self.slots[index as usize];
+        if slot.finish == Finish::No {
+            slot.finish = Finish::Due;
+            self.touch(index);
+        }
+    }
+
+    fn abort(&mut self, connection: ConnectionId) {
+        if let Some(index) = self.find_live(connection) {
+            self.end(index, None, true);
+        }
+    }
+
+    fn connect(&mut self, to: &Address, owner: Owner) -> io::Result<ConnectionId> {
+        if self.is_full() {
+            return Err(io::Error::new(io::ErrorKind::QuotaExceeded, "the limit on connections is reached"));
+        }
+        let (socket, started) = start_connecting(to)?;
+        let index = self.insert(socket, owner, Phase::Connecting);
+        match started {
+            Ok(()) => self.touch(index),
+            Err(error) => self.failed(index, &error),
+        }
+        Ok(self.id_of(index))
+    }
+
+    fn peer(&self, connection: ConnectionId) -> Option<Address> {
+        let index = self.find_live(connection)?;
+        peer_address(self.slots[index as usize].socket.as_ref()?)
+    }
+
+    fn send_datagram(&mut self, socket: ListenerId, peer: SocketAddr, segments: &mut dyn Iterator<Item = Segment<'_>>) {
+        let Some(Some(from)) = self.datagram_sockets.get(usize::from(socket.index)) else { return };
+        self.datagram.clear();
+        for segment in segments {
+            match segment {
+                Segment::Copy(bytes) => self.datagram.extend_from_slice(bytes),
+                Segment::Pinned(pin) => self.datagram.extend_from_slice(&pin),
+                Segment::File(_) => return,
+            }
+        }
+        if sendto(from, &self.datagram, SendFlags::DONTWAIT | SendFlags::NOSIGNAL, &peer).is_err() {
+            self.stats.datagrams_lost.increment();
+        }
+    }
+
+    fn sends_files(&self) -> bool {
+        self.senders.is_some()
+    }
+}
+
+fn refusal(error: &io::Error) -> Disconnect {
+    match error.kind() {
+        io::ErrorKind::TimedOut => Disconnect::TimedOut,
+        _ => Disconnect::Refused,
+    }
+}

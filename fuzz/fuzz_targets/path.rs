@@ -1,0 +1,4 @@
+//! Paths of request targets.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| afpa_http::syntax::fuzz::path(data));
