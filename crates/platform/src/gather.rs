@@ -234,3 +234,102 @@ impl Slice for SharedSlice {
         self.lend()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::memory::{Arena, LocalExtent};
+
+    fn pinned(arena: &Arc<Arena>, octets: &[u8]) -> PinnedSlice {
+        let mut extent = arena.allocate(octets.len()).expect("room");
+        extent.copy_from_slice(octets);
+        LocalExtent::new(extent.seal(Box::default()), Arc::default()).pin(0..octets.len())
+    }
+
+    fn all<S: Slice>(gather: &Gather<S>) -> Vec<u8> {
+        gather.memory().flatten().copied().collect()
+    }
+
+    #[test]
+    fn small_pieces_come_to_lie_together() {
+        let arena = Arena::new(1 << 20).expect("an arena");
+        let mut gather = Gather::default();
+        gather.copy(b"head");
+        gather.pin(pinned(&arena, &[1; 1000]));
+        gather.copy(b"tail");
+        assert_eq!(gather.memory().count(), 1);
+        gather.pin(pinned(&arena, &[2; COPY_LIMIT]));
+        assert_eq!(gather.memory().map(<[u8]>::len).collect::<Vec<_>>(), [1008, COPY_LIMIT]);
+        gather.clear();
+        assert!(gather.is_empty() && gather.front().is_none());
+    }
+
+    #[test]
+    fn pins_are_dropped_as_soon_as_their_last_octet_is_sent() {
+        let arena = Arena::new(1 << 20).expect("an arena");
+        let mut gather = Gather::default();
+        gather.pin(pinned(&arena, &[1; 10_000]));
+        gather.pin(pinned(&arena, &[2; 20_000]));
+        let in_use = || arena.stats().in_use;
+        let before = in_use();
+        gather.advance(9_999);
+        assert_eq!(in_use(), before);
+        gather.advance(1);
+        assert!(in_use() < before);
+        gather.advance(20_000);
+        assert_eq!(in_use(), 0);
+    }
+
+    #[test]
+    fn large_pages_are_lent_and_files_are_kept_apart() {
+        let arena = Arena::new(1 << 20).expect("an arena");
+        let mut gather = Gather::default();
+        gather.copy(b"head");
+        gather.pin(pinned(&arena, &[3; 64 * 1024]));
+        assert!(gather.has_lendable() && !gather.has_file());
+        assert_eq!(gather.unlendable().flatten().count(), 4);
+        gather.advance(4 + 1000);
+        let Some(Front::Lendable(lent)) = gather.front() else { panic!("not lent") };
+        assert_eq!(lent.len, 64 * 1024 - 1000);
+        let mut octet = [0];
+        rustix::io::pread(lent.file, &mut octet, lent.offset).expect("the arena's file");
+        assert_eq!(octet, [3]);
+        let file = Arc::new(File::open("/dev/null").expect("a file"));
+        gather.file(file, 5, 7);
+        gather.copy(b"behind");
+        assert_eq!(gather.memory().flatten().count(), 64 * 1024 - 1000);
+        gather.advance(64 * 1024 - 1000 + 2);
+        assert!(matches!(gather.front(), Some(Front::File { offset: 7, length: 5, .. })));
+        assert_eq!(gather.memory().count(), 0);
+        gather.advance(5);
+        assert_eq!(all(&gather), b"behind");
+    }
+
+    proptest! {
+        #[test]
+        fn octets_leave_in_order_whatever_is_taken(
+            pieces in prop::collection::vec((any::<bool>(), 1usize..5000), 1..20),
+            steps in prop::collection::vec(1usize..9000, 1..60),
+        ) {
+            let arena = Arena::new(1 << 20).expect("an arena");
+            let (mut gather, mut model) = (Gather::default(), Vec::new());
+            for (number, (copied, length)) in pieces.into_iter().enumerate() {
+                let octets: Vec<u8> = (0..length).map(|i| (i * 31 + number) as u8).collect();
+                if copied { gather.copy(&octets) } else { gather.pin(pinned(&arena, &octets)) }
+                model.extend(octets);
+            }
+            for step in steps {
+                prop_assert_eq!(gather.remaining(), model.len() as u64);
+                prop_assert_eq!(&all(&gather), &model);
+                prop_assert_eq!(&all(&gather.share()), &model);
+                let count = step.min(model.len());
+                gather.advance(count as u64);
+                model.drain(..count);
+            }
+        }
+    }
+}

@@ -37,7 +37,7 @@ impl SocketsConfig {
             transport,
             interface: Interface::Auto,
             respond: Respond::Hybrid,
-            max_connections: 1 << 20,
+            max_connections: 65_536,
             receive_window: 64 * 1024,
             send_buffer: 256 * 1024,
             backlog: 4096,

@@ -133,7 +133,7 @@ impl Listeners {
     pub(crate) fn failed(&mut self, error: &io::Error, table: &Table) {
         let lacking = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM].map(|errno| errno.raw_os_error());
         if error.raw_os_error().is_some_and(|code| lacking.contains(&code)) {
-            table.stats.descriptor_pauses.increment();
+            table.stats.out_of_descriptors.increment();
             self.paused_until = Some(table.now.after(PAUSE));
         }
     }
@@ -146,7 +146,7 @@ impl Listeners {
         }
         let is_full = table.is_full() || !self.parked.is_empty();
         if is_full && !self.limited {
-            table.stats.limit_pauses.increment();
+            table.stats.at_connection_limit.increment();
         }
         self.limited = is_full;
         !is_full && !self.stopped && self.paused_until.is_none()

@@ -11,9 +11,9 @@ pub struct SocketsStats {
     /// Connections opened by us.
     pub opened: Counter,
     /// Times that accepting paused because no descriptor was left.
-    pub descriptor_pauses: Counter,
+    pub out_of_descriptors: Counter,
     /// Times that accepting paused because the limit on connections was reached.
-    pub limit_pauses: Counter,
+    pub at_connection_limit: Counter,
     /// Connections closed while their peer would not stop sending.
     pub linger_timeouts: Counter,
     /// Gathers handed to sending threads.
@@ -25,6 +25,6 @@ pub struct SocketsStats {
 impl SocketsStats {
     /// Times that accepting paused, for whichever reason.
     pub fn accept_pauses(&self) -> u64 {
-        self.descriptor_pauses.get() + self.limit_pauses.get()
+        self.out_of_descriptors.get() + self.at_connection_limit.get()
     }
 }

@@ -53,6 +53,7 @@ pub(crate) struct Table {
     /// Connections for which `sent` is to be raised.
     transmitted: VecDeque<ConnectionId>,
     lingering: VecDeque<(Time, ConnectionId)>,
+    #[expect(clippy::vec_box, reason = "a gather keeps its box from here to the driver and back")]
     gathers: Vec<Box<Gather>>,
     pool: Pool,
     datagram: Vec<u8>,

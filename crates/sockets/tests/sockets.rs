@@ -28,7 +28,7 @@ on_both_interfaces! {
         let waiting: Vec<TcpStream> = (0..5).map(|_| TcpStream::connect(address).expect("a backlog")).collect();
         harness.idle();
         assert_eq!(harness.accepted().len(), 3);
-        assert_eq!(harness.sockets.stats().limit_pauses.get(), 1);
+        assert_eq!(harness.sockets.stats().at_connection_limit.get(), 1);
         assert!(harness.calls().connect(&Address::Inet(address), Owner(7)).is_err());
         streams.pop();
         harness.until("the next one", |log| accepted(log).len() == 4);
@@ -61,7 +61,7 @@ on_both_interfaces! {
             files.push(file);
         }
         let stats = harness.sockets.stats();
-        harness.until("a pause", |_| stats.descriptor_pauses.get() > 0);
+        harness.until("a pause", |_| stats.out_of_descriptors.get() > 0);
         assert_eq!(harness.accepted().len(), 1);
         first.write_all(b"alive").expect("a connection");
         let id = harness.accepted()[0];

@@ -125,7 +125,7 @@ fn engine(seat: &Seat) -> stats::Engine {
         sent_octets: counters.sent_octets.get(),
         resets: counters.resets.get(),
         timeouts: counters.timeouts.get(),
-        accept_pauses: seat.sockets.out_of_descriptors.get() + seat.sockets.at_connection_limit.get(),
+        accept_pauses: seat.sockets.accept_pauses(),
         refused_jobs: counters.refused_jobs.get(),
         pins: seat.http.pins.get(),
         responses: seat.http.by_status().map(|(status, count)| stats::Responses { status, count }).collect(),

@@ -59,13 +59,15 @@ pub(super) fn has_control(octets: &[u8]) -> bool {
 /// The high bit of each octet of `word` that [`is_control`] holds for.
 #[inline]
 const fn controls(word: u64) -> u64 {
-    const EACH: u64 = 0x0101_0101_0101_0101;
-    const HIGH: u64 = 0x80 * EACH;
+    const fn each(octet: u8) -> u64 {
+        u64::from_le_bytes([octet; 8])
+    }
+    const HIGH: u64 = each(0x80);
     // Sums of seven bits do not carry into the next octet.
     let low = word & !HIGH;
-    let not_below_space = low + (0x80 - b' ' as u64) * EACH;
-    let not_tab = (low ^ b'\t' as u64 * EACH) + 0x7f * EACH;
-    let not_delete = (low ^ 0x7f * EACH) + 0x7f * EACH;
+    let not_below_space = low + each(0x80 - b' ');
+    let not_tab = (low ^ each(b'\t')) + each(0x7f);
+    let not_delete = (low ^ each(0x7f)) + each(0x7f);
     (!not_below_space & not_tab | !not_delete) & !word & HIGH
 }
 

@@ -349,7 +349,7 @@ impl Ring {
             }
             k if k == Kind::Receive as u8 => {
                 let buffer = cqueue::buffer_select(entry.flags());
-                let octets = result.map(|length| Received { buffer, length: length as u32 });
+                let octets = result.map(|length| Received { buffer, length });
                 Completion::Received { token, octets, more }
             }
             k if k == Kind::Send as u8 => {

@@ -68,10 +68,7 @@ pub(crate) struct Harness {
 }
 
 pub(crate) fn config(interface: Interface) -> SocketsConfig {
-    let mut config = SocketsConfig::default();
-    config.interface = interface;
-    config.respond = Respond::Inline;
-    config
+    SocketsConfig { interface, respond: Respond::Inline, ..SocketsConfig::default() }
 }
 
 impl Harness {
