@@ -53,7 +53,7 @@ enum Piece<S> {
 pub enum Front<'a> {
     /// Memory; take it with [`Gather::memory`], together with what follows it.
     Memory,
-    /// Memory that is worth lending to the kernel, as a file's range.
+    /// Memory that is worth lending to the kernel, as a file's range: one or more pieces.
     Lendable(Lent<'a>),
     /// A file's range.
     File {
@@ -162,8 +162,19 @@ impl<S: Slice> Gather<S> {
     pub fn front(&self) -> Option<Front<'_>> {
         self.pieces.front().map(|piece| match piece {
             Piece::File { file, offset, length } => Front::File { file, offset: *offset, length: *length },
-            piece => piece.lend().map_or(Front::Memory, Front::Lendable),
+            piece => piece.lend().map_or(Front::Memory, |lent| Front::Lendable(self.lend_on(lent))),
         })
+    }
+
+    /// `front`, which is the first piece, together with those behind it that lie next to it.
+    fn lend_on<'a>(&'a self, mut front: Lent<'a>) -> Lent<'a> {
+        for lent in self.pieces.iter().skip(1).map_while(Piece::lend) {
+            if lent.offset != front.offset + front.len as u64 {
+                break;
+            }
+            front.len += lent.len;
+        }
+        front
     }
 
     /// The pieces from the front on, up to the first that is a file's.

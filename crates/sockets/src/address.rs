@@ -7,7 +7,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use afpa_engine::seam::Address;
-use rustix::net::sockopt::{set_socket_reuseaddr, set_socket_reuseport, set_tcp_nodelay};
+use afpa_platform::socket::defer_accept;
+use rustix::net::sockopt::{set_ipv6_v6only, set_socket_reuseaddr, set_socket_reuseport, set_tcp_nodelay};
 use rustix::net::{
     AddressFamily, SocketAddrAny, SocketAddrUnix, SocketFlags, SocketType, bind, connect, getpeername, getsockname,
     listen, socket_with,
@@ -17,13 +18,21 @@ use rustix::net::{
 ///
 /// # Errors
 /// The address cannot be listened to; the error names it.
-pub(crate) fn listen_to(address: &Address, backlog: u16) -> io::Result<OwnedFd> {
+pub(crate) fn listen_to(address: &Address, backlog: u16, peer_speaks_first: bool) -> io::Result<OwnedFd> {
     let open = || match address {
         Address::Inet(inet) => {
             let socket = stream_socket(family(inet), SocketFlags::empty())?;
             set_socket_reuseaddr(&socket, true)?;
             // One listener per engine, between which the kernel spreads the connections.
             set_socket_reuseport(&socket, true)?;
+            if inet.is_ipv6() {
+                // `[::]` and `0.0.0.0` are two addresses, and may both be listened to.
+                set_ipv6_v6only(&socket, true)?;
+            }
+            if peer_speaks_first {
+                // Where the kernel does not know it, connections are accepted a moment earlier.
+                let _ = defer_accept(socket.as_fd());
+            }
             bind(&socket, inet)?;
             Ok(socket)
         }

@@ -14,6 +14,7 @@ use rustix::net::sockopt::socket_type;
 use rustix::net::{RecvFlags, SocketType, recvfrom};
 
 use crate::address::{bind_datagram, listen_to};
+use crate::config::SocketsConfig;
 use crate::table::Table;
 
 /// How long accepting pauses when no descriptor is left and no connection is closed meanwhile.
@@ -41,6 +42,7 @@ pub(crate) struct Listener {
 pub(crate) struct Listeners {
     id: TransportId,
     backlog: u16,
+    peer_speaks_first: bool,
     pub(crate) list: Vec<Listener>,
     /// Connections that were accepted together with the one that reached the limit.
     parked: VecDeque<(u16, OwnedFd)>,
@@ -52,10 +54,11 @@ pub(crate) struct Listeners {
 }
 
 impl Listeners {
-    pub(crate) fn new(id: TransportId, backlog: u16) -> Listeners {
+    pub(crate) fn new(config: &SocketsConfig) -> Listeners {
         Listeners {
-            id,
-            backlog,
+            id: config.transport,
+            backlog: config.backlog,
+            peer_speaks_first: config.peer_speaks_first,
             list: Vec::new(),
             parked: VecDeque::new(),
             paused_until: None,
@@ -71,7 +74,9 @@ impl Listeners {
     /// The address cannot be listened to; the error names it.
     pub(crate) fn open(&mut self, to: &Listen, owner: Owner) -> io::Result<ListenerId> {
         match to {
-            Listen::Stream(address) => self.add(listen_to(address, self.backlog)?, owner, false),
+            Listen::Stream(address) => {
+                self.add(listen_to(address, self.backlog, self.peer_speaks_first)?, owner, false)
+            },
             Listen::Datagram(address) => self.add(bind_datagram(address)?, owner, true),
         }
     }

@@ -51,7 +51,7 @@ impl Sockets {
             Driver::Uring(_) => Mode::Blocking,
             Driver::Epoll(_) => Mode::NonBlocking,
         };
-        let listeners = Listeners::new(config.transport, config.backlog);
+        let listeners = Listeners::new(&config);
         Ok(Sockets { driver, listeners, table: Table::new(&config, mode)?, fallback })
     }
 

@@ -35,21 +35,31 @@ pub(crate) fn transmit<S: Slice>(
     mode: Mode,
 ) -> (u64, io::Result<Progress>) {
     let before = gather.remaining();
-    let result = loop {
+    // sendfile(2) has no flag that keeps it from waiting.
+    let switch = |nonblocking| match mode {
+        Mode::Blocking => ioctl_fionbio(socket, nonblocking).map_err(io::Error::from),
+        Mode::NonBlocking => Ok(()),
+    };
+    let result = switch(true).and_then(|()| send_pieces(socket, gather));
+    let result = switch(false).and(result);
+    (before - gather.remaining(), result)
+}
+
+fn send_pieces<S: Slice>(socket: BorrowedFd<'_>, gather: &mut Gather<S>) -> io::Result<Progress> {
+    loop {
         let step = match gather.front() {
-            None => break Ok(Progress::Done),
+            None => return Ok(Progress::Done),
             Some(Front::Memory) => send_memory(socket, gather),
-            Some(Front::Lendable(lent)) => send_range(socket, lent.file, lent.offset, lent.len as u64, mode),
-            Some(Front::File { file, offset, length }) => send_range(socket, file.as_fd(), offset, length, mode),
+            Some(Front::Lendable(lent)) => send_range(socket, lent.file, lent.offset, lent.len as u64),
+            Some(Front::File { file, offset, length }) => send_range(socket, file.as_fd(), offset, length),
         };
         match step {
             Ok(count) => gather.advance(count),
             Err(Errno::INTR) => {}
-            Err(Errno::AGAIN) => break Ok(Progress::Blocked),
-            Err(error) => break Err(error.into()),
+            Err(Errno::AGAIN) => return Ok(Progress::Blocked),
+            Err(error) => return Err(error.into()),
         }
-    };
-    (before - gather.remaining(), result)
+    }
 }
 
 fn send_memory<S: Slice>(socket: BorrowedFd<'_>, gather: &Gather<S>) -> rustix::io::Result<u64> {
@@ -73,16 +83,8 @@ fn send_range(
     file: BorrowedFd<'_>,
     mut offset: u64,
     length: u64,
-    mode: Mode,
 ) -> rustix::io::Result<u64> {
-    if mode == Mode::Blocking {
-        ioctl_fionbio(socket, true)?;
-    }
-    let sent = sendfile(socket, file, Some(&mut offset), length as usize);
-    if mode == Mode::Blocking {
-        ioctl_fionbio(socket, false)?;
-    }
-    match sent? {
+    match sendfile(socket, file, Some(&mut offset), length as usize)? {
         // A file that became shorter than it was promised to be.
         0 => Err(Errno::IO),
         count => Ok(count as u64),

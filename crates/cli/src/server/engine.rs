@@ -111,6 +111,8 @@ fn build(plan: Plan) -> Result<(Engine, Seat), String> {
         interface: interface(io),
         respond: context(respond),
         max_connections,
+        // RFC 9112 §9: HTTP's client does.
+        peer_speaks_first: true,
         ..SocketsConfig::default()
     };
     let mut sockets = Sockets::new(config).map_err(|error| failed("reach the network", &error))?;
