@@ -1,11 +1,11 @@
 //! A body: the octets of a response that do not change from one response to the next.
 
 use std::fmt;
-use std::fs::File;
 use std::mem::size_of;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use afpa_platform::source::SourceFile;
 use afpa_platform::memory::Extent;
 
 use crate::checksum;
@@ -23,7 +23,7 @@ pub struct Body {
     payload_len: u64,
     layout: Layout,
     fragments: Box<[Arc<Extent>]>,
-    file: Option<Arc<File>>,
+    file: Option<Arc<SourceFile>>,
     /// How many objects of the store have this body. Written under the store's lock.
     holders: AtomicU32,
     charge: Charge,
@@ -35,7 +35,7 @@ impl Body {
         payload_len: u64,
         layout: Layout,
         fragments: Box<[Arc<Extent>]>,
-        file: Option<Arc<File>>,
+        file: Option<Arc<SourceFile>>,
         charge: Charge,
     ) -> Arc<Body> {
         Arc::new(Body { head_len, payload_len, layout, fragments, file, holders: AtomicU32::new(0), charge })
@@ -62,7 +62,7 @@ impl Body {
     }
 
     /// The file that the payload is sent from, if it is not pinned.
-    pub fn file(&self) -> Option<&Arc<File>> {
+    pub fn file(&self) -> Option<&Arc<SourceFile>> {
         self.file.as_ref()
     }
 

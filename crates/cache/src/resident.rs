@@ -1,12 +1,12 @@
 //! An object as one engine holds it.
 
 use std::fmt;
-use std::fs::File;
 use std::mem::size_of;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use afpa_platform::source::SourceFile;
 use afpa_platform::memory::LocalExtent;
 
 use crate::body::Body;
@@ -43,7 +43,7 @@ pub enum Piece {
     /// A range of a file.
     File {
         /// The open file.
-        file: Arc<File>,
+        file: Arc<SourceFile>,
         /// Its first octet to send.
         offset: u64,
         /// How many octets.

@@ -1,7 +1,6 @@
 //! The store: what the engines' views have in common.
 
 use std::fmt;
-use std::fs::File;
 use std::io;
 use std::mem::size_of;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use afpa_platform::source::SourceFile;
 use afpa_platform::memory::{Arena, ExtentMut, MAX_EXTENT};
 
 use crate::body::Body;
@@ -107,7 +107,7 @@ impl<D: Send + Sync + 'static> Cache<D> {
     ///
     /// # Errors
     /// As for [`Cache::fill`]; only the head is pinned.
-    pub fn fill_file(&self, head: &[u8], file: Arc<File>, len: u64) -> Result<Arc<Body>, Refused> {
+    pub fn fill_file(&self, head: &[u8], file: Arc<SourceFile>, len: u64) -> Result<Arc<Body>, Refused> {
         if head.len() > MAX_EXTENT {
             return Err(self.refuse(Refused::TooLarge { limit: MAX_EXTENT as u64 }));
         }

@@ -29,13 +29,13 @@ fn imports_flow_one_way() {
     for (name, allowed) in IMPORTS {
         let manifest = manifest(&format!("crates/{name}/Cargo.toml"));
         for table in ["dependencies", "build-dependencies"] {
-            let imported = manifest.get(table).and_then(|t| t.as_table()).into_iter().flat_map(|t| t.keys());
+            let imported = setting(&manifest, table).and_then(DeValue::as_table).into_iter().flat_map(|t| t.keys());
             for import in imported.filter_map(|key| key.get_ref().strip_prefix("afpa-")) {
                 assert!(allowed.contains(&import), "{name} must not import {import}");
             }
         }
-        let lints = manifest.get("lints").and_then(|lints| lints.get("workspace"));
-        assert_eq!(lints.and_then(|on| on.as_bool()), Some(true), "{name} has the workspace's lints");
+        let lints = setting(&manifest, "lints.workspace").and_then(DeValue::as_bool);
+        assert_eq!(lints, Some(true), "{name} has the workspace's lints");
     }
 }
 
@@ -56,9 +56,9 @@ fn unsafe_code_stays_where_it_belongs() {
             }
         }
     }
-    let lints = manifest("Cargo.toml");
-    let lint = &lints["workspace"]["lints"]["clippy"]["undocumented_unsafe_blocks"];
-    assert_eq!(lint.as_str(), Some("deny"), "each unsafe block says why it is sound");
+    let manifest = manifest("Cargo.toml");
+    let lint = setting(&manifest, "workspace.lints.clippy.undocumented_unsafe_blocks").and_then(DeValue::as_str);
+    assert_eq!(lint, Some("deny"), "each unsafe block says why it is sound");
 }
 
 #[test]
@@ -164,10 +164,7 @@ fn defaults_in_the_readme_are_those_of_the_commented_configuration() {
     for row in read("README.md").lines().filter(|line| line.starts_with("| `") && line.contains("` | `")) {
         let mut cells = row.split('`').skip(1).step_by(2);
         let (key, default) = (cells.next().unwrap(), cells.next().unwrap());
-        let mut value = &configuration;
-        for part in key.split('.') {
-            value = value.get(part).unwrap_or_else(|| panic!("{key} is no setting")).get_ref();
-        }
+        let value = setting(&configuration, key).unwrap_or_else(|| panic!("{key} is no setting"));
         assert_eq!(shown(value), default, "{key}");
         checked += 1;
     }
@@ -191,8 +188,9 @@ fn links_between_documents_lead_somewhere() {
 
 #[test]
 fn the_changelog_knows_the_version() {
-    let version = manifest("Cargo.toml")["workspace"]["package"]["version"].as_str().unwrap().to_owned();
-    let known = read("CHANGELOG.md").lines().any(|line| line.starts_with("## ") && line.contains(&version));
+    let manifest = manifest("Cargo.toml");
+    let version = setting(&manifest, "workspace.package.version").and_then(DeValue::as_str).unwrap();
+    let known = read("CHANGELOG.md").lines().any(|line| line.starts_with("## ") && line.contains(version));
     assert!(known, "{version} has no heading");
 }
 
@@ -207,6 +205,11 @@ fn read(path: &str) -> String {
 fn manifest(path: &str) -> DeValue<'static> {
     let text: &'static str = read(path).leak();
     DeValue::Table(DeTable::parse(text).unwrap_or_else(|error| panic!("{path}: {error}")).into_inner())
+}
+
+/// The value of a dotted key.
+fn setting<'a>(table: &'a DeValue<'static>, key: &str) -> Option<&'a DeValue<'static>> {
+    key.split('.').try_fold(table, |value, part| value.get(part).map(|found| found.get_ref()))
 }
 
 /// A value as the file has it, but for quotation marks.

@@ -80,13 +80,14 @@ fn wget_mirrors_what_is_linked() {
 fn chromium_shows_pages_without_a_complaint() {
     let Some(site) = handbook() else { return };
     let Some(chromium) = program(&["chromium", "chromium-browser", "google-chrome"]) else { return };
+    // A fault must be seen: a script's on the console, a missing image in the log.
     let faulty = tempfile::tempdir().unwrap();
-    fs::write(faulty.path().join("index.html"), "<title>x</title><img src=missing.png><script>nonsense()</script>")
-        .unwrap();
-    let control = Server::start(faulty.path(), &[]);
-    let complaints = browse(&chromium, &format!("http://{}/", control.address)).1;
-    assert!(complaints.iter().any(|line| line.contains("404")), "a missing image goes unseen: {complaints:?}");
-    assert!(complaints.iter().any(|line| line.contains("nonsense")), "a script's error goes unseen: {complaints:?}");
+    let page = "<title>faulty</title><img src=missing.png><script>nonsense()</script>";
+    fs::write(faulty.path().join("index.html"), page).unwrap();
+    let server = Server::start(faulty.path(), &[]);
+    let complaints = browse(&chromium, &format!("http://{}/", server.address)).1;
+    assert!(complaints.iter().any(|line| line.contains("nonsense")), "{complaints:?}");
+    assert!(server.log().contains(&("/missing.png".to_owned(), 404)));
 
     let server = Server::start(&site, &[]);
     let pages = [
@@ -109,7 +110,9 @@ fn chromium_shows_pages_without_a_complaint() {
     }
     let loaded = |extension: &str| log.iter().filter(|(path, _)| path.ends_with(extension)).count();
     assert!(loaded(".css") > 0 && loaded(".png") > 0, "a page without style and images");
-    assert!(log.iter().all(|(_, status)| *status == 200), "{log:?}");
+    // The browser asks for an icon unasked; the site has none.
+    let failed: Vec<_> = log.iter().filter(|(path, status)| *status != 200 && path != "/favicon.ico").collect();
+    assert!(failed.is_empty(), "{failed:?}");
 }
 
 /// The site, if it is installed.

@@ -9,7 +9,6 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
-use std::os::unix::fs::FileExt;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -249,7 +248,7 @@ impl Calls for MemoryCalls {
             Segment::Pinned(pin) => Outgoing::Pin(pin, 0),
             Segment::File(range) => {
                 let mut bytes = vec![0; range.length as usize];
-                if range.file.read_exact_at(&mut bytes, range.offset).is_err() {
+                if range.file.read_at(&mut bytes, range.offset).is_err() {
                     return self.abort(connection);
                 }
                 Outgoing::Bytes(bytes, 0)

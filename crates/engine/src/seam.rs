@@ -15,7 +15,6 @@
 //! - Nothing here blocks.
 
 use std::fmt;
-use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
@@ -24,6 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use afpa_cache::FragmentPin;
+use afpa_platform::source::SourceFile;
 
 /// Nanoseconds on the engine's monotonic clock. An argument everywhere, never read behind the scenes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
@@ -143,7 +143,7 @@ pub enum Disconnect {
 #[derive(Clone, Debug)]
 pub struct FileRange {
     /// The open file.
-    pub file: Arc<File>,
+    pub file: Arc<SourceFile>,
     /// Its first octet to send.
     pub offset: u64,
     /// How many octets.

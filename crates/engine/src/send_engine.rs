@@ -5,10 +5,10 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::rc::Rc;
 
 use afpa_cache::{Piece, ResidentBody};
+use afpa_platform::source::SourceFile;
 
 use crate::module::{Context, ProtocolModule};
 use crate::seam::{FileRange, Segment};
@@ -148,9 +148,9 @@ fn take_staged<M: ProtocolModule>(cx: &mut Context<'_, M>) -> Progress {
     Progress::Sent
 }
 
-/// Reads exactly `length` octets: a file that became shorter is an error.
-fn read_range(file: &std::fs::File, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+/// Reads exactly `length` octets: a file that became shorter, or changed, is an error.
+fn read_range(file: &SourceFile, offset: u64, length: usize) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; length];
-    file.read_exact_at(&mut bytes, offset)?;
+    file.read_at(&mut bytes, offset)?;
     Ok(bytes)
 }

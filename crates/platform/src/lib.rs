@@ -4,5 +4,6 @@ pub mod clock;
 pub mod gather;
 pub mod memory;
 pub mod socket;
+pub mod source;
 pub mod testing;
 pub mod uring;

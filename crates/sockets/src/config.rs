@@ -20,6 +20,11 @@ pub struct SocketsConfig {
     pub receive_window: usize,
     /// The octets of queued output at which a connection wants no more.
     pub send_buffer: usize,
+    /// The octets from which on a pinned fragment is lent to the kernel (sendfile from the arena) rather
+    /// than copied by it. By default none is: between two hosts on one machine, 1 MiB from a working
+    /// set of 400 MiB costs 157 µs lent and 137 µs copied, 64 KiB 18 and 17. A network card that takes
+    /// the octets from memory itself may turn that around.
+    pub lend_from: usize,
     /// The connections that the kernel keeps until they are accepted, per listener.
     pub backlog: u16,
     /// Whether the protocol lets the peer speak first. Connections of Internet listeners are then
@@ -44,6 +49,7 @@ impl SocketsConfig {
             max_connections: 65_536,
             receive_window: 64 * 1024,
             send_buffer: 1024 * 1024,
+            lend_from: usize::MAX,
             backlog: 4096,
             peer_speaks_first: false,
             linger: Duration::from_secs(2),

@@ -76,7 +76,7 @@ impl Listeners {
         match to {
             Listen::Stream(address) => {
                 self.add(listen_to(address, self.backlog, self.peer_speaks_first)?, owner, false)
-            },
+            }
             Listen::Datagram(address) => self.add(bind_datagram(address)?, owner, true),
         }
     }

@@ -16,7 +16,7 @@ use crate::epoll::Epoll;
 use crate::listeners::Listeners;
 use crate::stats::SocketsStats;
 use crate::table::Table;
-use crate::transmit::Mode;
+use crate::transmit::Manner;
 use crate::uring::Uring;
 
 /// One engine's sockets. Make it on the thread that uses it: a ring belongs to one thread.
@@ -47,12 +47,9 @@ impl Sockets {
                 Err(reason) => (Driver::epoll()?, Some(reason)),
             },
         };
-        let mode = match &driver {
-            Driver::Uring(_) => Mode::Blocking,
-            Driver::Epoll(_) => Mode::NonBlocking,
-        };
+        let manner = Manner { blocking: matches!(driver, Driver::Uring(_)), lend_from: config.lend_from };
         let listeners = Listeners::new(&config);
-        Ok(Sockets { driver, listeners, table: Table::new(&config, mode)?, fallback })
+        Ok(Sockets { driver, listeners, table: Table::new(&config, manner)?, fallback })
     }
 
     /// The interface in use: never [`Interface::Auto`].

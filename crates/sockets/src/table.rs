@@ -20,7 +20,7 @@ use crate::config::{Respond, SocketsConfig};
 use crate::connection::{Connection, Finish, Phase};
 use crate::senders::{Done, Job, Senders};
 use crate::stats::SocketsStats;
-use crate::transmit::{Mode, Progress, transmit};
+use crate::transmit::{Manner, Progress, transmit};
 use crate::unread::Pool;
 
 /// Gathers kept for use: each holds at most 2 KiB of copies when it is free, 1 MiB in all.
@@ -44,7 +44,7 @@ pub(crate) struct Table {
     respond: Respond,
     send_buffer: usize,
     linger: Duration,
-    mode: Mode,
+    pub(crate) manner: Manner,
     senders: Option<Senders>,
     /// Connections that the driver has to look at.
     touched: Vec<u32>,
@@ -62,7 +62,7 @@ pub(crate) struct Table {
 impl Table {
     /// # Errors
     /// A sending thread cannot be started.
-    pub(crate) fn new(config: &SocketsConfig, mode: Mode) -> io::Result<Table> {
+    pub(crate) fn new(config: &SocketsConfig, manner: Manner) -> io::Result<Table> {
         let senders = match config.respond {
             Respond::Inline => None,
             Respond::Thread | Respond::Hybrid => Some(Senders::start(config.senders)?),
@@ -81,7 +81,7 @@ impl Table {
             respond: config.respond,
             send_buffer: config.send_buffer.max(1),
             linger: config.linger,
-            mode,
+            manner,
             senders,
             touched: Vec::new(),
             resumed: VecDeque::new(),
@@ -362,7 +362,7 @@ impl Table {
     pub(crate) fn transmit_front(&mut self, index: u32) -> io::Result<Progress> {
         let slot = &mut self.slots[index as usize];
         let (Some(socket), Some(gather)) = (&slot.socket, slot.outgoing.front_mut()) else { return Ok(Progress::Done) };
-        let (count, result) = transmit(socket.as_fd(), gather, self.mode);
+        let (count, result) = transmit(socket.as_fd(), gather, self.manner);
         if gather.is_empty()
             && let Some(gather) = slot.outgoing.pop_front()
         {
@@ -384,7 +384,7 @@ impl Table {
         }
         // Without a descriptor to spare, the engine sends it.
         let Ok(socket) = socket.try_clone() else { return false };
-        senders.submit(Job { connection, socket, gather: gather.share(), mode: self.mode });
+        senders.submit(Job { connection, socket, gather: gather.share(), manner: self.manner });
         self.stats.handed_over.increment();
         slot.lent = slot.outgoing.pop_front();
         slot.driver.room = false;

@@ -5,9 +5,13 @@ use std::io::IoSlice;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use afpa_platform::gather::{Front, Gather, MAX_PIECES, Slice};
+use afpa_platform::source::SourceFile;
 use rustix::fs::sendfile;
 use rustix::io::{Errno, ioctl_fionbio};
-use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
+use rustix::net::{SendAncillaryBuffer, SendFlags, send, sendmsg};
+
+/// The octets at a range's end that are sent as a copy.
+const TAIL: u64 = 64 * 1024;
 
 /// How far a transmission went.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -18,13 +22,14 @@ pub(crate) enum Progress {
     Blocked,
 }
 
-/// How a socket behaves when it takes no more.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Mode {
-    /// It blocks, as io_uring wants it: a socket that does not is never waited for there.
-    Blocking,
-    /// It says so.
-    NonBlocking,
+/// How to send to a transport's sockets.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Manner {
+    /// They block when they take no more, as io_uring wants it: one that does not is never waited for
+    /// there.
+    pub(crate) blocking: bool,
+    /// The octets from which on a pinned piece is lent.
+    pub(crate) lend_from: usize,
 }
 
 /// Sends as much of `gather` as `socket` takes, and advances it. Returns the octets taken, also in
@@ -32,26 +37,30 @@ pub(crate) enum Mode {
 pub(crate) fn transmit<S: Slice>(
     socket: BorrowedFd<'_>,
     gather: &mut Gather<S>,
-    mode: Mode,
+    manner: Manner,
 ) -> (u64, io::Result<Progress>) {
     let before = gather.remaining();
     // sendfile(2) has no flag that keeps it from waiting.
-    let switch = |nonblocking| match mode {
-        Mode::Blocking => ioctl_fionbio(socket, nonblocking).map_err(io::Error::from),
-        Mode::NonBlocking => Ok(()),
+    let switch = |nonblocking| match manner.blocking {
+        true => ioctl_fionbio(socket, nonblocking).map_err(io::Error::from),
+        false => Ok(()),
     };
-    let result = switch(true).and_then(|()| send_pieces(socket, gather));
+    let result = switch(true).and_then(|()| send_pieces(socket, gather, manner));
     let result = switch(false).and(result);
     (before - gather.remaining(), result)
 }
 
-fn send_pieces<S: Slice>(socket: BorrowedFd<'_>, gather: &mut Gather<S>) -> io::Result<Progress> {
+fn send_pieces<S: Slice>(
+    socket: BorrowedFd<'_>,
+    gather: &mut Gather<S>,
+    manner: Manner,
+) -> io::Result<Progress> {
     loop {
-        let step = match gather.front() {
+        let step = match gather.front(manner.lend_from) {
             None => return Ok(Progress::Done),
-            Some(Front::Memory) => send_memory(socket, gather),
+            Some(Front::Memory) => send_memory(socket, gather, manner),
             Some(Front::Lendable(lent)) => send_range(socket, lent.file, lent.offset, lent.len as u64),
-            Some(Front::File { file, offset, length }) => send_range(socket, file.as_fd(), offset, length),
+            Some(Front::File { file, offset, length }) => send_source(socket, file, offset, length)?,
         };
         match step {
             Ok(count) => gather.advance(count),
@@ -62,10 +71,10 @@ fn send_pieces<S: Slice>(socket: BorrowedFd<'_>, gather: &mut Gather<S>) -> io::
     }
 }
 
-fn send_memory<S: Slice>(socket: BorrowedFd<'_>, gather: &Gather<S>) -> rustix::io::Result<u64> {
+fn send_memory<S: Slice>(socket: BorrowedFd<'_>, gather: &Gather<S>, manner: Manner) -> rustix::io::Result<u64> {
     let mut pieces = [IoSlice::new(&[]); MAX_PIECES];
     let (mut count, mut length) = (0, 0);
-    for piece in gather.unlendable().take(MAX_PIECES) {
+    for piece in gather.unlendable(manner.lend_from).take(MAX_PIECES) {
         pieces[count] = IoSlice::new(piece);
         count += 1;
         length += piece.len() as u64;
@@ -78,12 +87,24 @@ fn send_memory<S: Slice>(socket: BorrowedFd<'_>, gather: &Gather<S>) -> rustix::
     sendmsg(socket, &pieces[..count], &mut SendAncillaryBuffer::default(), flags).map(|count| count as u64)
 }
 
-fn send_range(
+/// Sends a file's range through the file system's cache, but for its last octets: those leave as a
+/// copy that was made before the file was looked at for the last time.
+fn send_source(
     socket: BorrowedFd<'_>,
-    file: BorrowedFd<'_>,
-    mut offset: u64,
+    file: &SourceFile,
+    offset: u64,
     length: u64,
-) -> rustix::io::Result<u64> {
+) -> io::Result<rustix::io::Result<u64>> {
+    if length > TAIL {
+        file.check()?;
+        return Ok(send_range(socket, file.as_fd(), offset, length - TAIL));
+    }
+    let mut tail = vec![0; length as usize];
+    file.read_at(&mut tail, offset)?;
+    Ok(send(socket, &tail, SendFlags::NOSIGNAL | SendFlags::DONTWAIT).map(|count| count as u64))
+}
+
+fn send_range(socket: BorrowedFd<'_>, file: BorrowedFd<'_>, mut offset: u64, length: u64) -> rustix::io::Result<u64> {
     match sendfile(socket, file, Some(&mut offset), length as usize)? {
         // A file that became shorter than it was promised to be.
         0 => Err(Errno::IO),

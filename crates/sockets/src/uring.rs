@@ -205,7 +205,7 @@ impl Uring {
     /// Starts the next send; with nothing left to send, winds the connection down.
     fn send(&mut self, index: u32, table: &mut Table) {
         loop {
-            let token = table.token(index);
+            let (token, lend_from) = (table.token(index), table.manner.lend_from);
             let connection = table.connection(index);
             if connection.driver.sending || connection.lent.is_some() {
                 return;
@@ -216,7 +216,7 @@ impl Uring {
             let Some(front) = connection.outgoing.front() else {
                 return table.wind_down(index);
             };
-            let is_direct = front.has_lendable() || front.has_file();
+            let is_direct = front.has_lendable(lend_from) || front.has_file();
             if table.hand_over_front(index) {
                 return;
             }

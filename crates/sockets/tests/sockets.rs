@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use afpa_engine::seam::{Address, Disconnect, FileRange, Listen, Origin, Segment};
 use afpa_engine::{Owner, Time, Transport};
+use afpa_platform::source::SourceFile;
 use afpa_sockets::{Interface, Respond};
 use common::*;
 
@@ -229,11 +230,12 @@ on_both_interfaces! {
         let octets = pattern(3 << 20);
         let path = scratch("file");
         std::fs::write(&path, &octets).expect("a file");
-        let file = Arc::new(File::open(&path).expect("a file"));
+        let file = File::open(&path).and_then(SourceFile::new).map(Arc::new).expect("a file");
         std::fs::remove_file(&path).expect("a file");
-        for respond in [Respond::Inline, Respond::Thread, Respond::Hybrid] {
+        let ways = [Respond::Inline, Respond::Thread, Respond::Hybrid].map(|respond| [(respond, usize::MAX), (respond, 1000)]);
+        for (respond, lend_from) in ways.into_iter().flatten() {
             let mut config = common::config(interface);
-            config.respond = respond;
+            (config.respond, config.lend_from) = (respond, lend_from);
             let (file, body) = (file.clone(), pinned(&octets[..300_000]));
             let mut harness = Harness::with(config, move |calls, event| {
                 let Event::Received(id, bytes) = event else { return 0 };

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use afpa_engine::seam::{Disconnect, Segment};
 use afpa_engine::{ConnectionId, Transport};
-use afpa_sockets::Interface;
+use afpa_sockets::{Interface, SocketsConfig};
 use common::*;
 
 on_both_interfaces! {
@@ -133,46 +133,13 @@ on_both_interfaces! {
     }
 
     fn a_slow_reader_gets_everything_at_its_own_pace(interface) {
-        let octets = pattern(16 << 20);
-        let body = pinned(&octets);
-        let mut position = 0;
-        let mut most_queued = 0;
-        let mut harness = Harness::new(interface, move |calls, event| match event {
-            Event::Received(id, bytes) => {
-                calls.send(*id, Segment::Copy(b"head"));
-                pump(calls, *id, &body, &mut position);
-                bytes.len()
-            }
-            Event::Sent(id, count) => {
-                most_queued = most_queued.max(*count);
-                assert!(most_queued <= (1 << 20) + (64 << 10), "send_space was not minded: {most_queued}");
-                pump(calls, *id, &body, &mut position);
-                if position == body.len() {
-                    calls.close(*id);
-                }
-                0
-            }
-            _ => 0,
-        });
-        let (mut stream, id) = harness.client();
-        let client = thread::spawn(move || {
-            stream.write_all(b"go").expect("a connection");
-            let (mut received, mut buffer) = (Vec::new(), vec![0; 100_000]);
-            loop {
-                let count = stream.read(&mut buffer).expect("an orderly end");
-                if count == 0 {
-                    return received;
-                }
-                received.extend_from_slice(&buffer[..count]);
-                if received.len() % 7 == 0 {
-                    thread::sleep(Duration::from_micros(200));
-                }
-            }
-        });
-        let received = harness.serve(client);
-        assert!(received[..4] == *b"head" && received[4..] == octets);
-        harness.until("the end", |log| ending(log, id).is_some());
-        assert_eq!(harness.sent(id), 4 + octets.len() as u64);
+        serve_a_slow_reader(common::config(interface));
+    }
+
+    fn a_slow_reader_gets_lent_memory_too(interface) {
+        let mut config = common::config(interface);
+        config.lend_from = 1000;
+        serve_a_slow_reader(config);
     }
 
     fn after_finish_the_peer_may_still_send(interface) {
@@ -425,4 +392,47 @@ on_both_interfaces! {
             while stream.read(&mut buffer).is_ok_and(|count| count > 0) {}
         }
     }
+}
+
+fn serve_a_slow_reader(config: SocketsConfig) {
+    let octets = pattern(16 << 20);
+    let body = pinned(&octets);
+    let mut position = 0;
+    let mut most_queued = 0;
+    let mut harness = Harness::with(config, move |calls, event| match event {
+        Event::Received(id, bytes) => {
+            calls.send(*id, Segment::Copy(b"head"));
+            pump(calls, *id, &body, &mut position);
+            bytes.len()
+        }
+        Event::Sent(id, count) => {
+            most_queued = most_queued.max(*count);
+            assert!(most_queued <= (1 << 20) + (64 << 10), "send_space was not minded: {most_queued}");
+            pump(calls, *id, &body, &mut position);
+            if position == body.len() {
+                calls.close(*id);
+            }
+            0
+        }
+        _ => 0,
+    });
+    let (mut stream, id) = harness.client();
+    let client = thread::spawn(move || {
+        stream.write_all(b"go").expect("a connection");
+        let (mut received, mut buffer) = (Vec::new(), vec![0; 100_000]);
+        loop {
+            let count = stream.read(&mut buffer).expect("an orderly end");
+            if count == 0 {
+                return received;
+            }
+            received.extend_from_slice(&buffer[..count]);
+            if received.len() % 7 == 0 {
+                thread::sleep(Duration::from_micros(200));
+            }
+        }
+    });
+    let received = harness.serve(client);
+    assert!(received[..4] == *b"head" && received[4..] == octets);
+    harness.until("the end", |log| ending(log, id).is_some());
+    assert_eq!(harness.sent(id), 4 + octets.len() as u64);
 }

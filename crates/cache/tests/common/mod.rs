@@ -1,7 +1,6 @@
 //! What the tests of the cache have in common.
 #![allow(dead_code, reason = "each test uses a part")]
 
-use std::fs::File;
 use std::io::{Seek, Write};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
@@ -50,7 +49,7 @@ pub(crate) fn octets(body: &ResidentBody, start: u64, end: u64) -> Vec<u8> {
     octets
 }
 
-pub(crate) fn file(contents: &[u8]) -> Arc<File> {
+pub(crate) fn file(contents: &[u8]) -> Arc<SourceFile> {
     let path = std::env::temp_dir().join(format!("afpa-cache-{}-{:p}", std::process::id(), &contents));
     let mut file = File::options().create(true).truncate(true).read(true).write(true).open(&path).expect("a file");
     std::fs::remove_file(&path).expect("just created");

@@ -177,9 +177,12 @@ impl Bench {
     }
 }
 
-/// A script that notes why it ran and what input it saw, and consumes all of it.
-pub(crate) fn notes() -> (impl FnMut(&mut Cx<'_>) -> Outcome, Rc<RefCell<Vec<(Wake, String)>>>) {
-    let notes = Rc::<RefCell<Vec<(Wake, String)>>>::default();
+/// Why a script ran, and the input it saw.
+pub(crate) type Notes = Rc<RefCell<Vec<(Wake, String)>>>;
+
+/// A script that notes its runs, and consumes all input.
+pub(crate) fn notes() -> (impl FnMut(&mut Cx<'_>) -> Outcome, Notes) {
+    let notes = Notes::default();
     let taken = notes.clone();
     let step = move |cx: &mut Cx<'_>| {
         let seen = if cx.input.is_present() { take(cx) } else { String::from("-") };

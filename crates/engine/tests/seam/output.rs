@@ -3,10 +3,12 @@
 use std::fs::File;
 use std::io::Write;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use afpa_cache::{Cache, CacheConfig, Resident, View};
 use afpa_engine::Wake;
 use afpa_engine::memory::{Ending, MemoryConfig};
+use afpa_platform::source::SourceFile;
 
 use crate::bench::{Bench, CLOSE, Cx, SEND, SENDING, WAIT, take};
 
@@ -112,9 +114,8 @@ fn a_file_is_sent_whether_or_not_the_transport_understands_files() {
     let payload = pattern(200_000);
     for sends_files in [true, false] {
         let (cache, mut view) = cache();
-        let mut file = tempfile();
-        file.write_all(&payload).unwrap();
-        let body = cache.fill_file(b"head", Arc::new(file), payload.len() as u64).unwrap();
+        let (_, source) = file(&payload);
+        let body = cache.fill_file(b"head", source, payload.len() as u64).unwrap();
         let resident = view.admit(cache.insert(b"key", body, Arc::new(()))).clone();
         let config = MemoryConfig { sends_files, window: 9000, ..MemoryConfig::default() };
         let mut bench = Bench::with(config, serve(resident));
@@ -131,16 +132,23 @@ fn a_file_is_sent_whether_or_not_the_transport_understands_files() {
 }
 
 #[test]
-fn a_file_that_became_shorter_cuts_the_response_off() {
-    for sends_files in [true, false] {
-        let (cache, mut view) = cache();
-        let body = cache.fill_file(b"head", Arc::new(tempfile()), 1000).unwrap();
-        let resident = view.admit(cache.insert(b"key", body, Arc::new(()))).clone();
-        let mut bench = Bench::with(MemoryConfig { sends_files, ..MemoryConfig::default() }, serve(resident));
-        let peer = bench.connect();
-        peer.send(b"go");
-        bench.until(|| peer.ending().is_some());
-        assert_eq!(peer.ending(), Some(Ending::Reset), "sends_files = {sends_files}");
+fn a_response_from_a_file_that_changed_is_cut_off() {
+    type Change = fn(&File);
+    let shorter: Change = |file| file.set_len(10).unwrap();
+    let modified: Change = |file| file.set_modified(SystemTime::UNIX_EPOCH).unwrap();
+    for (change, apply) in [("shorter", shorter), ("modified", modified)] {
+        for sends_files in [true, false] {
+            let (cache, mut view) = cache();
+            let (file, source) = file(&pattern(1000));
+            let body = cache.fill_file(b"head", source, 1000).unwrap();
+            let resident = view.admit(cache.insert(b"key", body, Arc::new(()))).clone();
+            let mut bench = Bench::with(MemoryConfig { sends_files, ..MemoryConfig::default() }, serve(resident));
+            let peer = bench.connect();
+            apply(&file);
+            peer.send(b"go");
+            bench.until(|| peer.ending().is_some());
+            assert_eq!(peer.ending(), Some(Ending::Reset), "{change}, sends_files = {sends_files}");
+        }
     }
 }
 
@@ -197,11 +205,13 @@ fn delivered_counts_what_tcp_took_over() {
     assert_eq!(bench.exchange(&peer, b"?"), b"100");
 }
 
-/// A file without a name.
-fn tempfile() -> File {
-    let path =
-        std::env::temp_dir().join(format!("afpa-engine-{}-{:?}", std::process::id(), std::thread::current().id()));
-    let file = File::options().create_new(true).read(true).write(true).open(&path).unwrap();
+/// A file without a name: to change it, and as the cache takes it.
+fn file(contents: &[u8]) -> (File, Arc<SourceFile>) {
+    let thread = std::thread::current().id();
+    let path = std::env::temp_dir().join(format!("afpa-engine-{}-{thread:?}", std::process::id()));
+    let mut file = File::options().create_new(true).read(true).write(true).open(&path).unwrap();
     std::fs::remove_file(&path).unwrap();
-    file
+    file.write_all(contents).unwrap();
+    let source = SourceFile::new(file.try_clone().unwrap()).unwrap();
+    (file, Arc::new(source))
 }

@@ -52,7 +52,8 @@ fn each_fault_of_a_table_is_named() {
         StateFunction { state: SECOND, run: yes, outcomes: &[] },
         StateFunction { state: FIRST, run: yes, outcomes: &[] },
     ];
-    let table: [(&str, State, &'static [StateFunction<Nothing>], &'static [Row]); 8] = [
+    type Case = (&'static str, State, &'static [StateFunction<Nothing>], &'static [Row]);
+    let table: [Case; 8] = [
         ("a (state, outcome) without a row", FIRST, FUNCTIONS, &GOOD[..2]),
         (
             "two rows for one (state, outcome)",

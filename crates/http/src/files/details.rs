@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::SystemTime;
 
+use afpa_platform::source::SourceFile;
+
 use super::coding::Coding;
 use super::compress;
 use super::dependencies::Dependencies;
 use super::representation::Choice;
-use super::stamp::{COARSE_GRANULARITY, FileWitness, Stamp, since_epoch};
+use super::stamp::{COARSE_GRANULARITY, Stamp, since_epoch};
 use crate::syntax::date::imf_fixdate;
 
 /// Everything that answers conditional, range and HEAD requests without the file, and that tells
@@ -31,7 +33,7 @@ pub struct Details {
     /// The payload's coding.
     pub coding: Coding,
     /// Set when the payload is sent by reference to the file: to be asked while it is sent.
-    pub witness: Option<FileWitness>,
+    pub witness: Option<Arc<SourceFile>>,
     /// Where it came from.
     pub(super) origin: Origin,
 }

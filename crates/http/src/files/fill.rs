@@ -6,6 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use afpa_platform::source::SourceFile;
 use afpa_cache::{Body, Cache, Object};
 
 use super::coding::Codings;
@@ -17,7 +18,7 @@ use super::listing;
 use super::representation::{Choice, choose};
 use super::resolve::{Found, resolve};
 use super::site::Site;
-use super::stamp::{FileWitness, GRANULARITY, Stamp};
+use super::stamp::{GRANULARITY, Stamp};
 use crate::syntax::content_type;
 
 /// How often a file that changes while it is read is read again. Each attempt waits for the file
@@ -166,8 +167,9 @@ impl Maker<'_> {
             return Ok((body, details));
         }
         // The second level (AFPA §3.4): the head is in memory, the payload stays in the file.
-        let file = Arc::new(source.file.try_clone()?);
-        details.witness = Some(FileWitness::new(file.clone(), source.stamp));
+        let file = Arc::new(SourceFile::new(source.file.try_clone()?)?);
+        unchanged(&source.file, source.stamp)?;
+        details.witness = Some(file.clone());
         let body = self.cache.fill_file(&details.head(), file, length).map_err(|_| FileError::Exhausted)?;
         Ok((body, details))
     }

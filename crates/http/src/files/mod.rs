@@ -36,5 +36,5 @@ pub use fill::{FillOutcome, fill};
 pub use key::{RequestKey, purge_under, purge_url};
 pub use listing::MAX_ENTRIES;
 pub use site::{CacheRule, Selector, Site, SiteOptions};
-pub use stamp::{FileWitness, Stamp};
+pub use stamp::Stamp;
 pub use watch::Watch;

@@ -1,9 +1,7 @@
 //! Which version of a file it is, as far as the file system can tell.
 
-use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{Stat, fstat};
@@ -59,41 +57,6 @@ impl Stamp {
     pub(super) fn is_settled(&self, now: SystemTime, granularity: Duration) -> bool {
         let age = since_epoch(now) - self.changed;
         !(0..granularity.as_nanos() as i64).contains(&age)
-    }
-}
-
-/// An open file that is sent by reference, and what it was when its head was made.
-///
-/// Such a file is not copied, so it can change while it is being sent. Whoever sends it asks before
-/// each piece and once more before the last octets leave, and aborts the connection if the answer is
-/// no: then no client takes a mixture of two versions for a complete response. For the last piece
-/// that means to read it first, ask, and send the copy.
-#[derive(Clone, Debug)]
-pub struct FileWitness {
-    file: Arc<File>,
-    expected: Stamp,
-}
-
-impl FileWitness {
-    pub(super) fn new(file: Arc<File>, expected: Stamp) -> FileWitness {
-        FileWitness { file, expected }
-    }
-
-    /// The file.
-    pub fn file(&self) -> &Arc<File> {
-        &self.file
-    }
-
-    /// Whether the contents are still those that were promised: size and modification time.
-    ///
-    /// `changed` is left out on purpose. Replacing a file by rename, or deleting it, moves that time
-    /// of the old inode and leaves its contents whole, so a transfer of it may finish.
-    ///
-    /// # Errors
-    /// As fstat(2).
-    pub fn unchanged(&self) -> io::Result<bool> {
-        let now = Stamp::of(&*self.file)?;
-        Ok((now.size, now.modified) == (self.expected.size, self.expected.modified))
     }
 }
 

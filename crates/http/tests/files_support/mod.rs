@@ -91,7 +91,7 @@ pub fn payload(object: &Found) -> Vec<u8> {
     match body.file() {
         Some(file) => {
             let mut contents = vec![0; body.payload_len() as usize];
-            file.read_exact_at(&mut contents, 0).unwrap();
+            file.read_at(&mut contents, 0).unwrap();
             contents
         }
         None => pinned(object).split_off(body.head_len() as usize),
