@@ -14,6 +14,7 @@ mod peers;
 mod server;
 mod smoke;
 mod topology;
+mod units;
 
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};

@@ -1,10 +1,11 @@
-//! `afpa-bench smoke`: a second of load against a server on this machine, which must not fail once.
+//! `afpa-bench smoke`: a moment of load against a server on this machine, which must not fail once.
 
 use crate::command::Running;
 use crate::fileset;
 use crate::howl::{self, Documents};
 use crate::interrupt;
 use crate::load::{LoadArgs, LoadReport};
+use crate::units;
 use anyhow::{Context, Result, bail};
 use clap::{Args, CommandFactory, FromArgMatches};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -16,16 +17,16 @@ use std::{env, fs, thread};
 /// How long the server may take until it listens.
 const START: Duration = Duration::from_secs(10);
 
-/// Loads a server over loopback for a second and fails unless every request was answered as it
+/// Loads a server over loopback for a moment and fails unless every request was answered as it
 /// should be. Needs no privileges.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct SmokeArgs {
     /// The server's program, run as: PROGRAM serve DIR --listen ADDRESS --log off [default: a built-in one]
     #[arg(long, value_name = "PROGRAM")]
     server: Option<PathBuf>,
-    /// Seconds of load
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    seconds: u32,
+    /// How long each kind of load lasts
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = units::positive_span)]
+    duration: Duration,
 }
 
 impl SmokeArgs {
@@ -72,8 +73,8 @@ impl SmokeArgs {
     }
 
     fn check(&self, name: &str, address: SocketAddr, arguments: &[&str]) -> Result<()> {
-        let (url, seconds) = (format!("http://{address}/"), self.seconds.to_string());
-        let common = ["load", &url, "--size", "1024", "--warmup", "0", "--duration", &seconds];
+        let (url, duration) = (format!("http://{address}/"), self.duration.as_secs_f64().to_string());
+        let common = ["load", &url, "--size", "1KiB", "--warmup", "0s", "--duration", &duration];
         let matches =
             LoadCommand::command().try_get_matches_from(common.into_iter().chain(arguments.iter().copied()))?;
         let report = LoadCommand::from_arg_matches(&matches)?.load.measure()?.0;
@@ -127,7 +128,7 @@ mod tests {
     use std::io::{Read, Write};
 
     fn smoke() -> SmokeArgs {
-        SmokeArgs { server: None, seconds: 1 }
+        SmokeArgs { server: None, duration: Duration::from_millis(300) }
     }
 
     #[test]
@@ -153,7 +154,7 @@ mod tests {
     #[test]
     fn a_program_that_does_not_serve_is_named() {
         let server = Some(PathBuf::from("/bin/false"));
-        let error = SmokeArgs { server, seconds: 1 }.run().unwrap_err();
+        let error = SmokeArgs { server, duration: Duration::from_millis(300) }.run().unwrap_err();
         assert!(error.to_string().contains("/bin/false ended at once"), "{error:#}");
     }
 }

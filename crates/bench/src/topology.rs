@@ -134,8 +134,10 @@ impl End {
             .with_context(|| format!("a namespace may not choose the congestion control {congestion}, see net.ipv4.tcp_allowed_congestion_control"))?;
         self.sysctl("net.core.somaxconn=8192")?;
         self.sysctl("net.ipv4.tcp_max_syn_backlog=8192")?;
-        // On veth, NAPI exists only while GRO is on.
-        self.run(["ethtool", "-K", device, "gro", "on"])?;
+        // On veth, NAPI exists only while GRO is on, and the other end's NAPI receives what this end
+        // sends only while TSO is off; otherwise the sender's CPU pays for the receiver's TCP. The
+        // kernel still cuts large segments as late as it can (GSO).
+        self.run(["ethtool", "-K", device, "gro", "on", "tso", "off"])?;
         // sysfs shows the devices of the namespace in which it was mounted, hence the shell in there.
         self.run(["sh", "-c", &format!("echo 1 > /sys/class/net/{device}/threaded")]).map(drop)
     }
@@ -231,6 +233,12 @@ mod tests {
         assert!(is_leftover("afpa-bench-4294967295-server"));
     }
 
+    /// How long a thread has run, in nanoseconds.
+    fn run_time(thread: Pid) -> u64 {
+        let times = read(&Path::new("/proc").join(thread.as_raw_nonzero().to_string()).join("schedstat"));
+        times.split_ascii_whitespace().next().and_then(|time| time.parse().ok()).unwrap_or_default()
+    }
+
     /// Needs root: skipped, and said so, otherwise.
     #[test]
     fn it_comes_up_carries_packets_and_goes() {
@@ -250,9 +258,15 @@ mod tests {
                 assert!(status.contains(&format!("Cpus_allowed_list:\t{}\n", end.core)), "{status}");
             }
         }
+        let worked =
+            |end: &End| kernel_threads(&format!("napi/{}-", end.device)).into_iter().map(run_time).sum::<u64>();
+        let before = [&topology.server, &topology.client].map(worked);
         let neighbour = format!("echo > /dev/tcp/{SERVER}/9");
         let refused = topology.client.command("bash").args(["-c", &neighbour]).output().unwrap();
         assert!(String::from_utf8_lossy(&refused.stderr).contains("refused"), "{refused:?}");
+        for (end, before) in [&topology.server, &topology.client].into_iter().zip(before) {
+            assert!(worked(end) > before, "{} received on another thread than its own", end.namespace);
+        }
         let directory = topology.directory().to_owned();
         let sleeper = command::Running::start(topology.server.command("sleep").arg("1000")).unwrap();
         assert_eq!(topology.server.processes().unwrap(), [sleeper.id()]);

@@ -79,6 +79,10 @@ impl<M: ProtocolModule> Installed<M> {
     fn run(&mut self, run: &mut Run<'_>, wake: Wake, bytes: Option<&[u8]>) -> usize {
         let Some(slot) = slot_of(&mut self.connections, run.id) else { return 0 };
         let Some(connection) = slot.as_deref_mut().filter(|c| c.held.id == run.id) else { return 0 };
+        if connection.held.turn_used && wake != Wake::Continued {
+            // It goes on in its next turn, with all that the event left behind.
+            return 0;
+        }
         let mut input = Input::new(bytes);
         let end = step(connection, &mut self.global, &self.stats, run, wake, &mut input);
         match end {
@@ -132,6 +136,7 @@ fn step<M: ProtocolModule>(
     if connection.held.closing {
         return End::Waiting;
     }
+    connection.held.turn_used = false;
     for _ in 0..TRANSITIONS_PER_EVENT {
         let state = connection.state;
         let mut cx = Context {
@@ -166,6 +171,7 @@ fn step<M: ProtocolModule>(
             }
         }
     }
+    connection.held.turn_used = true;
     run.services.run_again(run.id, run.owner);
     End::Waiting
 }
@@ -184,6 +190,7 @@ impl<M: ProtocolModule> InstalledModule for Installed<M> {
             scheduled: Time::NEVER,
             taken: 0,
             finished: false,
+            turn_used: false,
             closing: false,
             completion: None,
         };
@@ -233,13 +240,12 @@ impl<M: ProtocolModule> InstalledModule for Installed<M> {
             return None;
         }
         held.scheduled = Time::NEVER;
-        if held.deadline <= now {
-            held.deadline = Time::NEVER;
-            self.run(run, Wake::Expired, None);
-        } else if held.deadline != Time::NEVER {
+        if held.deadline > now || held.turn_used {
             held.scheduled = held.deadline;
-            return Some(held.deadline);
+            return (held.deadline != Time::NEVER).then_some(held.deadline);
         }
+        held.deadline = Time::NEVER;
+        self.run(run, Wake::Expired, None);
         None
     }
 

@@ -138,6 +138,8 @@ pub(crate) struct Held {
     /// Octets that TCP has taken over.
     pub(crate) taken: u64,
     pub(crate) finished: bool,
+    /// It used up its turn in an event and goes on in another; until then no event runs it.
+    pub(crate) turn_used: bool,
     /// The table said to close; only what is queued still leaves.
     pub(crate) closing: bool,
     pub(crate) completion: Option<Option<Box<dyn Any + Send>>>,

@@ -3,6 +3,60 @@
 //! A state function returns an outcome and never names the next state. The table, kept apart, says
 //! what follows. [`ControlTable::checked`] runs at compile time when a table is a `const`: each
 //! (state, outcome) has exactly one row, or the build fails and says why.
+//!
+//! ```
+//! # use afpa_engine::{seam::Origin, ConnectionId, Context, ControlTable, Next, Outcome, ProtocolModule, State, StateFunction, Time, row};
+//! # struct Discard;
+//! # impl ProtocolModule for Discard {
+//! #     const NAME: &'static str = "discard";
+//! #     const TABLE: &'static ControlTable<Discard> = &TABLE;
+//! #     type Global = ();
+//! #     type Connection = ();
+//! #     type Request = ();
+//! #     fn connected(_: &mut (), _: ConnectionId, _: Origin, _: Time) {}
+//! # }
+//! # fn discard(cx: &mut Context<'_, Discard>) -> Outcome {
+//! #     if cx.finished() { ENDED } else { READ }
+//! # }
+//! const DISCARD: State = State::new(0, "discard");
+//! const READ: Outcome = Outcome::new(0, "read");
+//! const ENDED: Outcome = Outcome::new(1, "ended");
+//!
+//! const TABLE: ControlTable<Discard> = ControlTable::checked(
+//!     DISCARD,
+//!     &[StateFunction { state: DISCARD, run: discard, outcomes: &[READ, ENDED] }],
+//!     &[row(DISCARD, READ, Next::Wait(DISCARD)), row(DISCARD, ENDED, Next::Close)],
+//! );
+//! # fn main() { assert_eq!(TABLE.start(), DISCARD); }
+//! ```
+//!
+//! Without the second row it does not compile:
+//!
+//! ```compile_fail
+//! # use afpa_engine::{seam::Origin, ConnectionId, Context, ControlTable, Next, Outcome, ProtocolModule, State, StateFunction, Time, row};
+//! # struct Discard;
+//! # impl ProtocolModule for Discard {
+//! #     const NAME: &'static str = "discard";
+//! #     const TABLE: &'static ControlTable<Discard> = &TABLE;
+//! #     type Global = ();
+//! #     type Connection = ();
+//! #     type Request = ();
+//! #     fn connected(_: &mut (), _: ConnectionId, _: Origin, _: Time) {}
+//! # }
+//! # fn discard(cx: &mut Context<'_, Discard>) -> Outcome {
+//! #     if cx.finished() { ENDED } else { READ }
+//! # }
+//! const DISCARD: State = State::new(0, "discard");
+//! const READ: Outcome = Outcome::new(0, "read");
+//! const ENDED: Outcome = Outcome::new(1, "ended");
+//!
+//! const TABLE: ControlTable<Discard> = ControlTable::checked(
+//!     DISCARD,
+//!     &[StateFunction { state: DISCARD, run: discard, outcomes: &[READ, ENDED] }],
+//!     &[row(DISCARD, READ, Next::Wait(DISCARD))],
+//! );
+//! # fn main() { assert_eq!(TABLE.start(), DISCARD); }
+//! ```
 
 use crate::module::{Context, ProtocolModule};
 

@@ -34,8 +34,7 @@ pub(crate) struct Clock {
 impl Clock {
     pub(crate) fn new(wall: impl Fn() -> SystemTime + 'static) -> Clock {
         let wall = Box::new(wall);
-        let mut clock =
-            Clock { wall, offset: 0, next: Time(0), seconds: 0, date: Vec::new(), ok: Default::default() };
+        let mut clock = Clock { wall, offset: 0, next: Time(0), seconds: 0, date: Vec::new(), ok: Default::default() };
         clock.refresh(Time(0));
         clock
     }

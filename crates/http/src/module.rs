@@ -15,7 +15,7 @@ use crate::access_log::{CacheOutcome, Recorder};
 use crate::clock::Clock;
 use crate::files::{Details, Site};
 use crate::stats::HttpStats;
-use crate::syntax::{Limits, RequestParser};
+use crate::syntax::{ChunkedDecoder, Limits, RequestParser};
 use crate::table::TABLE;
 
 /// The HTTP/1.0 and HTTP/1.1 module, serving files.
@@ -83,7 +83,11 @@ pub struct Request {
     pub(crate) payload: u64,
     /// What had been delivered when the transfer rate was last looked at.
     pub(crate) rate_mark: Option<u64>,
-    pub(crate) drain: Drain,
+    /// A chunked body, as far as it was read, and how many octets that were.
+    pub(crate) chunks: ChunkedDecoder,
+    pub(crate) chunk_octets: u64,
+    /// Octets of the body that are still to be dropped before the next request.
+    pub(crate) body_left: u64,
 }
 
 /// Why a request is not served: what its answer says.
@@ -106,15 +110,6 @@ pub(crate) enum Answer {
     Redirect(Vec<u8>),
     /// 200 with this HTML, not cached.
     Page(Vec<u8>),
-}
-
-/// The rest of a request body, as it is dropped.
-#[derive(Default)]
-pub(crate) enum Drain {
-    #[default]
-    None,
-    Length(u64),
-    Chunked { decoder: crate::syntax::ChunkedDecoder, read: u64 },
 }
 
 impl Global {

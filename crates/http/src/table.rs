@@ -5,7 +5,7 @@ use afpa_engine::{ControlTable, Outcome, State, StateFunction, row};
 
 use crate::module::Http;
 use crate::states::{
-    answer_directly, complete_request, derive_cached_response, derive_error_response, derive_miss_response,
+    answer_directly, check_body, complete_request, derive_cached_response, derive_error_response, derive_miss_response,
     derive_request, derive_uncached_response, drain_request, linger, send_response,
 };
 
@@ -29,6 +29,8 @@ pub const COMPLETE_REQUEST: State = State::new(7, "complete request");
 pub const DRAIN_REQUEST: State = State::new(8, "drain request");
 /// Waits for the peer's FIN, so that our last octets are not lost to a reset.
 pub const LINGER: State = State::new(9, "linger");
+/// Reads a chunked body, to see that it is one.
+pub const CHECK_BODY: State = State::new(10, "check body");
 
 /// A whole request head was read.
 pub const COMPLETE: Outcome = Outcome::new(0, "complete");
@@ -64,23 +66,21 @@ pub const BODY_LEFT: Outcome = Outcome::new(14, "body left");
 pub const LAST: Outcome = Outcome::new(15, "last");
 /// The connection ends, but the peer may still be sending.
 pub const LAST_UNREAD: Outcome = Outcome::new(16, "last, unread");
+/// A whole request head was read, and what follows it has to be read before it is believed.
+pub const CHUNKED: Outcome = Outcome::new(17, "chunked");
 
 const FUNCTIONS: &[StateFunction<Http>] = &[
     StateFunction {
         state: DERIVE_REQUEST,
         run: derive_request::derive_request,
-        outcomes: &[COMPLETE, INCOMPLETE, REFUSED, IDLE_END],
+        outcomes: &[COMPLETE, CHUNKED, INCOMPLETE, REFUSED, IDLE_END],
     },
     StateFunction {
         state: DERIVE_CACHED_RESPONSE,
         run: derive_cached_response::derive_cached_response,
         outcomes: &[HIT, MISS, DIRECT, REFUSED],
     },
-    StateFunction {
-        state: DERIVE_MISS_RESPONSE,
-        run: derive_miss_response::derive_miss_response,
-        outcomes: &[FILE],
-    },
+    StateFunction { state: DERIVE_MISS_RESPONSE, run: derive_miss_response::derive_miss_response, outcomes: &[FILE] },
     StateFunction {
         state: DERIVE_UNCACHED_RESPONSE,
         run: derive_uncached_response::derive_uncached_response,
@@ -104,6 +104,11 @@ const FUNCTIONS: &[StateFunction<Http>] = &[
         outcomes: &[COMPLETE, INCOMPLETE, LAST, LAST_UNREAD],
     },
     StateFunction { state: LINGER, run: linger::linger, outcomes: &[INCOMPLETE, LAST] },
+    StateFunction {
+        state: CHECK_BODY,
+        run: check_body::check_body,
+        outcomes: &[COMPLETE, INCOMPLETE, REFUSED, IDLE_END],
+    },
 ];
 
 /// Checked at compile time: exactly one row for each (state, outcome) declared above.
@@ -112,9 +117,14 @@ pub const TABLE: ControlTable<Http> = ControlTable::checked(
     FUNCTIONS,
     &[
         row(DERIVE_REQUEST, COMPLETE, Run(DERIVE_CACHED_RESPONSE)),
+        row(DERIVE_REQUEST, CHUNKED, Run(CHECK_BODY)),
         row(DERIVE_REQUEST, INCOMPLETE, Wait(DERIVE_REQUEST)),
         row(DERIVE_REQUEST, REFUSED, Run(DERIVE_ERROR_RESPONSE)),
         row(DERIVE_REQUEST, IDLE_END, Close),
+        row(CHECK_BODY, COMPLETE, Run(DERIVE_CACHED_RESPONSE)),
+        row(CHECK_BODY, INCOMPLETE, Wait(CHECK_BODY)),
+        row(CHECK_BODY, REFUSED, Run(DERIVE_ERROR_RESPONSE)),
+        row(CHECK_BODY, IDLE_END, Close),
         row(DERIVE_CACHED_RESPONSE, HIT, Run(SEND_ENGINE)),
         row(DERIVE_CACHED_RESPONSE, MISS, Run(DERIVE_MISS_RESPONSE)),
         row(DERIVE_CACHED_RESPONSE, DIRECT, Run(ANSWER_DIRECTLY)),

@@ -50,11 +50,7 @@ pub(crate) fn transmit<S: Slice>(
     (before - gather.remaining(), result)
 }
 
-fn send_pieces<S: Slice>(
-    socket: BorrowedFd<'_>,
-    gather: &mut Gather<S>,
-    manner: Manner,
-) -> io::Result<Progress> {
+fn send_pieces<S: Slice>(socket: BorrowedFd<'_>, gather: &mut Gather<S>, manner: Manner) -> io::Result<Progress> {
     loop {
         let step = match gather.front(manner.lend_from) {
             None => return Ok(Progress::Done),

@@ -136,9 +136,9 @@ on_both_interfaces! {
         serve_a_slow_reader(common::config(interface));
     }
 
-    fn a_slow_reader_gets_lent_memory_too(interface) {
+    fn a_slow_reader_gets_what_is_copied_too(interface) {
         let mut config = common::config(interface);
-        config.lend_from = 1000;
+        config.lend_from = usize::MAX;
         serve_a_slow_reader(config);
     }
 
@@ -335,16 +335,35 @@ on_both_interfaces! {
         assert_eq!(&harness.serve(client), b"alive");
     }
 
-    fn two_thousand_connections_at_once(interface) {
-        const COUNT: usize = 2000;
-        let wanted = 3 * COUNT as u64;
-        let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
-        if limit.maximum.is_some_and(|maximum| maximum < wanted) {
-            eprintln!("skipped: the limit on descriptors is below {wanted}");
+    // More connections with input than there are receive buffers, all there before the first pass.
+    fn a_burst_is_answered_to_the_last(interface) {
+        const COUNT: usize = 3000;
+        if !descriptors_for(3 * COUNT as u64) {
             return;
         }
-        let raised = rustix::process::Rlimit { current: limit.maximum, maximum: limit.maximum };
-        rustix::process::setrlimit(rustix::process::Resource::Nofile, raised).expect("within the hard limit");
+        let mut harness = Harness::new(interface, echo);
+        let address = harness.address;
+        let connect = |i: usize| {
+            let mut stream = TcpStream::connect(address).expect("a connection");
+            stream.write_all(&(i as u32).to_be_bytes()).expect("a connection");
+            stream
+        };
+        let mut streams: Vec<TcpStream> = (0..COUNT).map(connect).collect();
+        let client = thread::spawn(move || {
+            for (i, stream) in streams.iter_mut().enumerate() {
+                let mut answer = [0; 4];
+                stream.read_exact(&mut answer).expect("an answer");
+                assert_eq!(answer, (i as u32).to_be_bytes());
+            }
+        });
+        harness.serve(client);
+    }
+
+    fn two_thousand_connections_at_once(interface) {
+        const COUNT: usize = 2000;
+        if !descriptors_for(3 * COUNT as u64) {
+            return;
+        }
         let mut harness = Harness::new(interface, echo);
         let address = harness.address;
         let client = thread::spawn(move || {
@@ -435,4 +454,16 @@ fn serve_a_slow_reader(config: SocketsConfig) {
     assert!(received[..4] == *b"head" && received[4..] == octets);
     harness.until("the end", |log| ending(log, id).is_some());
     assert_eq!(harness.sent(id), 4 + octets.len() as u64);
+}
+
+/// Raises the limit on descriptors; says so if `wanted` cannot be had.
+fn descriptors_for(wanted: u64) -> bool {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    if limit.maximum.is_some_and(|maximum| maximum < wanted) {
+        eprintln!("skipped: the limit on descriptors is below {wanted}");
+        return false;
+    }
+    let raised = rustix::process::Rlimit { current: limit.maximum, maximum: limit.maximum };
+    rustix::process::setrlimit(rustix::process::Resource::Nofile, raised).expect("within the hard limit");
+    true
 }

@@ -4,6 +4,7 @@
 mod chart;
 mod scenario;
 mod summary;
+mod table;
 
 use crate::affinity;
 use crate::command::{self, Running};
@@ -14,6 +15,7 @@ use crate::load::{DEFAULT_DIRECTORIES, Io, LoadReport};
 use crate::peers::{PEERS, PORT, Peer};
 use crate::server::Server;
 use crate::topology::{SERVER, Topology};
+use crate::units;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -27,6 +29,9 @@ use summary::{Comparison, Sample, Settings};
 
 /// Descriptors that a program needs besides its connections.
 const SPARE_DESCRIPTORS: u64 = 500;
+
+/// How long a server is loaded before it is measured.
+const WARM_UP: Duration = Duration::from_secs(1);
 
 /// How long a measurement waits for other programs to be done.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -46,9 +51,9 @@ pub(crate) struct CompareArgs {
     /// How often each server has its turn
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: u32,
-    /// Seconds of each measurement, after one second of warm-up
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=600))]
-    seconds: u32,
+    /// How long each measurement takes, after one second of warm-up
+    #[arg(long, alias = "seconds", value_name = "DURATION", default_value = "4s", value_parser = units::positive_span)]
+    duration: Duration,
     /// Connections, where the scenario does not say
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     connections: u32,
@@ -128,7 +133,7 @@ impl CompareArgs {
         Settings {
             scenarios: self.scenarios(),
             rounds: self.rounds,
-            seconds: self.seconds,
+            duration: self.duration,
             connections: self.connections,
             directories: self.directories,
             congestion: self.congestion.clone(),
@@ -205,47 +210,51 @@ impl Turn<'_> {
 
     /// Loads the server; its memory is what it has right after.
     fn measure(&self, server: &Server<'_>, scenario: Scenario) -> Result<(LoadReport, u64)> {
-        let load = self.start_load(scenario, 1, self.args.seconds)?.finish(self.args.seconds)?;
+        let load = self.start_load(scenario, WARM_UP, self.args.duration)?.finish()?;
         Ok((load, server.memory()?))
     }
 
     /// Holds idle connections; the memory is what each adds to the server's.
     fn measure_idle(&self, server: &Server<'_>) -> Result<(LoadReport, u64)> {
         // What a server needs for its first requests is not the connections' cost.
-        self.start_load(Scenario::Persistent1K, 0, 1)?.finish(1)?;
+        self.start_load(Scenario::Persistent1K, Duration::ZERO, WARM_UP)?.finish()?;
         interrupt::sleep(Duration::from_millis(500))?;
         let before = server.memory()?;
-        let (warmup, seconds) = (4, 3);
-        let load = self.start_load(Scenario::Idle10K, warmup, seconds)?;
-        interrupt::sleep(Duration::from_secs(u64::from(warmup) + 1))?;
+        let (opening, holding) = (Duration::from_secs(4), Duration::from_secs(3));
+        let load = self.start_load(Scenario::Idle10K, opening, holding)?;
+        interrupt::sleep(opening + Duration::from_secs(1))?;
         let during = server.memory()?;
-        let report = load.finish(warmup + seconds)?;
+        let report = load.finish()?;
         if report.connections_open < u64::from(MANY) {
             bail!("only {} of {MANY} connections could be held open", report.connections_open);
         }
         Ok((report, during.saturating_sub(before) / u64::from(MANY)))
     }
 
-    fn start_load(&self, scenario: Scenario, warmup: u32, seconds: u32) -> Result<Load> {
+    fn start_load(&self, scenario: Scenario, warmup: Duration, duration: Duration) -> Result<Load> {
         let mut command = self.topology.client.command(std::env::current_exe().context("cannot find this program")?);
         command.arg("load").arg(format!("http://{SERVER}:{PORT}/"));
         command.args(scenario.arguments(self.args.connections, self.args.directories));
         let io = self.args.io.unwrap_or(scenario.io());
         command.args(["--io", io.name(), "--json", "-", "--watch-core", &self.topology.server.core.to_string()]);
-        command.args(["--warmup", &warmup.to_string(), "--duration", &seconds.to_string()]);
-        Ok(Load { running: Running::start(command.stdout(Stdio::piped()).stderr(Stdio::piped()))? })
+        let seconds = |span: Duration| span.as_secs_f64().to_string();
+        command.args(["--warmup", &seconds(warmup), "--duration", &seconds(duration)]);
+        let running = Running::start(command.stdout(Stdio::piped()).stderr(Stdio::piped()))?;
+        Ok(Load { running, limit: warmup + duration + Duration::from_secs(30) })
     }
 }
 
 /// A load generator at work.
 struct Load {
     running: Running,
+    /// When it must have ended.
+    limit: Duration,
 }
 
 impl Load {
-    /// Waits for its report; it runs for about `seconds`. What it prints fits a pipe's buffer.
-    fn finish(mut self, seconds: u32) -> Result<LoadReport> {
-        let status = self.running.wait(Duration::from_secs(u64::from(seconds) + 30)).context("the load generator")?;
+    /// Waits for its report. What it prints fits a pipe's buffer.
+    fn finish(mut self) -> Result<LoadReport> {
+        let status = self.running.wait(self.limit).context("the load generator")?;
         let (mut report, mut complaint) = (String::new(), String::new());
         if let Some((stdout, stderr)) = self.running.outputs() {
             stdout.take(1 << 20).read_to_string(&mut report).context("the load generator's report")?;

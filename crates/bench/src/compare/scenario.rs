@@ -81,12 +81,12 @@ impl Scenario {
     /// The arguments of `load` for it.
     pub(crate) fn arguments(self, connections: u32, directories: u32) -> Vec<String> {
         let what = match self {
-            Scenario::Persistent1K | Scenario::Active10K => "--size 1024".to_owned(),
-            Scenario::PerRequest1K => "--size 1024 --per-request".to_owned(),
-            Scenario::Persistent64K => "--size 65536".to_owned(),
-            Scenario::Persistent1M => "--size 1048576".to_owned(),
+            Scenario::Persistent1K | Scenario::Active10K => "--size 1KiB".to_owned(),
+            Scenario::PerRequest1K => "--size 1KiB --per-request".to_owned(),
+            Scenario::Persistent64K => "--size 64KiB".to_owned(),
+            Scenario::Persistent1M => "--size 1MiB".to_owned(),
             Scenario::SpecWeb96 => format!("--specweb96 --directories {directories} --per-request"),
-            Scenario::Idle10K => "--size 1024 --idle".to_owned(),
+            Scenario::Idle10K => "--size 1KiB --idle".to_owned(),
         };
         format!("{what} --connections {}", self.connections(connections)).split(' ').map(str::to_owned).collect()
     }

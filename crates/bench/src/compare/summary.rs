@@ -2,9 +2,11 @@
 
 use super::kernel;
 use super::scenario::Scenario;
+use super::table::Table;
 use crate::load::LoadReport;
 use serde_json::{Value, json};
 use std::fmt;
+use std::time::Duration;
 
 /// The version of the JSON form; it changes when a field's name or meaning does.
 const SCHEMA: &str = "afpa-bench/compare/1";
@@ -16,7 +18,7 @@ const OURS: &str = "afpa";
 pub(super) struct Settings {
     pub(super) scenarios: Vec<Scenario>,
     pub(super) rounds: u32,
-    pub(super) seconds: u32,
+    pub(super) duration: Duration,
     pub(super) connections: u32,
     pub(super) directories: u32,
     pub(super) congestion: String,
@@ -122,12 +124,12 @@ impl Comparison {
     /// `memory_bytes` is the server's proportional set size; in `idle-10k` what each idle
     /// connection adds to it, and there are no costs per request.
     pub(super) fn to_json(&self) -> Value {
-        let Settings { scenarios, rounds, seconds, connections, directories, congestion } = &self.settings;
+        let Settings { scenarios, rounds, duration, connections, directories, congestion } = &self.settings;
         json!({
             "schema": SCHEMA,
             "kernel": kernel(),
             "settings": {
-                "rounds": rounds, "seconds": seconds, "connections": connections,
+                "rounds": rounds, "seconds": duration.as_secs_f64(), "connections": connections,
                 "directories": directories, "congestion": congestion,
             },
             "scenarios": scenarios.iter().map(|scenario| json!({
@@ -169,55 +171,70 @@ impl Comparison {
     }
 }
 
+/// As text in Markdown, which can be pasted into a document.
 impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Settings { rounds, seconds, congestion, .. } = &self.settings;
-        writeln!(f, "medians of {rounds} rounds of {seconds} s, {congestion}, server on CPU 0, load on CPU 1")?;
+        let Settings { rounds, duration, congestion, .. } = &self.settings;
+        writeln!(
+            f,
+            "Medians of {rounds} rounds of {duration:?}; {congestion}; server on CPU 0, load on CPU 1; Linux {}.",
+            kernel()
+        )?;
         for scenario in &self.settings.scenarios {
-            writeln!(f, "\n{}: {}", scenario.name(), scenario.title())?;
+            writeln!(f, "\n**{}**: {}\n", scenario.name(), scenario.title())?;
             let rows = self.rows(*scenario);
-            match scenario {
-                Scenario::Idle10K => write_idle(f, &rows)?,
-                _ => write_active(f, &rows)?,
-            }
+            let table = if *scenario == Scenario::Idle10K { idle_table(&rows) } else { active_table(&rows) };
+            write!(f, "{table}")?;
         }
         if !self.failures.is_empty() {
-            writeln!(f, "\nfailed")?;
+            writeln!(f, "\nFailed:\n")?;
         }
         for Failure { server, scenario, round, reason } in &self.failures {
-            writeln!(f, "  {server}, {}, round {}: {reason}", scenario.name(), round + 1)?;
+            writeln!(f, "- {server}, {}, round {}: {reason}", scenario.name(), round + 1)?;
         }
         Ok(())
     }
 }
 
-fn write_active(f: &mut fmt::Formatter<'_>, rows: &[Row]) -> fmt::Result {
+fn active_table(rows: &[Row]) -> Table {
     let ours = rows.iter().find(|row| row.server == OURS);
-    writeln!(f, "  server    requests/s  x ours  CPU us/req  x ours  busy %    p50 us    p99 us  memory MiB  errors")?;
+    let ratio = |row: &Row, value: fn(&Row) -> f64| {
+        ours.map_or("-".to_owned(), |ours| format!("{:.2}", value(row) / value(ours)))
+    };
+    let mut table = Table::new(&[
+        "server",
+        "requests/s",
+        "x afpa",
+        "CPU us/request",
+        "x afpa",
+        "busy %",
+        "p50 us",
+        "p99 us",
+        "memory MiB",
+        "errors",
+    ]);
     for row in rows {
-        let ratio =
-            |value: fn(&Row) -> f64| ours.map_or("-".to_owned(), |ours| format!("{:.2}", value(row) / value(ours)));
-        writeln!(
-            f,
-            "  {:<8} {:>11.0} {:>7} {:>11.2} {:>7} {:>7.0} {:>9.0} {:>9.0} {:>11.1} {:>7}",
-            row.server,
-            row.requests_per_second,
-            ratio(|row| row.requests_per_second),
-            row.cpu_us_per_request,
-            ratio(|row| row.cpu_us_per_request),
-            row.core_busy_share * 100.0,
-            row.p50_us,
-            row.p99_us,
-            row.memory / f64::from(1 << 20),
-            row.errors,
-        )?;
+        table.add([
+            row.server.to_owned(),
+            format!("{:.0}", row.requests_per_second),
+            ratio(row, |row| row.requests_per_second),
+            format!("{:.2}", row.cpu_us_per_request),
+            ratio(row, |row| row.cpu_us_per_request),
+            format!("{:.0}", row.core_busy_share * 100.0),
+            format!("{:.0}", row.p50_us),
+            format!("{:.0}", row.p99_us),
+            format!("{:.1}", row.memory / f64::from(1 << 20)),
+            row.errors.to_string(),
+        ]);
     }
-    Ok(())
+    table
 }
 
-fn write_idle(f: &mut fmt::Formatter<'_>, rows: &[Row]) -> fmt::Result {
-    writeln!(f, "  server    octets per connection  errors")?;
-    rows.iter().try_for_each(|row| writeln!(f, "  {:<8} {:>22.0} {:>7}", row.server, row.memory, row.errors))
+fn idle_table(rows: &[Row]) -> Table {
+    let mut table = Table::new(&["server", "octets per connection", "errors"]);
+    rows.iter()
+        .for_each(|row| table.add([row.server.to_owned(), format!("{:.0}", row.memory), row.errors.to_string()]));
+    table
 }
 
 /// The middle value, or the mean of the two middle ones; not a number if there is none.
@@ -237,8 +254,14 @@ pub(super) mod tests {
     /// Two servers, three rounds; the second costs twice the first.
     pub(in super::super) fn example() -> Comparison {
         let scenarios = vec![Scenario::Persistent1K, Scenario::Idle10K];
-        let settings =
-            Settings { scenarios, rounds: 3, seconds: 4, connections: 64, directories: 2, congestion: "cubic".into() };
+        let settings = Settings {
+            scenarios,
+            rounds: 3,
+            duration: Duration::from_secs(4),
+            connections: 64,
+            directories: 2,
+            congestion: "cubic".into(),
+        };
         let mut comparison = Comparison::new(settings);
         for (server, factor) in [("afpa", 1.0), ("nginx", 2.0)] {
             for (round, rate) in [(0, 100.0), (1, 900.0), (2, 200.0)] {
@@ -288,7 +311,9 @@ pub(super) mod tests {
         let mut comparison = example();
         comparison.failed("varnish", Scenario::Idle10K, 0, &anyhow::anyhow!("not today"));
         let text = comparison.to_string();
-        for part in ["persistent-1k: 1 KiB", "nginx", " 2.00 ", "idle-10k", "varnish, idle-10k, round 1: not today"] {
+        for part in
+            ["**persistent-1k**: 1 KiB", "| nginx ", " 2.00 |", "idle-10k", "varnish, idle-10k, round 1: not today"]
+        {
             assert!(text.contains(part), "{part} is missing in\n{text}");
         }
     }

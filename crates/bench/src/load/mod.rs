@@ -13,6 +13,7 @@ pub(crate) use report::LoadReport;
 use crate::cpu::CoreTimes;
 use crate::fileset::SpecWeb96;
 use crate::interrupt;
+use crate::units;
 use afpa_engine::seam::{Address, Time, Transport};
 use afpa_sockets::{Interface, Respond, Sockets, SocketsConfig};
 use anyhow::{Context, Result, bail};
@@ -49,8 +50,8 @@ pub(crate) struct LoadArgs {
     /// Keep up to N requests outstanding on each connection
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub(crate) pipeline: u32,
-    /// Ask for WebStone's file of OCTETS octets (64 to 1048576)
-    #[arg(long, value_name = "OCTETS", group = "what")]
+    /// Ask for WebStone's file of this size (64B to 1MiB)
+    #[arg(long, value_name = "SIZE", group = "what", value_parser = units::size)]
     pub(crate) size: Option<u64>,
     /// Ask for the SPECweb96 file set in its proportions
     #[arg(long, group = "what")]
@@ -64,15 +65,15 @@ pub(crate) struct LoadArgs {
     /// Seed of everything random
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seed: u64,
-    /// Measure for this many seconds
-    #[arg(long, short, value_name = "SECONDS", default_value_t = 10.0, value_parser = positive)]
-    pub(crate) duration: f64,
-    /// Run this many seconds before measuring
-    #[arg(long, value_name = "SECONDS", default_value_t = 1.0, value_parser = not_negative)]
-    pub(crate) warmup: f64,
-    /// Give up on a connection that is silent this many seconds while an answer is due
-    #[arg(long, value_name = "SECONDS", default_value_t = 10.0, value_parser = positive)]
-    pub(crate) timeout: f64,
+    /// Measure for this long
+    #[arg(long, short, value_name = "DURATION", default_value = "10s", value_parser = units::positive_span)]
+    pub(crate) duration: Duration,
+    /// Run this long before measuring
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = units::span)]
+    pub(crate) warmup: Duration,
+    /// Give up on a connection that is silent this long while an answer is due
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = units::positive_span)]
+    pub(crate) timeout: Duration,
     /// The kernel's interface
     #[arg(long, value_enum, default_value_t = Io::Auto)]
     pub(crate) io: Io,
@@ -176,12 +177,7 @@ impl LoadArgs {
             (_, true) => Reuse::Idle,
             _ => Reuse::Persistent,
         };
-        Plan {
-            connections: self.connections as usize,
-            pipeline: self.pipeline as usize,
-            reuse,
-            timeout: Duration::from_secs_f64(self.timeout),
-        }
+        Plan { connections: self.connections as usize, pipeline: self.pipeline as usize, reuse, timeout: self.timeout }
     }
 
     fn targets(&self, url: &Url) -> Result<Targets> {
@@ -208,11 +204,11 @@ impl LoadArgs {
         mut client: Client<C>,
         clock: impl Fn() -> Time,
     ) -> Result<(LoadReport, String)> {
-        run_until(transport, &mut client, &clock, Time(0).after(Duration::from_secs_f64(self.warmup)))?;
+        run_until(transport, &mut client, &clock, Time(0).after(self.warmup))?;
         let watch = || self.watch_core.map(CoreTimes::read).transpose();
         let (begin, before) = (clock(), watch()?);
         client.tally.begin(begin);
-        run_until(transport, &mut client, &clock, begin.after(Duration::from_secs_f64(self.duration)))?;
+        run_until(transport, &mut client, &clock, begin.after(self.duration))?;
         let (end, after) = (clock(), watch()?);
         client.finish(end);
         let busy = before.zip(after).map(|(before, after)| after.busy_since(before));
@@ -265,13 +261,9 @@ impl Url {
 }
 
 fn positive(text: &str) -> Result<f64, String> {
-    not_negative(text).and_then(|number| if number > 0.0 { Ok(number) } else { Err("not above zero".into()) })
-}
-
-fn not_negative(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
-        Ok(number) if (0.0..=1e9).contains(&number) => Ok(number),
-        Ok(_) => Err("not between 0 and 1e9".into()),
+        Ok(number) if number > 0.0 && number <= 1e9 => Ok(number),
+        Ok(_) => Err("not above 0 and at most 1e9".into()),
         Err(error) => Err(error.to_string()),
     }
 }

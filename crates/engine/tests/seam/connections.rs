@@ -178,3 +178,26 @@ fn a_connection_that_no_module_owns_is_reset() {
     bench.pass();
     assert_eq!(peer.ending(), Some(Ending::Reset));
 }
+
+#[test]
+fn whoever_used_up_a_turn_and_then_waits_is_not_run_for_it_again() {
+    let waited = std::rc::Rc::new(std::cell::Cell::new(false));
+    let has_waited = waited.clone();
+    let mut bench = Bench::new(move |cx| {
+        let spins = cx.wake == Wake::Received || (*cx.connection > 1 && !has_waited.get());
+        assert!(!has_waited.get() || cx.wake != Wake::Continued, "continued after it waited");
+        if cx.finished() {
+            has_waited.set(true);
+            return WAIT;
+        }
+        if spins { AGAIN } else { WAIT }
+    });
+    let peer = bench.connect();
+    // FIN comes in the pass in which the turn ends, before others have had theirs.
+    peer.send(b"spin");
+    peer.finish();
+    for _ in 0..3 {
+        bench.pass();
+    }
+    assert!(waited.get());
+}

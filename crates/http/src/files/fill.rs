@@ -6,8 +6,8 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use afpa_platform::source::SourceFile;
 use afpa_cache::{Body, Cache, Object};
+use afpa_platform::source::SourceFile;
 
 use super::coding::Codings;
 use super::compress::compress;

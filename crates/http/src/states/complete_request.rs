@@ -4,8 +4,8 @@ use afpa_engine::seam::Address;
 use afpa_engine::{Context, Outcome};
 
 use crate::access_log::{CacheOutcome, Entry};
-use crate::module::{Drain, Http, Request};
-use crate::syntax::{Body, ChunkedDecoder};
+use crate::module::{Http, Request};
+use crate::syntax::Body;
 use crate::table::{BODY_LEFT, LAST, LAST_UNREAD, PERSISTENT};
 
 /// Everything has been given to TCP; what is left is bookkeeping.
@@ -21,31 +21,26 @@ pub fn complete_request(cx: &mut Context<'_, Http>) -> Outcome {
 }
 
 fn next(cx: &mut Context<'_, Http>) -> Outcome {
-    let (persistent, head) = (cx.request.persistent, cx.request.parser.head());
-    let (body, expects_continue) = (head.body(), head.expects_continue());
+    let Request { persistent, refusal, .. } = *cx.request;
+    let body = cx.request.parser.head().body();
     if cx.request.kept_head.is_empty() && cx.input.is_present() {
         cx.input.consume(cx.request.head_length);
     }
     *cx.request = Request::default();
     cx.connection.answered = cx.connection.answered.saturating_add(1);
     cx.connection.header_deadline = false;
-    let left = match body {
-        Body::None | Body::Length(0) => Drain::None,
-        Body::Length(length) => Drain::Length(length),
-        Body::Chunked => Drain::Chunked { decoder: ChunkedDecoder::default(), read: 0 },
-    };
-    match left {
-        Drain::None if persistent => PERSISTENT,
+    if !persistent {
         // What the peer sends behind its last request would turn our FIN into a reset.
-        Drain::None if cx.input.is_present() && !cx.input.unread().is_empty() => LAST_UNREAD,
-        Drain::None => LAST,
-        // A client that waits for 100 may send its body or not: the next request cannot be told.
-        _ if !persistent || expects_continue => LAST_UNREAD,
-        Drain::Length(length) if length > cx.global.settings.body_drain => LAST_UNREAD,
-        _ => {
-            cx.request.drain = left;
+        let sends = refusal.is_some_and(|refusal| refusal.closes) || body != Body::None;
+        let sent = cx.input.is_present() && !cx.input.unread().is_empty();
+        return if sends || sent { LAST_UNREAD } else { LAST };
+    }
+    match body {
+        Body::Length(length) if length > 0 => {
+            cx.request.body_left = length;
             BODY_LEFT
         }
+        _ => PERSISTENT,
     }
 }
 

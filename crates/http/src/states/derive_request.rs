@@ -3,8 +3,8 @@
 use afpa_engine::{Context, Outcome, Wake};
 
 use crate::module::Http;
-use crate::syntax::Progress;
-use crate::table::{COMPLETE, IDLE_END, INCOMPLETE, REFUSED};
+use crate::syntax::{Body, Progress};
+use crate::table::{CHUNKED, COMPLETE, IDLE_END, INCOMPLETE, REFUSED};
 
 /// Parses as far as the input goes.
 pub fn derive_request(cx: &mut Context<'_, Http>) -> Outcome {
@@ -22,16 +22,32 @@ pub fn derive_request(cx: &mut Context<'_, Http>) -> Outcome {
     match cx.request.parser.advance(unread, &cx.global.settings.limits) {
         Ok(Progress::Complete(length)) => {
             cx.request.head_length = length;
-            let keeps = cx.request.parser.head().is_persistent();
-            cx.request.persistent = keeps && !cx.draining();
-            COMPLETE
+            complete(cx)
         }
         Ok(Progress::Incomplete) => wait_for_more(cx, true),
         Err(error) => {
+            // For the log: what was read up to the fault. Nothing behind it is looked at again.
+            cx.request.head_length = unread.len();
             cx.request.refuse_and_close(error.status());
             REFUSED
         }
     }
+}
+
+/// The head is all there. Decides whether the connection can go on after this request, so that the
+/// answer can say if it cannot (RFC 9112 §9.6).
+fn complete(cx: &mut Context<'_, Http>) -> Outcome {
+    let head = cx.request.parser.head();
+    let (body, waits) = (head.body(), head.expects_continue());
+    let readable = match body {
+        Body::None | Body::Length(0) => true,
+        // A client that waits for 100 may send its body or not: the next request cannot be told.
+        _ if waits => false,
+        Body::Length(length) => length <= cx.global.settings.body_drain,
+        Body::Chunked => true,
+    };
+    cx.request.persistent = head.is_persistent() && readable && !cx.draining();
+    if body == Body::Chunked && !waits { CHUNKED } else { COMPLETE }
 }
 
 /// The head's deadline is absolute: a client that sends an octet now and then does not move it. The

@@ -51,7 +51,8 @@ fn finish(cx: &mut Context<'_, Http>, outcome: FillOutcome) -> Outcome {
             let Global { view, clock, scratch, nonce, .. } = &mut *cx.global;
             let resident = view.admit(object);
             let (head, octets) = (cx.request.parser.head(), cx.request.kept_head.as_slice());
-            let derivation = Derivation { head, octets, persistence, clock, nonce: *nonce, scratch, output: &mut cx.output };
+            let derivation =
+                Derivation { head, octets, persistence, clock, nonce: *nonce, scratch, output: &mut cx.output };
             let answered = derivation.respond(resident);
             cx.request.answered(answered);
             READY

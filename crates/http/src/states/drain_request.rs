@@ -2,10 +2,10 @@
 
 use afpa_engine::{Context, Outcome, Wake};
 
-use crate::module::{Drain, Http, Request};
+use crate::module::{Http, Request};
 use crate::table::{COMPLETE, INCOMPLETE, LAST, LAST_UNREAD};
 
-/// Within a bound of octets and of time: beyond either the connection ends.
+/// Within a bound of time; that of octets was kept when the request was read.
 pub fn drain_request(cx: &mut Context<'_, Http>) -> Outcome {
     if cx.wake == Wake::Expired {
         cx.global.stats.too_slow.increment();
@@ -20,30 +20,12 @@ pub fn drain_request(cx: &mut Context<'_, Http>) -> Outcome {
     if unread.is_empty() && cx.input.is_present() && cx.finished() {
         return LAST;
     }
-    let limit = cx.global.settings.body_drain;
-    let (consumed, done) = match &mut cx.request.drain {
-        Drain::None => (0, true),
-        Drain::Length(left) => {
-            let count = (unread.len() as u64).min(*left);
-            *left -= count;
-            (count as usize, *left == 0)
-        }
-        Drain::Chunked { decoder, read } => match decoder.advance(unread) {
-            Ok((count, done)) => {
-                *read += count as u64;
-                if *read > limit {
-                    return LAST_UNREAD;
-                }
-                (count, done)
-            }
-            // The answer has been sent already; what follows is not understood.
-            Err(_) => return LAST_UNREAD,
-        },
-    };
+    let count = cx.request.body_left.min(unread.len() as u64);
+    cx.request.body_left -= count;
     if cx.input.is_present() {
-        cx.input.consume(consumed);
+        cx.input.consume(count as usize);
     }
-    if !done {
+    if cx.request.body_left > 0 {
         return INCOMPLETE;
     }
     *cx.request = Request::default();

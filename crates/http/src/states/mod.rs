@@ -1,6 +1,7 @@
 //! The state functions, one file each.
 
 pub mod answer_directly;
+pub mod check_body;
 pub mod complete_request;
 pub mod derive_cached_response;
 pub mod derive_error_response;

@@ -87,9 +87,7 @@ impl Derivation<'_, '_> {
         let end = if self.head.method() == Method::Head { body.head_len() } else { body.len() };
         self.output.send(self.clock.ok(self.persistence));
         self.output.respond(body.clone(), 0, end);
-        let details = resident.object.details();
-        let outcome = if details.witness.is_some() { CacheOutcome::File } else { CacheOutcome::Hit };
-        Answered { status: 200, payload: end - body.head_len(), outcome }
+        Answered { status: 200, payload: end - body.head_len(), outcome: level(resident.object.details()) }
     }
 
     /// RFC 9110 §15.4.5: what a 200 would say that a cache may need to update.
@@ -125,7 +123,7 @@ impl Derivation<'_, '_> {
         response::end(self.scratch);
         self.output.send(self.scratch);
         self.payload(&resident.body, range);
-        Answered { status: 206, payload, outcome: CacheOutcome::Hit }
+        Answered { status: 206, payload, outcome: level(details) }
     }
 
     /// RFC 9110 §15.3.7.2: a multipart/byteranges body.
@@ -153,7 +151,7 @@ impl Derivation<'_, '_> {
             self.payload(&resident.body, range.clone());
         }
         self.output.respond_bytes(closing);
-        Answered { status: 206, payload, outcome: CacheOutcome::Hit }
+        Answered { status: 206, payload, outcome: level(details) }
     }
 
     fn payload(&mut self, body: &Rc<ResidentBody>, range: Range<u64>) {
@@ -169,7 +167,7 @@ impl Derivation<'_, '_> {
     fn validators(&mut self, details: &Details) {
         response::field(self.scratch, "ETag", details.etag.as_bytes());
         if let Some(date) = &details.last_modified {
-            response::field(self.scratch, "Last-Modified", &date.text);
+            response::field(self.scratch, "Last-Modified", date.text);
         }
         if let Some(value) = &details.cache_control {
             response::field(self.scratch, "Cache-Control", value.as_bytes());
@@ -181,6 +179,11 @@ impl Derivation<'_, '_> {
             response::field(self.scratch, "Vary", b"Accept-Encoding");
         }
     }
+}
+
+/// The level of the cache that a payload comes from (AFPA §3.4).
+fn level(details: &Details) -> CacheOutcome {
+    if details.witness.is_some() { CacheOutcome::File } else { CacheOutcome::Hit }
 }
 
 /// A head's first lines: status, Server, Date, Connection.

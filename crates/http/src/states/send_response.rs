@@ -32,7 +32,7 @@ fn is_too_slow(cx: &mut Context<'_, Http>) -> bool {
     let due = cx.wake == Wake::Expired;
     match cx.request.rate_mark {
         Some(_) if !due => return false,
-        Some(mark) if cx.delivered() - mark < least => return true,
+        Some(mark) if cx.delivered() < mark.saturating_add(least) => return true,
         _ => {}
     }
     if least > 0 {

@@ -1,7 +1,7 @@
 //! An engine with the HTTP module on a network in memory, a site in a temporary directory, and a
 //! clock that the test moves.
 
-#![allow(dead_code)] // each test binary uses its own part
+#![allow(dead_code, unreachable_pub)] // each test binary uses its own part
 
 mod client;
 pub mod response;
@@ -32,7 +32,7 @@ pub use response::Response;
 pub const START: u64 = 1_700_000_000;
 
 pub const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
-pub const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 pub const MIN_RATE: u64 = 1000;
 pub const BODY_DRAIN: u64 = 1000;
 
@@ -173,7 +173,7 @@ impl Server {
     pub fn advance(&mut self, by: Duration) {
         let end = self.now.get() + by.as_nanos() as u64;
         while self.now.get() < end {
-            self.now.set(end.min(self.now.get() + 500_000_000));
+            self.now.set(end.min(self.now.get() + 1_000_000_000));
             self.settle();
         }
     }

@@ -52,6 +52,18 @@ pub fn parse(octets: &[u8], to_head: bool) -> (Response, usize) {
     (response, head + length)
 }
 
+/// Reads `octets` as responses and nothing else, none of them to HEAD.
+pub fn parse_all(octets: &[u8]) -> Vec<Response> {
+    let mut rest = octets;
+    let mut responses = Vec::new();
+    while !rest.is_empty() {
+        let (response, length) = parse(rest, false);
+        rest = &rest[length..];
+        responses.push(response);
+    }
+    responses
+}
+
 /// The parts of a multipart/byteranges response: the type, the Content-Range and the octets of each.
 pub fn parts(response: &Response) -> Vec<(String, String, Vec<u8>)> {
     let content_type = response.field("content-type").unwrap();

@@ -288,9 +288,13 @@ impl Ring {
             }
         };
         match result {
-            Ok(_) => Ok(()),
-            Err(error) if matches!(error.raw_os_error(), Some(libc::ETIME | libc::EINTR | libc::EBUSY)) => Ok(()),
-            Err(error) => Err(error),
+            Err(error) if !matches!(error.raw_os_error(), Some(libc::ETIME | libc::EINTR | libc::EBUSY)) => Err(error),
+            _ => {
+                self.batch.drain(..self.next);
+                self.next = 0;
+                self.batch.extend(self.ring.completion());
+                Ok(())
+            }
         }
     }
 
@@ -302,23 +306,17 @@ impl Ring {
         unsafe { self.ring.submitter().enter::<libc::sigset_t>(count, 0, GET_EVENTS, None) }
     }
 
-    /// The next completion that has arrived.
+    /// The next completion that had arrived when [`Ring::submit_and_wait`] returned. What has come
+    /// since, such as the outcome of an operation that was started meanwhile, belongs to the next
+    /// pass: a pass ends whatever its operations come to.
     pub fn completion(&mut self) -> Option<Completion> {
-        loop {
-            if self.next == self.batch.len() {
-                self.batch.clear();
-                self.next = 0;
-                self.batch.extend(self.ring.completion());
-                if self.batch.is_empty() {
-                    return None;
-                }
-            }
-            let entry = self.batch[self.next].clone();
+        while let Some(entry) = self.batch.get(self.next).cloned() {
             self.next += 1;
             if let Some(completion) = self.translate(&entry) {
                 return Some(completion);
             }
         }
+        None
     }
 
     /// The octets.
@@ -415,6 +413,8 @@ impl Ring {
             return;
         }
         drop(queue);
+        // What is submitted now may need the buffers that this pass has given back.
+        self.buffers.publish();
         if let Err(error) = self.ring.submit() {
             self.failure = Some(error);
         }
