@@ -98,7 +98,8 @@ impl Server {
     fn start(interface: Interface, logged: bool) -> Server {
         let (recorder, records) = logged.then(|| access_log::ring(4 << 20)).unzip();
         let root = documents();
-        let mut engine = Engine::new(Workers::start(1, 16).expect("a worker"), || Time(clock::now())).expect("an engine");
+        let mut engine =
+            Engine::new(Workers::start(1, 16).expect("a worker"), || Time(clock::now())).expect("an engine");
         let global = global(&root, &engine, recorder);
         let (owner, _) = engine.install::<Http>(global);
         let mut sockets = Sockets::new(config(interface)).expect("a transport");

@@ -206,10 +206,10 @@ fn no_request_is_lost_or_answered_twice_at_the_end_of_a_turn() {
         }
         client.send(get("/page"));
         server.settle();
-        let mut statuses = vec![200; before];
-        statuses.extend([204; 300]);
-        statuses.push(200);
-        assert_eq!(client.take().statuses(), statuses, "after {before}");
+        let statuses = client.take().statuses();
+        let order: Vec<(u16, usize)> = statuses.chunk_by(|a, b| a == b).map(|run| (run[0], run.len())).collect();
+        let expected = [(200, before), (204, 300), (200, 1)];
+        assert_eq!(order, expected[usize::from(before == 0)..], "after {before}");
     }
 }
 

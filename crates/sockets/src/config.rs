@@ -33,6 +33,9 @@ pub struct SocketsConfig {
     /// How long the peer of a closed connection may go on sending before it is reset. Until then its
     /// octets are read and thrown away, so that the last response reaches it (RFC 9112 §9.6).
     pub linger: Duration,
+    /// How long the peer of a closed connection may take nothing of what is still queued for it,
+    /// before it is reset: looked at that often.
+    pub close_patience: Duration,
     /// Threads that send, where `respond` needs any. They inherit the affinity of the thread that
     /// makes the transport.
     pub senders: usize,
@@ -52,6 +55,7 @@ impl SocketsConfig {
             backlog: 4096,
             peer_speaks_first: false,
             linger: Duration::from_secs(2),
+            close_patience: Duration::from_secs(5),
             senders: 2,
         }
     }

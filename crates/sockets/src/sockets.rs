@@ -137,6 +137,7 @@ impl Transport for Sockets {
     fn poll(&mut self, now: Time, wait: Option<Duration>, events: &mut dyn Events) -> io::Result<()> {
         self.table.now = now;
         self.table.expire_lingering();
+        self.table.expire_closing();
         let wait = self.wait(wait);
         match &mut self.driver {
             Driver::Uring(uring) => uring.poll(wait, &mut self.table, &mut self.listeners, events),

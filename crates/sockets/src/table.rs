@@ -26,6 +26,9 @@ use crate::unread::Pool;
 /// Gathers kept for use: each holds at most 2 KiB of copies when it is free, 1 MiB in all.
 const KEPT_GATHERS: usize = 512;
 
+/// Octets queued at a close that need not be minded: the kernel takes them even if the peer does not.
+const CLOSE_AT_ONCE: u64 = 16 * 1024;
+
 /// The connections of a transport.
 pub(crate) struct Table {
     pub(crate) id: TransportId,
@@ -44,6 +47,7 @@ pub(crate) struct Table {
     respond: Respond,
     send_buffer: usize,
     linger: Duration,
+    close_patience: Duration,
     pub(crate) manner: Manner,
     senders: Option<Senders>,
     /// Connections that the driver has to look at.
@@ -53,6 +57,9 @@ pub(crate) struct Table {
     /// Connections for which `sent` is to be raised.
     transmitted: VecDeque<ConnectionId>,
     lingering: VecDeque<(Time, ConnectionId)>,
+    /// Connections that were closed with octets still queued, with what the peer had not taken when
+    /// they were last looked at.
+    closing: VecDeque<(Time, ConnectionId, u64)>,
     #[expect(clippy::vec_box, reason = "a gather keeps its box from here to the driver and back")]
     gathers: Vec<Box<Gather>>,
     pool: Pool,
@@ -81,12 +88,14 @@ impl Table {
             respond: config.respond,
             send_buffer: config.send_buffer.max(1),
             linger: config.linger,
+            close_patience: config.close_patience,
             manner,
             senders,
             touched: Vec::new(),
             resumed: VecDeque::new(),
             transmitted: VecDeque::new(),
             lingering: VecDeque::new(),
+            closing: VecDeque::new(),
             gathers: Vec::new(),
             pool: Pool::default(),
             datagram: Vec::new(),
@@ -146,9 +155,11 @@ impl Table {
         !self.transmitted.is_empty() || !self.resumed.is_empty()
     }
 
-    /// How long until the first lingering connection's time is up.
+    /// How long until the first connection on its way out has to be looked at.
     pub(crate) fn linger_wait(&self) -> Option<Duration> {
-        self.lingering.front().map(|(deadline, _)| deadline.since(self.now))
+        let lingering = self.lingering.front().map(|(deadline, _)| deadline.since(self.now));
+        let closing = self.closing.front().map(|(due, _, _)| due.since(self.now));
+        lingering.into_iter().chain(closing).min()
     }
 }
 
@@ -301,6 +312,32 @@ impl Table {
                 }
             }
         }
+    }
+
+    /// Resets the closed connections whose peer took nothing since they were last looked at: nobody
+    /// above minds them any more.
+    pub(crate) fn expire_closing(&mut self) {
+        while let Some(&(due, id, before)) = self.closing.front() {
+            if due > self.now {
+                break;
+            }
+            self.closing.pop_front();
+            let closing = |index: &u32| self.slots[*index as usize].phase == Phase::Closing;
+            let Some(index) = self.find(id).filter(closing) else { continue };
+            let untaken = self.untaken(id);
+            if untaken < before {
+                self.closing.push_back((self.now.after(self.close_patience), id, untaken));
+            } else {
+                self.stats.linger_timeouts.increment();
+                self.end(index, Some(Disconnect::TimedOut), true);
+            }
+        }
+    }
+
+    /// Octets that were queued and that the peer has not acknowledged.
+    fn untaken(&self, id: ConnectionId) -> u64 {
+        let queued = self.find(id).map_or(0, |index| self.slots[index as usize].queued);
+        queued + self.in_flight(id)
     }
 
     /// Ends the connections that lingered long enough.
@@ -550,6 +587,9 @@ impl Calls for Table {
                 slot.phase = Phase::Closing;
                 slot.quiet &= slot.unread.is_empty();
                 slot.unread.clear(&mut self.pool);
+                if slot.queued > CLOSE_AT_ONCE {
+                    self.closing.push_back((self.now.after(self.close_patience), connection, u64::MAX));
+                }
                 self.touch(index);
             }
             _ => {}

@@ -270,6 +270,23 @@ on_both_interfaces! {
         assert_eq!(harness.sockets.connections(), 0);
     }
 
+    fn a_peer_that_takes_nothing_after_the_close_is_reset(interface) {
+        let mut config = common::config(interface);
+        config.close_patience = Duration::from_millis(50);
+        let mut harness = Harness::with(config, |calls, event| {
+            if let Event::Received(id, _) = event {
+                calls.send(*id, Segment::Copy(&vec![7; 16 << 20]));
+                calls.close(*id);
+            }
+            0
+        });
+        let (mut stream, id) = harness.client();
+        stream.write_all(b"go").expect("a connection");
+        harness.until("the end", |log| ending(log, id).is_some());
+        assert_eq!(ending(&harness.script.log, id), Some(Disconnect::TimedOut));
+        assert_eq!(harness.sockets.connections(), 0);
+    }
+
     fn an_exchange_of_one_request_ends_in_order(interface) {
         let mut harness = Harness::new(interface, |calls, event| match event {
             Event::Received(id, bytes) => {

@@ -1,11 +1,9 @@
 //! A transport that carries nothing: one connection, on which the same request arrives again and
 //! again, and on which every octet is taken over at once.
 
-use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
-use std::rc::Rc;
 use std::time::Duration;
 
 use afpa_engine::seam::{Address, Calls, Events, ListenerId, Origin, Segment};
@@ -15,11 +13,10 @@ use afpa_engine::{ConnectionId, Owner, Time, Transport, TransportId};
 pub struct Null {
     request: &'static [u8],
     owner: Owner,
-    /// Requests that were answered.
-    answered: Rc<Cell<u64>>,
     calls: Taken,
     connected: bool,
-    asked: bool,
+    /// The answer to the first request comes by and by: it is a miss.
+    waiting: bool,
 }
 
 /// What was sent since the last event.
@@ -28,20 +25,25 @@ struct Taken(u64);
 const LISTENER: ListenerId = ListenerId { transport: TransportId(0), index: 0 };
 
 impl Null {
-    /// A transport on which `request` arrives for `owner`. Counts the answers in `answered`.
-    pub fn new(request: &'static [u8], owner: Owner, answered: Rc<Cell<u64>>) -> Null {
-        Null { request, owner, answered, calls: Taken(0), connected: false, asked: false }
+    /// A transport on which `request` arrives for `owner`.
+    pub fn new(request: &'static [u8], owner: Owner) -> Null {
+        Null { request, owner, calls: Taken(0), connected: false, waiting: false }
     }
 }
 
-/// One hit: a request is received, and its answer sent. Octets are left over if it is no hit.
+/// One hit: a request is received, and its answer sent. Returns whether there was one.
 #[inline(never)]
-fn hit(events: &mut dyn Events, calls: &mut Taken, id: ConnectionId, owner: Owner, request: &[u8]) {
+fn hit(events: &mut dyn Events, calls: &mut Taken, id: ConnectionId, owner: Owner, request: &[u8]) -> bool {
     events.received(calls, id, owner, request);
+    sent(events, calls, id, owner)
+}
+
+fn sent(events: &mut dyn Events, calls: &mut Taken, id: ConnectionId, owner: Owner) -> bool {
     let count = std::mem::take(&mut calls.0);
     if count > 0 {
         events.sent(calls, id, owner, count);
     }
+    count > 0
 }
 
 impl Transport for Null {
@@ -51,19 +53,11 @@ impl Transport for Null {
             events.connected(&mut self.calls, id, self.owner, Origin::Accepted(LISTENER));
             self.connected = true;
         }
-        if self.asked {
-            // A miss, which is answered by and by.
-            let count = std::mem::take(&mut self.calls.0);
-            if count > 0 {
-                events.sent(&mut self.calls, id, self.owner, count);
-                self.asked = false;
-            }
-            return Ok(());
-        }
-        let before = self.answered.get();
-        self.calls.0 = 0;
-        hit(events, &mut self.calls, id, self.owner, self.request);
-        self.asked = self.answered.get() == before;
+        let answered = match self.waiting {
+            true => sent(events, &mut self.calls, id, self.owner),
+            false => hit(events, &mut self.calls, id, self.owner, self.request),
+        };
+        self.waiting = !answered;
         Ok(())
     }
 
@@ -84,4 +78,36 @@ impl Transport for Null {
     fn connections(&self) -> usize {
         usize::from(self.connected)
     }
+}
+
+impl Calls for Taken {
+    fn send(&mut self, _: ConnectionId, segment: Segment<'_>) {
+        self.0 += match segment {
+            Segment::Copy(octets) => octets.len() as u64,
+            Segment::Pinned(pin) => pin.len() as u64,
+            Segment::File(range) => range.length,
+        };
+    }
+
+    fn send_space(&self, _: ConnectionId) -> usize {
+        1 << 20
+    }
+
+    fn peer(&self, _: ConnectionId) -> Option<Address> {
+        None
+    }
+
+    fn connect(&mut self, _: &Address, _: Owner) -> io::Result<ConnectionId> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn sends_files(&self) -> bool {
+        true
+    }
+
+    fn resume(&mut self, _: ConnectionId) {}
+    fn close(&mut self, _: ConnectionId) {}
+    fn finish(&mut self, _: ConnectionId) {}
+    fn abort(&mut self, _: ConnectionId) {}
+    fn send_datagram(&mut self, _: ListenerId, _: SocketAddr, _: &mut dyn Iterator<Item = Segment<'_>>) {}
 }

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 use afpa_cache::{Cache, CacheConfig};
 use afpa_engine::memory::{MemoryConfig, Network, network};
@@ -246,9 +246,4 @@ pub fn get(target: &str) -> String {
 /// Octets in which each position can be told from its neighbours, of no compressible type.
 pub fn pattern(length: usize) -> Vec<u8> {
     (0..length).map(|i| (i % 251) as u8).collect()
-}
-
-/// Whether two moments are at most a minute apart.
-pub fn is_recent(moment: SystemTime) -> bool {
-    SystemTime::now().duration_since(moment).is_ok_and(|age| age < Duration::from_secs(60))
 }
