@@ -173,7 +173,8 @@ impl Engine {
             return Some(Duration::ZERO);
         }
         self.inbox.prepare_sleep();
-        if !self.inbox.is_empty() || !self.core.services.again.is_empty() {
+        let pending = self.transports.iter().any(|transport| transport.is_pending());
+        if pending || !self.inbox.is_empty() || !self.core.services.again.is_empty() {
             return Some(Duration::ZERO);
         }
         let now = self.core.services.now;

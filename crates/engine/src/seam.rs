@@ -264,6 +264,12 @@ pub trait Transport {
     /// transports sleeps on both. `None` if the transport never has work of its own accord.
     fn descriptor(&self) -> Option<BorrowedFd<'_>>;
 
+    /// Whether calls were made that the next `poll` has to carry out: the engine does not sleep then.
+    /// A transport that carries calls out at once keeps the default.
+    fn is_pending(&self) -> bool {
+        false
+    }
+
     /// Stops accepting on every listener; connections live on.
     fn stop_listening(&mut self);
 

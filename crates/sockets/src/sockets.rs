@@ -165,6 +165,10 @@ impl Transport for Sockets {
         })
     }
 
+    fn is_pending(&self) -> bool {
+        self.table.has_touched()
+    }
+
     fn stop_listening(&mut self) {
         self.listeners.stop();
         match &mut self.driver {

@@ -150,6 +150,11 @@ impl Table {
         Some(index)
     }
 
+    /// Whether calls left something for the driver to do.
+    pub(crate) fn has_touched(&self) -> bool {
+        !self.touched.is_empty() || self.has_deferred()
+    }
+
     /// Whether [`Table::raise_deferred`] has something to raise.
     pub(crate) fn has_deferred(&self) -> bool {
         !self.transmitted.is_empty() || !self.resumed.is_empty()
