@@ -20,7 +20,7 @@ pub struct Null {
 }
 
 /// What was sent since the last event.
-struct Taken(u64);
+pub struct Taken(u64);
 
 const LISTENER: ListenerId = ListenerId { transport: TransportId(0), index: 0 };
 
@@ -33,7 +33,7 @@ impl Null {
 
 /// One hit: a request is received, and its answer sent. Returns whether there was one.
 #[inline(never)]
-fn hit(events: &mut dyn Events, calls: &mut Taken, id: ConnectionId, owner: Owner, request: &[u8]) -> bool {
+pub fn hit(events: &mut dyn Events, calls: &mut Taken, id: ConnectionId, owner: Owner, request: &[u8]) -> bool {
     events.received(calls, id, owner, request);
     sent(events, calls, id, owner)
 }

@@ -14,6 +14,9 @@ use afpa_http::{Global, Http, HttpStats, Settings};
 
 use crate::null::Null;
 
+/// After so many hits nothing is new: memory has its size, code is linked.
+const WARM_UP: u64 = 100;
+
 /// The requests by name: as a load generator sends them, and as a browser does.
 pub const REQUESTS: [(&str, &[u8]); 2] = [
     ("small", b"GET /1024.html HTTP/1.1\r\nHost: 10.99.0.1:8080\r\n\r\n"),
@@ -30,8 +33,8 @@ pub const REQUESTS: [(&str, &[u8]); 2] = [
     ),
 ];
 
-/// Answers `request` until it was a hit `count` times.
-pub fn hit(request: &'static [u8], count: u64) {
+/// Answers `request` until it was a hit, says so by calling `warm`, and then answers it `count` times more.
+pub fn hits(request: &'static [u8], count: u64, warm: impl FnOnce()) {
     let root = tempfile::tempdir().expect("a directory");
     let path = root.path().join("1024.html");
     fs::write(&path, [b'x'; 1024]).expect("a document");
@@ -61,8 +64,13 @@ pub fn hit(request: &'static [u8], count: u64) {
     engine.add_transport(Box::new(Null::new(request, owner))).expect("an engine that can be woken");
     let hits =
         || stats.by_outcome().filter(|(outcome, _)| *outcome == CacheOutcome::Hit).map(|(_, count)| count).sum::<u64>();
-    while hits() < count {
-        engine.pass(false).expect("a transport that cannot fail");
-        assert!(stats.by_status().all(|(status, answers)| status == 200 || answers == 0), "a request was refused");
-    }
+    let mut until = |count| {
+        while hits() < count {
+            engine.pass(false).expect("a transport that cannot fail");
+            assert!(stats.by_status().all(|(status, answers)| status == 200 || answers == 0), "a request was refused");
+        }
+    };
+    until(WARM_UP);
+    warm();
+    until(WARM_UP + count);
 }
