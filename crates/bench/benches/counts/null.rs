@@ -10,7 +10,7 @@ use afpa_engine::seam::{Address, Calls, Events, ListenerId, Origin, Segment};
 use afpa_engine::{ConnectionId, Owner, Time, Transport, TransportId};
 
 /// The transport.
-pub struct Null {
+pub(crate) struct Null {
     request: &'static [u8],
     owner: Owner,
     calls: Taken,
@@ -20,20 +20,20 @@ pub struct Null {
 }
 
 /// What was sent since the last event.
-pub struct Taken(u64);
+pub(crate) struct Taken(u64);
 
 const LISTENER: ListenerId = ListenerId { transport: TransportId(0), index: 0 };
 
 impl Null {
     /// A transport on which `request` arrives for `owner`.
-    pub fn new(request: &'static [u8], owner: Owner) -> Null {
+    pub(crate) fn new(request: &'static [u8], owner: Owner) -> Null {
         Null { request, owner, calls: Taken(0), connected: false, waiting: false }
     }
 }
 
 /// One hit: a request is received, and its answer sent. Returns whether there was one.
 #[inline(never)]
-pub fn hit(events: &mut dyn Events, calls: &mut Taken, id: ConnectionId, owner: Owner, request: &[u8]) -> bool {
+pub(crate) fn hit(events: &mut dyn Events, calls: &mut Taken, id: ConnectionId, owner: Owner, request: &[u8]) -> bool {
     events.received(calls, id, owner, request);
     sent(events, calls, id, owner)
 }

@@ -19,7 +19,7 @@ struct Call {
 ///
 /// # Errors
 /// The process may not be traced, or the processor is none for which this is made.
-pub fn count<const N: usize>(
+pub(crate) fn count<const N: usize>(
     id: u32,
     functions: &[u64; N],
     go: impl FnOnce() -> io::Result<()>,

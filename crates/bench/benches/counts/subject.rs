@@ -18,7 +18,7 @@ use crate::null::Null;
 const WARM_UP: u64 = 100;
 
 /// The requests by name: as a load generator sends them, and as a browser does.
-pub const REQUESTS: [(&str, &[u8]); 2] = [
+pub(crate) const REQUESTS: [(&str, &[u8]); 2] = [
     ("small", b"GET /1024.html HTTP/1.1\r\nHost: 10.99.0.1:8080\r\n\r\n"),
     (
         "browser",
@@ -34,7 +34,7 @@ pub const REQUESTS: [(&str, &[u8]); 2] = [
 ];
 
 /// Answers `request` until it was a hit, says so by calling `warm`, and then answers it `count` times more.
-pub fn hits(request: &'static [u8], count: u64, warm: impl FnOnce()) {
+pub(crate) fn hits(request: &'static [u8], count: u64, warm: impl FnOnce()) {
     let root = tempfile::tempdir().expect("a directory");
     let path = root.path().join("1024.html");
     fs::write(&path, [b'x'; 1024]).expect("a document");
