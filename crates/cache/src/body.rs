@@ -5,8 +5,8 @@ use std::mem::size_of;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use afpa_platform::source::SourceFile;
 use afpa_platform::memory::Extent;
+use afpa_platform::source::SourceFile;
 
 use crate::checksum;
 use crate::layout::Layout;

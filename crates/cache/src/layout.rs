@@ -71,8 +71,17 @@ mod tests {
     fn every_octet_is_found_where_the_lengths_put_it() {
         const PAGE: u64 = MAX_EXTENT as u64;
         for (head, payload) in [
-            (0, 0), (0, 1), (100, 0), (100, 1000), (100, SIDE_BY_SIDE - 100), (100, SIDE_BY_SIDE - 99),
-            (100, PAGE), (100, PAGE + 1), (0, PAGE), (0, 3 * PAGE + 5), (100, 16 * PAGE),
+            (0, 0),
+            (0, 1),
+            (100, 0),
+            (100, 1000),
+            (100, SIDE_BY_SIDE - 100),
+            (100, SIDE_BY_SIDE - 99),
+            (100, PAGE),
+            (100, PAGE + 1),
+            (0, PAGE),
+            (0, 3 * PAGE + 5),
+            (100, 16 * PAGE),
         ] {
             let layout = Layout::of(head, payload);
             let lens: Vec<usize> = layout.fragments().collect();
@@ -92,6 +101,9 @@ mod tests {
     #[test]
     fn a_small_body_is_one_piece_and_a_large_one_has_whole_pages() {
         assert_eq!(Layout::of(200, 1024).fragments().collect::<Vec<_>>(), [1224]);
-        assert_eq!(Layout::of(200, 2 * MAX_EXTENT as u64).fragments().collect::<Vec<_>>(), [200, MAX_EXTENT, MAX_EXTENT]);
+        assert_eq!(
+            Layout::of(200, 2 * MAX_EXTENT as u64).fragments().collect::<Vec<_>>(),
+            [200, MAX_EXTENT, MAX_EXTENT]
+        );
     }
 }

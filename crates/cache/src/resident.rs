@@ -6,8 +6,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use afpa_platform::source::SourceFile;
 use afpa_platform::memory::LocalExtent;
+use afpa_platform::source::SourceFile;
 
 use crate::body::Body;
 use crate::fragment::FragmentPin;

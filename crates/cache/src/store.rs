@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use afpa_platform::source::SourceFile;
 use afpa_platform::memory::{Arena, ExtentMut, MAX_EXTENT};
+use afpa_platform::source::SourceFile;
 
 use crate::body::Body;
 use crate::filling::Filling;

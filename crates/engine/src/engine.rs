@@ -23,7 +23,6 @@ pub struct Engine {
     core: Core,
     transports: Vec<Box<dyn Transport>>,
     inbox: Inbox,
-    clock: Box<dyn Fn() -> Time>,
     stopping: Option<Time>,
 }
 
@@ -56,10 +55,11 @@ pub(crate) struct Services {
 struct Core {
     modules: Vec<Box<dyn InstalledModule>>,
     services: Services,
+    clock: Box<dyn Fn() -> Time>,
 }
 
 impl Engine {
-    /// An engine without transports and modules. `clock` is the monotonic clock; it is read twice
+    /// An engine without transports and modules. `clock` is the monotonic clock; it is read a few times
     /// per pass, never behind a module's back.
     ///
     /// # Errors
@@ -76,8 +76,8 @@ impl Engine {
             stats: Arc::default(),
             again: Vec::new(),
         };
-        let core = Core { modules: Vec::new(), services };
-        Ok(Engine { core, transports: Vec::new(), inbox, clock: Box::new(clock), stopping: None })
+        let core = Core { modules: Vec::new(), services, clock: Box::new(clock) };
+        Ok(Engine { core, transports: Vec::new(), inbox, stopping: None })
     }
 
     /// The way to reach this engine from other threads.
@@ -132,11 +132,8 @@ impl Engine {
     }
 
     fn start_pass(&mut self) {
-        self.core.services.now = (self.clock)();
         self.core.services.stats.passes.increment();
-        for module in &mut self.core.modules {
-            module.pass(self.core.services.now);
-        }
+        self.core.tell_time();
     }
 
     fn take_messages(&mut self) {
@@ -174,7 +171,7 @@ impl Engine {
         }
         self.inbox.prepare_sleep();
         let pending = self.transports.iter().any(|transport| transport.is_pending());
-        if pending || !self.inbox.is_empty() || !self.core.services.again.is_empty() {
+        if pending || self.inbox.was_notified() || !self.inbox.is_empty() || !self.core.services.again.is_empty() {
             return Some(Duration::ZERO);
         }
         let now = self.core.services.now;
@@ -184,8 +181,7 @@ impl Engine {
     }
 
     fn fire_timers(&mut self) {
-        let now = (self.clock)();
-        self.core.services.now = now;
+        let now = self.core.tell_time();
         if !self.core.services.timers.is_due(now) {
             return;
         }
@@ -194,8 +190,7 @@ impl Engine {
         for entry in due {
             self.core.services.stats.timers.increment();
             let Entry { connection, owner, due } = entry;
-            let later =
-                self.core.with(&mut self.transports, connection, owner, |m, run| m.expired(run, due)).flatten();
+            let later = self.core.with(&mut self.transports, connection, owner, |m, run| m.expired(run, due)).flatten();
             if let Some(due) = later {
                 self.core.services.timers.insert(Entry { connection, owner, due });
             }
@@ -264,6 +259,16 @@ impl Control<'_> {
 }
 
 impl Core {
+    /// Reads the clock, and lets the modules go by it.
+    fn tell_time(&mut self) -> Time {
+        let now = (self.clock)();
+        self.services.now = now;
+        for module in &mut self.modules {
+            module.pass(now);
+        }
+        now
+    }
+
     /// Runs `f` with the connection's module, in the calls of its transport.
     fn with<R>(
         &mut self,
@@ -291,6 +296,10 @@ impl Core {
 }
 
 impl Events for Core {
+    fn awake(&mut self) -> Option<Time> {
+        Some(self.tell_time())
+    }
+
     fn connected(&mut self, calls: &mut dyn Calls, id: ConnectionId, owner: Owner, origin: Origin) {
         self.services.stats.connected.increment();
         self.services.stats.open.add(1);

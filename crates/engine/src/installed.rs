@@ -11,8 +11,9 @@ use crate::send_engine::Outbox;
 use crate::stats::ModuleStats;
 use crate::table::{Next, State};
 
-/// State functions that may run for a connection in one event, before others get their turn.
-/// Eight transitions answer a request: this is some thirty pipelined ones.
+/// State functions that may run for a connection in one event, before others get their turn: some
+/// thirty pipelined requests of eight transitions each. The turn ends when the table leads back to the
+/// start state, or at sixteen times as many wherever the connection is.
 const TRANSITIONS_PER_EVENT: usize = 256;
 
 /// A module as the engine sees it, whatever its types are.
@@ -137,7 +138,7 @@ fn step<M: ProtocolModule>(
         return End::Waiting;
     }
     connection.held.turn_used = false;
-    for _ in 0..TRANSITIONS_PER_EVENT {
+    for count in 1..TRANSITIONS_PER_EVENT * 16 {
         let state = connection.state;
         let mut cx = Context {
             global,
@@ -155,7 +156,13 @@ fn step<M: ProtocolModule>(
         stats.transition(state.index, outcome.index).increment();
         wake = Wake::Continued;
         match M::TABLE.next(state, outcome) {
-            Some(Next::Run(next)) => connection.state = next,
+            Some(Next::Run(next)) => {
+                connection.state = next;
+                // Between two requests: within one, a state may hold on to this event's input.
+                if count >= TRANSITIONS_PER_EVENT && next == M::TABLE.start() {
+                    break;
+                }
+            }
             Some(Next::Wait(next)) => {
                 connection.state = next;
                 return End::Waiting;

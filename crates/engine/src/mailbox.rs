@@ -1,6 +1,7 @@
 //! How other threads reach an engine: a queue, and an eventfd that is written only while it sleeps.
 
 use std::any::Any;
+use std::cell::Cell;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -22,6 +23,8 @@ pub(crate) enum Message {
 
 struct Shared {
     sleeping: AtomicBool,
+    /// Somebody called while the engine was awake: it looks again before it sleeps.
+    notified: AtomicBool,
     wake: OwnedFd,
 }
 
@@ -39,6 +42,9 @@ pub(crate) struct Mailbox {
 pub(crate) struct Inbox {
     queue: Receiver<Message>,
     shared: Arc<Shared>,
+    /// Wake-ups that were decided on, whose write of the eventfd has not been seen yet: it may come
+    /// long after the engine woke for another reason.
+    owed: Cell<u64>,
 }
 
 /// Wakes one engine from any thread. Cheap when the engine is awake.
@@ -48,6 +54,7 @@ pub struct Waker(Arc<Shared>);
 impl Waker {
     /// Makes the engine look at everything that others may have left for it.
     pub fn wake(&self) {
+        self.0.notified.store(true, SeqCst);
         if self.0.sleeping.swap(false, SeqCst) {
             // The only failure is a counter at its maximum, which is readable too.
             let _ = rustix::io::write(&self.0.wake, &1u64.to_ne_bytes());
@@ -58,8 +65,8 @@ impl Waker {
 pub(crate) fn mailbox() -> io::Result<(Mailbox, Inbox)> {
     let (sender, receiver) = unbounded();
     let wake = eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?;
-    let shared = Arc::new(Shared { sleeping: AtomicBool::new(false), wake });
-    Ok((Mailbox { queue: sender, shared: shared.clone() }, Inbox { queue: receiver, shared }))
+    let shared = Arc::new(Shared { sleeping: AtomicBool::new(false), notified: AtomicBool::new(false), wake });
+    Ok((Mailbox { queue: sender, shared: shared.clone() }, Inbox { queue: receiver, shared, owed: Cell::new(0) }))
 }
 
 impl Mailbox {
@@ -91,6 +98,12 @@ impl Inbox {
         self.shared.sleeping.store(true, SeqCst);
     }
 
+    /// Whether somebody called since this was last asked. Asked after [`Inbox::prepare_sleep`], it
+    /// leaves no moment in which a call goes unheard.
+    pub(crate) fn was_notified(&self) -> bool {
+        self.shared.notified.swap(false, SeqCst)
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }
@@ -98,9 +111,37 @@ impl Inbox {
     /// Ends a sleep, and resets the eventfd if somebody wrote it.
     pub(crate) fn wake_up(&self) {
         if !self.shared.sleeping.swap(false, SeqCst) {
-            let mut count = [0u8; 8];
-            // Not yet written or already read: both mean that there is nothing to reset.
-            let _ = rustix::io::read(&self.shared.wake, &mut count);
+            self.owed.set(self.owed.get() + 1);
         }
+        let mut count = [0u8; 8];
+        if self.owed.get() > 0 && rustix::io::read(&self.shared.wake, &mut count).is_ok() {
+            self.owed.set(self.owed.get().saturating_sub(u64::from_ne_bytes(count)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_write_that_comes_late_is_taken_at_the_next_sleep() {
+        let (mailbox, inbox) = mailbox().expect("a descriptor");
+        inbox.prepare_sleep();
+        // Another thread has decided to write, and is interrupted.
+        assert!(mailbox.shared.sleeping.swap(false, SeqCst));
+        inbox.wake_up();
+        let _ = rustix::io::write(&mailbox.shared.wake, &1u64.to_ne_bytes());
+        inbox.prepare_sleep();
+        inbox.wake_up();
+        assert!(rustix::io::read(inbox.descriptor(), &mut [0u8; 8]).is_err(), "still readable");
+    }
+
+    #[test]
+    fn a_call_while_awake_is_heard_before_the_sleep() {
+        let (mailbox, inbox) = mailbox().expect("a descriptor");
+        mailbox.waker().wake();
+        inbox.prepare_sleep();
+        assert!(inbox.was_notified() && !inbox.was_notified());
     }
 }

@@ -303,7 +303,12 @@ impl Calls for MemoryCalls {
         Some(Address::Unix("memory".into()))
     }
 
-    fn send_datagram(&mut self, _socket: ListenerId, peer: SocketAddr, segments: &mut dyn Iterator<Item = Segment<'_>>) {
+    fn send_datagram(
+        &mut self,
+        _socket: ListenerId,
+        peer: SocketAddr,
+        segments: &mut dyn Iterator<Item = Segment<'_>>,
+    ) {
         let mut bytes = Vec::new();
         for segment in segments {
             match segment {
@@ -387,6 +392,7 @@ impl Memory {
 
 impl Transport for Memory {
     fn poll(&mut self, _now: Time, _wait: Option<Duration>, events: &mut dyn Events) -> io::Result<()> {
+        events.awake();
         self.arrive(events);
         for id in self.calls.live() {
             self.receive(id, events);

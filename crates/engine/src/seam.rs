@@ -167,6 +167,12 @@ pub enum Segment<'a> {
 /// `disconnected` with a reason other than [`Disconnect::Finished`], after which the id is dead. An
 /// outbound connection that fails sees only `disconnected`.
 pub trait Events {
+    /// A poll has stopped waiting: returns the time, if there is a clock above. A transport calls this
+    /// before it raises the first event of the poll, and goes by that time from then on.
+    fn awake(&mut self) -> Option<Time> {
+        None
+    }
+
     /// A connection is established.
     fn connected(&mut self, calls: &mut dyn Calls, connection: ConnectionId, owner: Owner, origin: Origin);
 

@@ -152,7 +152,11 @@ impl<M: ProtocolModule> ControlTable<M> {
     /// Unless states are numbered by their place in `functions`, each (state, outcome) that a
     /// function declares has exactly one row, each row is declared, and every row leads to a state
     /// that has a function.
-    pub const fn checked(start: State, functions: &'static [StateFunction<M>], rows: &'static [Row]) -> ControlTable<M> {
+    pub const fn checked(
+        start: State,
+        functions: &'static [StateFunction<M>],
+        rows: &'static [Row],
+    ) -> ControlTable<M> {
         assert!(functions.len() <= MAX_STATES, "too many states");
         assert!((start.index as usize) < functions.len(), "the start state has no function");
         let mut lookup = [[None; MAX_OUTCOMES]; MAX_STATES];
@@ -161,7 +165,10 @@ impl<M: ProtocolModule> ControlTable<M> {
             let Row { state, outcome, next } = rows[i];
             assert!((state.index as usize) < functions.len(), "a row starts from a state without a function");
             assert!((outcome.index as usize) < MAX_OUTCOMES, "too many outcomes");
-            assert!(declares(functions[state.index as usize].outcomes, outcome), "a row's outcome is not declared by its state");
+            assert!(
+                declares(functions[state.index as usize].outcomes, outcome),
+                "a row's outcome is not declared by its state"
+            );
             if let Next::Run(to) | Next::Wait(to) = next {
                 assert!((to.index as usize) < functions.len(), "a row leads to a state without a function");
             }

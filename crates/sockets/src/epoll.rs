@@ -88,6 +88,7 @@ impl Epoll {
         self.settle(table, events);
         let wait = if table.has_deferred() || !self.ready.is_empty() { Some(Duration::ZERO) } else { wait };
         self.wait(wait)?;
+        table.awake(events);
         let mut occurred = std::mem::take(&mut self.occurred);
         for event in occurred.drain(..) {
             self.happened(event, table, listeners, events);

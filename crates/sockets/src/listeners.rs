@@ -38,6 +38,23 @@ pub(crate) struct Listener {
     pub(crate) cancelled: bool,
 }
 
+/// Why accepting may fail without anything being wrong with the listener.
+const OF_THE_CONNECTION: [Errno; 13] = [
+    Errno::AGAIN,
+    Errno::INTR,
+    Errno::CANCELED,
+    Errno::CONNABORTED,
+    Errno::CONNRESET,
+    Errno::PROTO,
+    Errno::NETDOWN,
+    Errno::NOPROTOOPT,
+    Errno::HOSTDOWN,
+    Errno::NONET,
+    Errno::HOSTUNREACH,
+    Errno::OPNOTSUPP,
+    Errno::NETUNREACH,
+];
+
 /// What a transport listens to.
 pub(crate) struct Listeners {
     id: TransportId,
@@ -133,14 +150,16 @@ impl Listeners {
         self.accepted(index, socket, table, events)
     }
 
-    /// Accepting failed. Pauses it if that is for want of descriptors or memory; other errors are of
-    /// the connection that would have been accepted.
+    /// Accepting failed. Pauses it, unless the error is of the connection that would have been accepted
+    /// (accept(2) lists those of the network), or of our own asking.
     pub(crate) fn failed(&mut self, error: &io::Error, table: &Table) {
         let lacking = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM].map(|errno| errno.raw_os_error());
         if error.raw_os_error().is_some_and(|code| lacking.contains(&code)) {
             table.stats.out_of_descriptors.increment();
-            self.paused_until = Some(table.now.after(PAUSE));
+        } else if Errno::from_io_error(error).is_some_and(|errno| OF_THE_CONNECTION.contains(&errno)) {
+            return;
         }
+        self.paused_until = Some(table.now.after(PAUSE));
     }
 
     /// Whether connections may be accepted now.

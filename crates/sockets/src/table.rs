@@ -319,6 +319,13 @@ impl Table {
         }
     }
 
+    /// The wait is over: what happens now happens at another time.
+    pub(crate) fn awake(&mut self, events: &mut dyn Events) {
+        if let Some(now) = events.awake() {
+            self.now = now;
+        }
+    }
+
     /// Resets the closed connections whose peer took nothing since they were last looked at: nobody
     /// above minds them any more.
     pub(crate) fn expire_closing(&mut self) {
@@ -327,16 +334,23 @@ impl Table {
                 break;
             }
             self.closing.pop_front();
-            let closing = |index: &u32| self.slots[*index as usize].phase == Phase::Closing;
-            let Some(index) = self.find(id).filter(closing) else { continue };
+            let Some(index) = self.find(id) else { continue };
+            let phase = self.slots[index as usize].phase;
             let untaken = self.untaken(id);
-            if untaken < before {
-                self.closing.push_back((self.now.after(self.close_patience), id, untaken));
-            } else {
-                self.stats.linger_timeouts.increment();
-                self.end(index, Some(Disconnect::TimedOut), true);
+            match phase {
+                Phase::Closing | Phase::Lingering if untaken > 0 && untaken < before => {
+                    self.closing.push_back((self.now.after(self.close_patience), id, untaken));
+                }
+                Phase::Closing => self.give_up(index, Disconnect::TimedOut),
+                Phase::Lingering => self.give_up(index, Disconnect::Closed),
+                _ => {}
             }
         }
+    }
+
+    fn give_up(&mut self, index: u32, reason: Disconnect) {
+        self.stats.linger_timeouts.increment();
+        self.end(index, Some(reason), true);
     }
 
     /// Octets that were queued and that the peer has not acknowledged.
@@ -353,9 +367,11 @@ impl Table {
             }
             self.lingering.pop_front();
             let lingering = |index: &u32| self.slots[*index as usize].phase == Phase::Lingering;
-            if let Some(index) = self.find(id).filter(lingering) {
-                self.stats.linger_timeouts.increment();
-                self.end(index, Some(Disconnect::Closed), true);
+            let Some(index) = self.find(id).filter(lingering) else { continue };
+            // A reset would discard what a slow peer has not read yet.
+            match self.untaken(id) {
+                0 => self.give_up(index, Disconnect::Closed),
+                untaken => self.closing.push_back((self.now.after(self.close_patience), id, untaken)),
             }
         }
     }

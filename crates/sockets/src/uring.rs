@@ -66,6 +66,7 @@ impl Uring {
         self.settle(table, events);
         let wait = if table.has_deferred() { Some(Duration::ZERO) } else { wait };
         self.ring.submit_and_wait(wait)?;
+        table.awake(events);
         while let Some(completion) = self.ring.completion() {
             self.complete(completion, table, listeners, events);
             self.settle(table, events);

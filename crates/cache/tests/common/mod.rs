@@ -1,11 +1,12 @@
 //! What the tests of the cache have in common.
 #![allow(dead_code, reason = "each test uses a part")]
 
+use std::fs::File;
 use std::io::{Seek, Write};
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use afpa_cache::{Body, Cache, CacheConfig, Object, Piece, ResidentBody, View};
+use afpa_platform::source::SourceFile;
 
 pub(crate) const MIB: u64 = 1 << 20;
 
@@ -40,7 +41,7 @@ pub(crate) fn octets(body: &ResidentBody, start: u64, end: u64) -> Vec<u8> {
             }
             Piece::File { file, offset, length } => {
                 let mut bytes = vec![0; length as usize];
-                file.read_exact_at(&mut bytes, offset).expect("a long enough file");
+                file.read_at(&mut bytes, offset).expect("a long enough file");
                 octets.extend_from_slice(&bytes);
             }
         }
@@ -54,5 +55,5 @@ pub(crate) fn file(contents: &[u8]) -> Arc<SourceFile> {
     let mut file = File::options().create(true).truncate(true).read(true).write(true).open(&path).expect("a file");
     std::fs::remove_file(&path).expect("just created");
     file.write_all(contents).and_then(|()| file.rewind()).expect("a small file");
-    Arc::new(file)
+    Arc::new(SourceFile::new(file).expect("a version"))
 }

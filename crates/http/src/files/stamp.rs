@@ -74,26 +74,6 @@ fn nanoseconds(seconds: i64, fraction: i64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Write;
-
-    #[test]
-    fn a_witness_tells_of_growth_and_of_a_change_in_place() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("f");
-        std::fs::write(&path, b"one").unwrap();
-        let file = Arc::new(File::open(&path).unwrap());
-        std::thread::sleep(GRANULARITY);
-        let witness = FileWitness::new(file.clone(), Stamp::of(&*file).unwrap());
-        assert!(witness.unchanged().unwrap());
-        std::fs::rename(&path, dir.path().join("g")).unwrap();
-        assert!(witness.unchanged().unwrap(), "another name is no other contents");
-        std::fs::rename(dir.path().join("g"), &path).unwrap();
-        std::fs::OpenOptions::new().write(true).open(&path).unwrap().write_all(b"two").unwrap();
-        assert!(!witness.unchanged().unwrap());
-        let grown = FileWitness::new(file.clone(), Stamp::of(&*file).unwrap());
-        std::fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(b"!").unwrap();
-        assert!(!grown.unchanged().unwrap());
-    }
 
     #[test]
     fn only_the_recent_past_is_unsettled() {

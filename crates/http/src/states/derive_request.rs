@@ -56,7 +56,7 @@ fn wait_for_more(cx: &mut Context<'_, Http>, started: bool) -> Outcome {
     if cx.input.is_present() && cx.finished() {
         return IDLE_END;
     }
-    if cx.draining() && !started && cx.connection.answered > 0 {
+    if cx.draining() && !started {
         return IDLE_END;
     }
     let settings = &cx.global.settings;

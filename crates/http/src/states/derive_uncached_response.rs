@@ -1,11 +1,14 @@
 //! *Derive uncached response*: makes a cache object of a file, on a worker (AFPA §3.2).
 
+use std::sync::Arc;
+
+use afpa_cache::{Cache, Resident};
 use afpa_engine::{Context, Outcome, Time, Wake};
 
 use super::keep_head;
 use super::respond::Derivation;
 use crate::access_log::CacheOutcome;
-use crate::files::{FileError, FillOutcome, RequestKey, fill};
+use crate::files::{Details, FileError, FillOutcome, RequestKey, fill};
 use crate::module::{Answer, Global, Http};
 use crate::table::{DIRECT, PENDING, READY, REFUSED};
 
@@ -14,13 +17,13 @@ pub fn derive_uncached_response(cx: &mut Context<'_, Http>) -> Outcome {
     if cx.wake == Wake::Continued {
         return start(cx);
     }
-    match cx.completion::<FillOutcome>() {
+    match cx.completion::<(FillOutcome, Arc<Cache<Details>>)>() {
         None => PENDING,
         Some(None) => {
             cx.request.refuse(500);
             REFUSED
         }
-        Some(Some(outcome)) => finish(cx, outcome),
+        Some(Some((outcome, cache))) => finish(cx, outcome, &cache),
     }
 }
 
@@ -29,9 +32,12 @@ fn start(cx: &mut Context<'_, Http>) -> Outcome {
     cx.request.outcome = Some(CacheOutcome::Miss);
     let settings = &cx.global.settings;
     let (site, cache, key) = (settings.site.clone(), settings.cache.clone(), cx.global.key.clone());
-    let job = move || match RequestKey::decode(&key) {
-        Some(key) => fill(&site, &cache, key),
-        None => FillOutcome::Error(FileError::NotFound),
+    let job = move || {
+        let outcome = match RequestKey::decode(&key) {
+            Some(key) => fill(&site, &cache, key),
+            None => FillOutcome::Error(FileError::NotFound),
+        };
+        (outcome, cache)
     };
     // The header's deadline is over; the worker's queue and the file system bound the rest.
     cx.arm(Time::NEVER);
@@ -44,12 +50,21 @@ fn start(cx: &mut Context<'_, Http>) -> Outcome {
     }
 }
 
-fn finish(cx: &mut Context<'_, Http>, outcome: FillOutcome) -> Outcome {
+fn finish(cx: &mut Context<'_, Http>, outcome: FillOutcome, cache: &Arc<Cache<Details>>) -> Outcome {
     match outcome {
         FillOutcome::Object(object) => {
             let persistence = cx.request.persistence();
             let Global { view, clock, scratch, nonce, .. } = &mut *cx.global;
-            let resident = view.admit(object);
+            // After a reload the view may be another cache's, which would never hear of a change to
+            // this object: then it is sent, and not kept.
+            let transient;
+            let resident = if Arc::ptr_eq(cache, view.cache()) {
+                view.admit(object)
+            } else {
+                let body = view.hold(object.body().clone());
+                transient = Resident { object, body };
+                &transient
+            };
             let (head, octets) = (cx.request.parser.head(), cx.request.kept_head.as_slice());
             let derivation =
                 Derivation { head, octets, persistence, clock, nonce: *nonce, scratch, output: &mut cx.output };

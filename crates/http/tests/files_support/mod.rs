@@ -2,7 +2,6 @@
 
 #![allow(dead_code)] // each test binary uses its own part
 
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -10,16 +9,16 @@ use std::time::{Duration, Instant, SystemTime};
 use afpa_cache::{Cache, CacheConfig, Object};
 use afpa_http::files::{Codings, Details, FillOutcome, RequestKey, Site, SiteOptions, fill};
 
-pub type Found = Arc<Object<Details>>;
+pub(crate) type Found = Arc<Object<Details>>;
 
-pub struct Fixture {
-    pub dir: tempfile::TempDir,
-    pub site: Arc<Site>,
-    pub cache: Arc<Cache<Details>>,
+pub(crate) struct Fixture {
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) site: Arc<Site>,
+    pub(crate) cache: Arc<Cache<Details>>,
 }
 
 impl Fixture {
-    pub fn new(options: SiteOptions) -> Fixture {
+    pub(crate) fn new(options: SiteOptions) -> Fixture {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join("site")).unwrap();
         let site = Arc::new(Site::open(dir.path().join("site"), options).unwrap());
@@ -27,31 +26,31 @@ impl Fixture {
     }
 
     /// A path in the site.
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join("site").join(name)
     }
 
     /// Writes a file that was last changed a minute ago.
-    pub fn write(&self, name: &str, contents: impl AsRef<[u8]>) {
+    pub(crate) fn write(&self, name: &str, contents: impl AsRef<[u8]>) {
         let path = self.path(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, contents).unwrap();
         age(&path, 60);
     }
 
-    pub fn fill(&self, url: impl AsRef<[u8]>) -> FillOutcome {
+    pub(crate) fn fill(&self, url: impl AsRef<[u8]>) -> FillOutcome {
         self.fill_for(Codings::NONE, url)
     }
 
-    pub fn fill_for(&self, accepts: Codings, url: impl AsRef<[u8]>) -> FillOutcome {
+    pub(crate) fn fill_for(&self, accepts: Codings, url: impl AsRef<[u8]>) -> FillOutcome {
         fill(&self.site, &self.cache, RequestKey { accepts, path: url.as_ref() })
     }
 
-    pub fn object(&self, url: impl AsRef<[u8]>) -> Found {
+    pub(crate) fn object(&self, url: impl AsRef<[u8]>) -> Found {
         self.object_for(Codings::NONE, url)
     }
 
-    pub fn object_for(&self, accepts: Codings, url: impl AsRef<[u8]>) -> Found {
+    pub(crate) fn object_for(&self, accepts: Codings, url: impl AsRef<[u8]>) -> Found {
         match self.fill_for(accepts, url.as_ref()) {
             FillOutcome::Object(object) => object,
             FillOutcome::Error(error) => panic!("{}: {error}", String::from_utf8_lossy(url.as_ref())),
@@ -59,7 +58,7 @@ impl Fixture {
         }
     }
 
-    pub fn status(&self, url: impl AsRef<[u8]>) -> u16 {
+    pub(crate) fn status(&self, url: impl AsRef<[u8]>) -> u16 {
         match self.fill(url) {
             FillOutcome::Object(object) => object.details().status,
             FillOutcome::Error(error) => error.status(),
@@ -68,7 +67,7 @@ impl Fixture {
         }
     }
 
-    pub fn is_cached(&self, url: &str) -> bool {
+    pub(crate) fn is_cached(&self, url: &str) -> bool {
         let mut key = Vec::new();
         Codings::all().any(|accepts| {
             RequestKey { accepts, path: url.as_bytes() }.encode(&mut key);
@@ -76,17 +75,17 @@ impl Fixture {
         })
     }
 
-    pub fn text(&self, object: &Found) -> String {
+    pub(crate) fn text(&self, object: &Found) -> String {
         String::from_utf8(payload(object)).unwrap()
     }
 }
 
-pub fn cache() -> Arc<Cache<Details>> {
+pub(crate) fn cache() -> Arc<Cache<Details>> {
     Cache::new(CacheConfig { capacity: 64 << 20, max_pinned_object: 1 << 20, engines: 1 }).unwrap()
 }
 
 /// The octets that a client would get as content.
-pub fn payload(object: &Found) -> Vec<u8> {
+pub(crate) fn payload(object: &Found) -> Vec<u8> {
     let body = object.body();
     match body.file() {
         Some(file) => {
@@ -99,7 +98,7 @@ pub fn payload(object: &Found) -> Vec<u8> {
 }
 
 /// The immutable part of the head that a client would get.
-pub fn head(object: &Found) -> String {
+pub(crate) fn head(object: &Found) -> String {
     let mut head = pinned(object);
     head.truncate(object.body().head_len() as usize);
     String::from_utf8(head).unwrap()
@@ -109,13 +108,13 @@ fn pinned(object: &Found) -> Vec<u8> {
     object.body().fragments().iter().flat_map(|fragment| fragment.to_vec()).collect()
 }
 
-pub fn age(path: &Path, seconds: u64) {
+pub(crate) fn age(path: &Path, seconds: u64) {
     let then = SystemTime::now() - Duration::from_secs(seconds);
     std::fs::File::open(path).unwrap().set_modified(then).unwrap();
 }
 
 /// Waits until `what` holds; fails after a bound that is generous to a busy machine.
-pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(20);
     while !holds() {
         assert!(Instant::now() < deadline, "{what}");

@@ -26,6 +26,9 @@ const ENTRIES: u32 = 1024;
 /// Completion queue entries: beyond them the kernel keeps a list of its own, and nothing is lost.
 const COMPLETIONS: u32 = 8192;
 
+/// How often a full submission queue is offered to the kernel before the ring counts as broken.
+const SUBMIT_ATTEMPTS: usize = 1000;
+
 /// Octets of a receive buffer: most requests fit into one.
 pub const BUFFER_SIZE: usize = 4096;
 /// Receive buffers of a ring. Each is lent out only while its octets are looked at, so this bounds
@@ -288,7 +291,7 @@ impl Ring {
             }
         };
         match result {
-            Err(error) if !matches!(error.raw_os_error(), Some(libc::ETIME | libc::EINTR | libc::EBUSY)) => Err(error),
+            Err(error) if error.raw_os_error() != Some(libc::ETIME) && !is_passing(&error) => Err(error),
             _ => {
                 self.batch.drain(..self.next);
                 self.next = 0;
@@ -408,16 +411,23 @@ impl Ring {
 
     /// Makes room for `count` entries that must be submitted together.
     fn reserve(&mut self, count: usize) {
-        let queue = self.ring.submission();
-        if queue.capacity() - queue.len() >= count {
-            return;
+        for _ in 0..SUBMIT_ATTEMPTS {
+            let queue = self.ring.submission();
+            if queue.capacity() - queue.len() >= count {
+                return;
+            }
+            drop(queue);
+            // What is submitted now may need the buffers that this pass has given back.
+            self.buffers.publish();
+            match self.submit_and_look() {
+                Err(error) if !is_passing(&error) => {
+                    self.failure = Some(error);
+                    return;
+                }
+                _ => {}
+            }
         }
-        drop(queue);
-        // What is submitted now may need the buffers that this pass has given back.
-        self.buffers.publish();
-        if let Err(error) = self.ring.submit() {
-            self.failure = Some(error);
-        }
+        self.failure = Some(io::Error::other("the kernel takes no more operations"));
     }
 
     fn push(&mut self, entry: squeue::Entry) {
@@ -472,6 +482,11 @@ impl AsFd for Ring {
         // SAFETY: the descriptor is open as long as the ring is borrowed.
         unsafe { BorrowedFd::borrow_raw(self.ring.as_raw_fd()) }
     }
+}
+
+/// Whether the kernel only lacked something for a moment: memory, or room for completions.
+fn is_passing(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EINTR | libc::EAGAIN | libc::EBUSY | libc::ENOMEM))
 }
 
 const fn tag(token: Token, kind: Kind) -> u64 {
