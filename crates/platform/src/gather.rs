@@ -12,6 +12,9 @@ use crate::source::SourceFile;
 /// array, 0.05 µs for the copy of 2 KiB.
 pub const COPY_LIMIT: usize = 2048;
 
+/// Octets of copies for which a cleared gather keeps room: the heads of [`MAX_PIECES`] responses.
+const KEPT: usize = 8 * 1024;
+
 /// The most pieces in one gather.
 pub const MAX_PIECES: usize = 32;
 
@@ -138,7 +141,7 @@ impl Gather {
     pub fn clear(&mut self) {
         self.pieces.clear();
         self.bytes.clear();
-        self.bytes.shrink_to(COPY_LIMIT);
+        self.bytes.shrink_to(KEPT);
         self.remaining = 0;
     }
 }

@@ -23,7 +23,7 @@ use crate::stats::SocketsStats;
 use crate::transmit::{Manner, Progress, transmit};
 use crate::unread::Pool;
 
-/// Gathers kept for use: each holds at most 2 KiB of copies when it is free, 1 MiB in all.
+/// Gathers kept for use: each holds at most 8 KiB for copies when it is free, 4 MiB in all.
 const KEPT_GATHERS: usize = 512;
 
 /// Octets queued at a close that need not be minded: the kernel takes them even if the peer does not.
