@@ -33,7 +33,7 @@ use targets::{Style, Targets};
 /// counts from when a request was due, whether or not a connection was free to carry it.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct LoadArgs {
-    /// The server: http://HOST[:PORT][/PATH]
+    /// The server: `http://HOST[:PORT][/PATH]`
     pub(crate) url: String,
     /// Use N connections at once
     #[arg(long, short, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
