@@ -21,9 +21,8 @@ pub struct SocketsConfig {
     /// The octets of queued output at which a connection wants no more.
     pub send_buffer: usize,
     /// The octets from which on a pinned fragment is lent to the kernel (sendfile from the arena) rather
-    /// than copied by it. By default none is: between two namespaces on one machine, 1 MiB costs 501 µs
-    /// lent and 491 copied, 64 KiB 29.4 and 29.2. A network card that takes the octets from memory itself
-    /// may turn that around.
+    /// than copied by it. Between two namespaces, where the only copy left is the receiver's, lending
+    /// costs 20.6 µs instead of 22.6 for 64 KiB, and 369 instead of 463 for 1 MiB.
     pub lend_from: usize,
     /// The connections that the kernel keeps until they are accepted, per listener.
     pub backlog: u16,
@@ -52,7 +51,7 @@ impl SocketsConfig {
             max_connections: 65_536,
             receive_window: 64 * 1024,
             send_buffer: 1024 * 1024,
-            lend_from: usize::MAX,
+            lend_from: 4096,
             backlog: 4096,
             peer_speaks_first: false,
             linger: Duration::from_secs(2),
