@@ -41,6 +41,12 @@ impl FragmentPin {
         checksum::range_sum(extent, extent.sums(), start + range.start..start + range.end)
     }
 
+    /// The pinned memory, for a transport that keeps the pin.
+    #[inline]
+    pub fn slice(&self) -> &PinnedSlice {
+        &self.0
+    }
+
     /// The pinned memory itself, for a transport.
     pub fn into_slice(self) -> PinnedSlice {
         self.0

@@ -50,6 +50,8 @@ pub struct CacheConfig {
     pub max_pinned_object: u64,
     /// How many views there will be.
     pub engines: usize,
+    /// Octets of the arena, beyond `capacity`, for the frames of devices that register it.
+    pub frames: u64,
 }
 
 /// Objects by key, in memory that is shared by all engines; `D` is what a module remembers of each.
@@ -73,10 +75,11 @@ impl<D: Send + Sync + 'static> Cache<D> {
     /// # Errors
     /// The system refused to reserve the memory.
     pub fn new(config: CacheConfig) -> io::Result<Arc<Cache<D>>> {
-        let arena = Arena::new(config.capacity)?;
+        let whole = config.capacity.saturating_add(config.frames);
+        let arena = Arena::new(whole)?;
         let hasher = KeyHasher::default();
         Ok(Arc::new(Cache {
-            ledger: Ledger::new(arena.clone(), config.capacity),
+            ledger: Ledger::new(arena.clone(), whole),
             shelf: Mutex::new(Shelf::new(config.capacity, config.engines, MAX_FILES)),
             counters: Counters::default(),
             purges: AtomicU64::new(0),

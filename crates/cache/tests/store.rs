@@ -220,7 +220,7 @@ fn a_hot_set_survives_a_scan() {
 #[test]
 fn what_is_kept_about_an_object_is_small() {
     let cache: Arc<Cache<[u64; 4]>> =
-        Cache::new(CacheConfig { capacity: 64 * MIB, max_pinned_object: MIB, engines: 1 }).expect("a cache");
+        Cache::new(CacheConfig { capacity: 64 * MIB, max_pinned_object: MIB, engines: 1, frames: 0 }).expect("a cache");
     for number in 0..1000u32 {
         let body = cache.fill(&[0; 64], 0).expect("room").finish();
         cache.insert(&number.to_be_bytes(), body, Arc::new([0; 4]));

@@ -5,9 +5,12 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::config::{Admin, Config, Cores, Interface, LogFormat, Problem, Respond};
+use crate::config::{
+    Admin, Checksum, Config, Congestion, Cores, Direct, Frames, Handshake, Interface, LogFormat, Problem, Respond,
+    Transport,
+};
 use crate::graph::Format;
-use crate::units::{ListenAddress, Size, Span};
+use crate::units::{ListenAddress, Malformed, Size, Span};
 
 const ABOUT: &str = "A web server that answers requests in the context in which their bytes arrive";
 
@@ -18,6 +21,9 @@ Examples:
   afpa serve /srv/www --cores 2-3 --cache 2GiB       two engines, on CPUs 2 and 3
   afpa check --config /etc/afpa.toml                 every error in a configuration
   afpa graph http --format dot | dot -Tsvg           the HTTP module as a state diagram
+  afpa doctor --interface eth0                       what this machine supports, and what is missing
+  afpa lab up                                        a place to try the direct transport in
+  afpa capture a.pcapng --admin 127.0.0.1:9090       the frames that the direct transport sees
 
 Signals to a running server:
   SIGTERM, SIGINT  finish what is in flight, then end; a second one ends at once
@@ -34,6 +40,7 @@ Examples:
   afpa serve ./public
   afpa serve /srv/www --listen unix:/run/afpa.sock --log json --log-file /var/log/afpa.json
   afpa serve /srv/www --io epoll --respond inline --cores 0
+  afpa serve /srv/www --listen 192.0.2.7:80 --transport direct --interface eth0
   afpa serve /srv/www --admin 127.0.0.1:9090         then: curl http://127.0.0.1:9090/metrics
 
 Everything else (limits, Cache-Control by path, ...) is set in a configuration: see afpa run.";
@@ -45,6 +52,34 @@ The smallest configuration:
 
 Every key, with its default, is explained in afpa.toml, which comes with the program. Check a
 changed configuration with afpa check, then make a running server read it: kill -HUP PID.";
+
+const LAB_EXAMPLES: &str = "\
+The lab is two namespaces joined by a virtual cable, lab0 at both ends:
+  afpa-lab-server  10.77.0.1/24, fd77::1/64
+  afpa-lab-client  10.77.0.2/24, fd77::2/64
+
+Examples (as root):
+  afpa lab up
+  ip netns exec afpa-lab-server afpa serve . --listen 10.77.0.1:8080 --transport direct --interface lab0
+  ip netns exec afpa-lab-client curl http://10.77.0.1:8080/
+  afpa lab down";
+
+const DOCTOR_HELP: &str = "\
+Exit status: 0 if the sockets transport works, else 1.
+
+Examples:
+  afpa doctor
+  sudo afpa doctor --interface eth0
+  sudo ip netns exec afpa-lab-server afpa doctor --interface lab0 --json";
+
+const CAPTURE_EXAMPLES: &str = "\
+tcpdump sees nothing of what the direct transport receives and sends. FILE is pcapng, for Wireshark
+and tcpdump. Ctrl-C ends a capture in order. Frames that come faster than they are written are lost,
+which is counted in FILE and said at the end. For root and the server's own user, on its machine.
+
+Examples:
+  afpa capture a.pcapng --admin 127.0.0.1:9090 --count 1000
+  afpa capture - --admin 127.0.0.1:9090 --duration 10s --snap 128 | tcpdump -nr -";
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -68,6 +103,15 @@ pub enum Command {
     Check(ConfigFile),
     /// Print a protocol module's control table as a state diagram
     Graph(Graph),
+    /// Make, remove or show two network namespaces in which the direct transport can be tried
+    #[command(after_help = LAB_EXAMPLES)]
+    Lab(Lab),
+    /// Say which transports this machine supports, what they would give, and what is missing
+    #[command(after_help = DOCTOR_HELP)]
+    Doctor(Doctor),
+    /// Record the frames that a running server's direct transport receives and sends
+    #[command(after_help = CAPTURE_EXAMPLES)]
+    Capture(Capture),
 }
 
 /// `afpa serve`.
@@ -96,7 +140,7 @@ pub struct Serve {
     /// Memory for the cache, everything included
     #[arg(long, value_name = "SIZE", default_value = "256MiB")]
     pub cache: Size,
-    /// Answer health checks, metrics and purges at this address; off by default
+    /// Answer health checks, metrics, captures and purges at this address; off by default
     #[arg(long, value_name = "ADDR")]
     pub admin: Option<SocketAddr>,
     /// Allow --admin at an address that other machines can reach; whoever reaches it can purge the cache
@@ -129,6 +173,47 @@ pub struct Serve {
     /// What the server says on standard error
     #[command(flatten)]
     pub diagnostics: Diagnostics,
+    /// Whose TCP clients talk to. Last: what follows stands under its heading.
+    #[command(flatten)]
+    pub direct: DirectFlags,
+}
+
+/// Whose TCP clients talk to, and how.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Transport")]
+pub struct DirectFlags {
+    /// Whose TCP clients talk to: the kernel's (sockets), or our own on the frames of an interface (direct)
+    #[arg(long, value_name = "TRANSPORT", default_value_t = Transport::Sockets)]
+    pub transport: Transport,
+    /// The interface of the direct transport, which needs one. What is not for --listen stays with the kernel
+    #[arg(long, value_name = "IF")]
+    pub interface: Option<String>,
+    /// How frames are taken: xdp (AF_XDP), packet (AF_PACKET rings), tap (a TAP device), or auto (the first that works)
+    #[arg(long, value_name = "WAY", default_value_t = Frames::Auto)]
+    pub frames: Frames,
+    /// How many of the interface's queues get an engine of their own [default: all, as far as there are engines]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub queues: Option<u32>,
+    /// How handshakes are remembered: not at all (cookies), or in a queue, and by cookies when it is full (queue)
+    #[arg(long, value_name = "HOW", default_value_t = Handshake::Cookies)]
+    pub handshake: Handshake,
+    /// Checksums of payloads: as the cache stores them (stored), or from the octets each time (computed)
+    #[arg(long, value_name = "FROM", default_value_t = Checksum::Stored)]
+    pub checksum: Checksum,
+    /// Whether payloads leave from where they lie (on), or are copied first (off)
+    #[arg(long, value_name = "ON", default_value = "on", value_parser = switch, action = clap::ArgAction::Set)]
+    pub zero_copy: bool,
+    /// Congestion control: reno (RFC 6582) or cubic (RFC 9438)
+    #[arg(long, value_name = "NAME", default_value_t = Congestion::Cubic)]
+    pub congestion: Congestion,
+}
+
+fn switch(text: &str) -> Result<bool, Malformed> {
+    match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err(Malformed::new("on or off", text)),
+    }
 }
 
 /// A configuration file.
@@ -160,6 +245,60 @@ pub struct Graph {
     pub format: Format,
 }
 
+/// `afpa lab`.
+#[derive(Debug, Args)]
+pub struct Lab {
+    /// What to do
+    #[command(subcommand)]
+    pub command: LabCommand,
+}
+
+/// What to do with the lab.
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub enum LabCommand {
+    /// Make it, as far as it is not there
+    Up {
+        /// Octets of the largest IP packet on the cable
+        #[arg(long, value_name = "N", default_value_t = 1500, value_parser = clap::value_parser!(u16).range(1280..))]
+        mtu: u16,
+    },
+    /// Remove it, and end what runs in it
+    Down,
+    /// Say what there is of it
+    Status,
+}
+
+/// `afpa doctor`.
+#[derive(Debug, Args)]
+pub struct Doctor {
+    /// Look at this interface, too
+    #[arg(long, value_name = "IF")]
+    pub interface: Option<String>,
+    /// Write JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `afpa capture`.
+#[derive(Debug, Args)]
+pub struct Capture {
+    /// Where to; - for standard output
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// The admin address of the server
+    #[arg(long, value_name = "ADDR")]
+    pub admin: SocketAddr,
+    /// Stop after so many frames
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub count: Option<u64>,
+    /// Stop after this time, at most 1h
+    #[arg(long, value_name = "DURATION", default_value = "1h")]
+    pub duration: Span,
+    /// Keep so many octets of each frame
+    #[arg(long, value_name = "N", default_value_t = 65_535, value_parser = clap::value_parser!(u32).range(14..=65_535))]
+    pub snap: u32,
+}
+
 /// A protocol module.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Module {
@@ -178,6 +317,7 @@ impl Serve {
             admin: self.admin.map(|listen| Admin { listen, allow_remote: self.admin_allow_remote }),
             ..Config::default()
         };
+        (config.transport, config.direct) = self.direct.config();
         config.site.root.clone_from(&self.root);
         config.site.listing = self.listing;
         config.site.dotfiles = self.dotfiles;
@@ -193,6 +333,22 @@ impl Serve {
     }
 }
 
+impl DirectFlags {
+    fn config(&self) -> (Transport, Direct) {
+        let direct = Direct {
+            interface: self.interface.clone(),
+            frames: self.frames,
+            queues: self.queues,
+            handshake: self.handshake,
+            checksum: self.checksum,
+            zero_copy: self.zero_copy,
+            congestion: self.congestion,
+            ..Direct::default()
+        };
+        (self.transport, direct)
+    }
+}
+
 /// A problem in the words of the command line: `--cache: expected …`.
 pub fn in_flags(problem: &Problem) -> String {
     let setting = problem.key.split('[').next().unwrap_or_default();
@@ -204,9 +360,26 @@ pub fn in_flags(problem: &Problem) -> String {
         "limits.grace-period" => "--grace-period",
         "admin.listen" => "--admin",
         "log.path" => "--log-file",
+        "transport" => "--transport",
+        "direct.interface" => "--interface",
+        "direct.frames" => "--frames",
+        "direct.queues" => "--queues",
+        "direct.handshake" => "--handshake",
+        "direct.checksum" => "--checksum",
+        "direct.zero-copy" => "--zero-copy",
+        "direct.congestion" => "--congestion",
         other => other,
     };
-    format!("{flag}: {}", problem.message.replace("admin.allow-remote", "--admin-allow-remote"))
+    let mut message = problem.message.clone();
+    for (setting, flag) in [
+        ("admin.allow-remote", "--admin-allow-remote"),
+        ("direct.interface", "--interface"),
+        ("transport = \"direct\"", "--transport direct"),
+        ("transport = \"sockets\"", "--transport sockets"),
+    ] {
+        message = message.replace(setting, flag);
+    }
+    format!("{flag}: {message}")
 }
 
 #[cfg(test)]
@@ -265,6 +438,22 @@ mod tests {
             "no-cache",
             "--grace-period",
             "3s",
+            "--transport",
+            "direct",
+            "--interface",
+            "lab0",
+            "--frames",
+            "packet",
+            "--queues",
+            "2",
+            "--handshake",
+            "queue",
+            "--checksum",
+            "computed",
+            "--zero-copy",
+            "off",
+            "--congestion",
+            "reno",
         ])
         .unwrap();
         assert_eq!(config.listen.len(), 2);
@@ -276,6 +465,18 @@ mod tests {
         assert!(config.site.listing && config.site.dotfiles && config.site.follow_symlinks && !config.site.compress);
         assert_eq!(config.site.cache_control.as_deref(), Some("no-cache"));
         assert_eq!(config.limits.grace_period, Span::seconds(3));
+        assert_eq!(config.transport, Transport::Direct);
+        let direct = Direct {
+            interface: Some("lab0".into()),
+            frames: Frames::Packet,
+            queues: Some(2),
+            handshake: Handshake::Queue,
+            checksum: Checksum::Computed,
+            zero_copy: false,
+            congestion: Congestion::Reno,
+            ..Direct::default()
+        };
+        assert_eq!(config.direct, direct);
     }
 
     #[test]
@@ -289,5 +490,24 @@ mod tests {
         assert!(said.contains(&"--cache: expected a size from 4 MiB to 16 TiB, found 1 KiB".into()), "{said:?}");
         let admin = "--admin: expected a loopback address (or --admin-allow-remote), found 0.0.0.0:9090";
         assert!(said.contains(&admin.into()), "{said:?}");
+        let cases: [(&[&str], &str); 3] = [
+            (
+                &["/srv", "--transport", "direct"],
+                "--transport: expected --interface beside \"direct\", found none; \
+                 ip link shows the interfaces, afpa doctor what they can do",
+            ),
+            (
+                &["/srv", "--zero-copy", "off"],
+                "--zero-copy: expected --transport direct beside it, found \"sockets\"; set it, or leave this out",
+            ),
+            (
+                &["/srv", "--transport", "direct", "--interface", "lab0", "--listen", "unix:/a"],
+                "--listen: expected an IP address and a port, found unix:/a; Unix sockets need --transport sockets",
+            ),
+        ];
+        for (arguments, expected) in cases {
+            let said: Vec<_> = problems(&serve(arguments).unwrap()).iter().map(in_flags).collect();
+            assert_eq!(said, [expected], "{arguments:?}");
+        }
     }
 }

@@ -9,11 +9,12 @@ use tracing_subscriber::filter::LevelFilter;
 use crate::admin::AdminServer;
 use crate::args::{Command, Diagnostics, Module, in_flags};
 use crate::config::{self, Config, LogFormat};
+use crate::doctor::Report;
 use crate::graph::Graph;
 use crate::server;
 use crate::signals::Signals;
 use crate::supervisor::{Origin, Supervisor};
-use crate::{process, systemd};
+use crate::{capture, lab, process, systemd};
 
 /// Does what the command line asks for.
 pub fn execute(command: Command) -> ExitCode {
@@ -36,6 +37,30 @@ pub fn execute(command: Command) -> ExitCode {
             print(&of.render(graph.format));
             ExitCode::SUCCESS
         }
+        Command::Lab(lab) => told(lab::execute(lab.command)),
+        Command::Doctor(doctor) => {
+            let report = Report::of(doctor.interface.as_deref());
+            print(&if doctor.json { report.json() } else { report.text() });
+            if report.can_serve() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Command::Capture(capture) => match capture::execute(&capture) {
+            Ok(summary) => {
+                complain(&summary);
+                ExitCode::SUCCESS
+            }
+            Err(problem) => refuse(&[problem]),
+        },
+    }
+}
+
+/// What a command has to say: its answer, or what went wrong.
+fn told(answer: Result<String, String>) -> ExitCode {
+    match answer {
+        Ok(text) => {
+            print(&text);
+            ExitCode::SUCCESS
+        }
+        Err(problem) => refuse(&[problem]),
     }
 }
 

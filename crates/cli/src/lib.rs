@@ -4,15 +4,19 @@
 //! - [`commands`]: what each command does; [`server`] starts the engines, [`supervisor`] drives them.
 //! - [`signals`], [`systemd`], [`process`]: the system around the server.
 //! - [`admin`], [`stats`], [`access_log`], [`graph`]: what the server tells.
+//! - [`lab`], [`doctor`], [`capture`]: what helps with the direct transport.
 #![forbid(unsafe_code)]
 
 pub mod access_log;
 pub mod admin;
 pub mod args;
+pub mod capture;
 pub mod commands;
 pub mod config;
+pub mod doctor;
 pub mod fuzz;
 pub mod graph;
+pub mod lab;
 pub mod process;
 pub mod server;
 pub mod signals;

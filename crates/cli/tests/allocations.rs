@@ -191,7 +191,7 @@ fn documents() -> tempfile::TempDir {
 
 fn global(root: &tempfile::TempDir, engine: &Engine, recorder: Option<Recorder>) -> Global {
     let site = Site::open(root.path(), SiteOptions::default()).expect("a site");
-    let config = CacheConfig { capacity: 16 << 20, max_pinned_object: 1 << 20, engines: 1 };
+    let config = CacheConfig { capacity: 16 << 20, max_pinned_object: 1 << 20, engines: 1, frames: 0 };
     let settings = Settings {
         site: Arc::new(site),
         cache: Cache::new(config).expect("a cache"),

@@ -21,8 +21,11 @@ fn version() {
 
 #[test]
 fn each_help_has_its_options_and_examples() {
-    let cases: [(&[&str], &[&str]); 5] = [
-        (&["--help"], &["serve", "run", "check", "graph", "Examples:", "SIGHUP", "Exit status"]),
+    let cases: [(&[&str], &[&str]); 9] = [
+        (
+            &["--help"],
+            &["lab", "doctor", "capture", "serve", "run", "check", "graph", "Examples:", "SIGHUP", "Exit status"],
+        ),
         (
             &["serve", "--help"],
             &[
@@ -40,8 +43,25 @@ fn each_help_has_its_options_and_examples() {
                 "[default: 256MiB]",
                 "[default: auto]",
                 "[default: hybrid]",
+                "--transport <TRANSPORT>",
+                "--interface <IF>",
+                "--frames <WAY>",
+                "--queues <N>",
+                "--handshake <HOW>",
+                "--checksum <FROM>",
+                "--zero-copy <ON>",
+                "--congestion <NAME>",
+                "[default: sockets]",
+                "[default: cookies]",
                 "Examples:",
             ],
+        ),
+        (&["lab", "--help"], &["up", "down", "status", "ip netns exec afpa-lab-server afpa serve"]),
+        (&["lab", "up", "--help"], &["--mtu <N>", "[default: 1500]"]),
+        (&["doctor", "--help"], &["--interface <IF>", "--json", "Exit status"]),
+        (
+            &["capture", "--help"],
+            &["--admin <ADDR>", "--count <N>", "--duration <DURATION>", "--snap <N>", "tcpdump", "Ctrl-C"],
         ),
         (&["run", "--help"], &["--config <FILE>", "[site]"]),
         (&["check", "--help"], &["--config <FILE>"]),
@@ -60,7 +80,7 @@ fn each_help_has_its_options_and_examples() {
 
 #[test]
 fn a_wrong_command_line_is_status_2_and_says_what_is_right() {
-    let cases: [(&[&str], &str); 7] = [
+    let cases: [(&[&str], &str); 14] = [
         (&[], "Usage: afpa <COMMAND>"),
         (&["serve"], "<DIR>"),
         (&["serv", "."], "serve"),
@@ -68,6 +88,13 @@ fn a_wrong_command_line_is_status_2_and_says_what_is_right() {
         (&["serve", ".", "--io", "kqueue"], "expected uring, epoll or auto, found \"kqueue\""),
         (&["serve", ".", "--listen", "8080"], "write :8080 for every IPv4 address"),
         (&["graph", "ftp"], "[possible values: http]"),
+        (&["serve", ".", "--transport", "raw"], "expected sockets or direct, found \"raw\""),
+        (&["serve", ".", "--zero-copy", "maybe"], "expected on or off, found \"maybe\""),
+        (&["serve", ".", "--queues", "0"], "0 is not in 1..=1024"),
+        (&["lab"], "Usage: afpa lab <COMMAND>"),
+        (&["lab", "up", "--mtu", "500"], "500 is not in 1280..=65535"),
+        (&["capture", "a.pcapng"], "--admin <ADDR>"),
+        (&["capture", "a.pcapng", "--admin", "localhost:1"], "invalid socket address syntax"),
     ];
     for (arguments, expected) in cases {
         let (status, out, err) = said(arguments);
@@ -78,7 +105,7 @@ fn a_wrong_command_line_is_status_2_and_says_what_is_right() {
 
 #[test]
 fn what_cannot_be_served_is_one_sentence_each_and_status_1() {
-    let cases: [(&[&str], &str); 3] = [
+    let cases: [(&[&str], &str); 6] = [
         (
             &["serve", "/nonexistent"],
             "afpa: DIR: /nonexistent cannot be opened: No such file or directory (os error 2)\n",
@@ -87,6 +114,19 @@ fn what_cannot_be_served_is_one_sentence_each_and_status_1() {
         (
             &["serve", "/", "--admin", "0.0.0.0:9090"],
             "afpa: --admin: expected a loopback address (or --admin-allow-remote), found 0.0.0.0:9090\n",
+        ),
+        (
+            &["serve", "/", "--transport", "direct"],
+            "afpa: --transport: expected --interface beside \"direct\", found none; ip link shows the interfaces, \
+             afpa doctor what they can do\n",
+        ),
+        (
+            &["serve", "/", "--transport", "direct", "--interface", "afpa-none"],
+            "afpa: --interface: afpa-none cannot be used: No such device (os error 19) (ip link shows what can)\n",
+        ),
+        (
+            &["serve", "/", "--interface", "lo"],
+            "afpa: --interface: expected --transport direct beside it, found \"sockets\"; set it, or leave this out\n",
         ),
     ];
     for (arguments, expected) in cases {
@@ -134,11 +174,14 @@ fn the_example_is_right_and_shows_every_default() {
     let uncommented: String = example
         .lines()
         .map(|line| line.strip_prefix("# ").filter(|rest| is_setting(rest)).unwrap_or(line))
+        // An interface is for the direct transport only.
+        .map(|line| if line == "transport = \"sockets\"" { "transport = \"direct\"" } else { line })
         .flat_map(|line| [line, "\n"])
         .collect();
     let parsed = afpa_cli::config::parse(&uncommented);
     assert_eq!(parsed.diagnostics, []);
     assert!(parsed.config.admin.is_some() && parsed.config.log.path.is_some());
+    assert!(parsed.config.direct.interface.is_some() && parsed.config.direct.queues.is_some());
     assert_eq!(parsed.config.site.cache_control_rules.len(), 2);
 }
 

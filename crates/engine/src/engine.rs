@@ -153,11 +153,14 @@ impl Engine {
 
     fn poll_transports(&mut self, may_sleep: bool) -> io::Result<()> {
         let wait = self.wait(may_sleep);
-        for (i, transport) in self.transports.iter_mut().enumerate() {
-            let wait = if i == 0 { wait } else { Some(Duration::ZERO) };
-            transport.poll(self.core.services.now, wait, &mut self.core)?;
-            if i == 0 && may_sleep {
-                self.inbox.wake_up();
+        let Some((first, others)) = self.transports.split_first_mut() else { return Ok(()) };
+        first.poll(self.core.services.now, wait, &mut self.core)?;
+        if may_sleep {
+            self.inbox.wake_up();
+        }
+        for transport in others {
+            if transport.is_due(self.core.services.now) {
+                transport.poll(self.core.services.now, Some(Duration::ZERO), &mut self.core)?;
             }
         }
         Ok(())
@@ -177,7 +180,8 @@ impl Engine {
         let now = self.core.services.now;
         let timers = self.core.services.timers.wait(now);
         let stopping = self.stopping.map(|deadline| deadline.since(now));
-        timers.into_iter().chain(stopping).min()
+        let others = self.transports.iter().skip(1).filter_map(|transport| transport.patience(now));
+        timers.into_iter().chain(stopping).chain(others).min()
     }
 
     fn fire_timers(&mut self) {

@@ -276,6 +276,21 @@ pub trait Transport {
         false
     }
 
+    /// Whether [`Transport::poll`] would find something to do without waiting. Asked of every transport but
+    /// the one that sleeps, so that a quiet one costs no system call. One that cannot tell keeps the
+    /// default.
+    fn is_due(&mut self, now: Time) -> bool {
+        let _ = now;
+        true
+    }
+
+    /// How long [`Transport::is_due`] stays false if nothing arrives and nothing is asked for: what the one
+    /// that sleeps must know of the others.
+    fn patience(&self, now: Time) -> Option<Duration> {
+        let _ = now;
+        None
+    }
+
     /// Stops accepting on every listener; connections live on.
     fn stop_listening(&mut self);
 

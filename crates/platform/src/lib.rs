@@ -2,8 +2,14 @@
 
 pub mod clock;
 pub mod gather;
+pub mod interface;
 pub mod memory;
+pub mod netlink;
+pub mod packet;
 pub mod socket;
 pub mod source;
+pub mod steering;
+pub mod tap;
 pub mod testing;
 pub mod uring;
+pub mod xdp;

@@ -85,7 +85,8 @@ fn main() -> Result<(), Box<dyn Error>> {
             _ => {}
         }
     }
-    let cache = Cache::<()>::new(CacheConfig { capacity: 64 << 20, max_pinned_object: 8 << 20, engines: 1 })?;
+    let cache =
+        Cache::<()>::new(CacheConfig { capacity: 64 << 20, max_pinned_object: 8 << 20, engines: 1, frames: 0 })?;
     let mut filling = cache.fill(b"\r\n", octets).map_err(|_| "the body does not fit")?;
     filling.write_all(&vec![b'x'; octets as usize])?;
     let body = ResidentBody::new(filling.finish(), &Arc::default());

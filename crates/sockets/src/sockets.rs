@@ -169,6 +169,19 @@ impl Transport for Sockets {
         self.table.has_touched()
     }
 
+    fn is_due(&mut self, now: Time) -> bool {
+        let has_work = match &mut self.driver {
+            Driver::Uring(uring) => uring.has_work(),
+            Driver::Epoll(_) => true,
+        };
+        has_work || self.table.has_touched() || self.patience(now) == Some(Duration::ZERO)
+    }
+
+    fn patience(&self, now: Time) -> Option<Duration> {
+        let elapsed = now.since(self.table.now);
+        self.wait(None).map(|wait| wait.saturating_sub(elapsed))
+    }
+
     fn stop_listening(&mut self) {
         self.listeners.stop();
         match &mut self.driver {

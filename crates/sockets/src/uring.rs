@@ -45,6 +45,11 @@ impl Uring {
         self.ring.as_fd()
     }
 
+    /// Whether a pass would find something that the kernel has done, or wants to do.
+    pub(crate) fn has_work(&mut self) -> bool {
+        !self.started || self.ring.has_work()
+    }
+
     pub(crate) fn watch(&mut self, descriptor: OwnedFd) {
         self.ring.poll_readable(WATCHED | self.watched.len() as u64, descriptor.as_fd());
         self.watched.push(descriptor);

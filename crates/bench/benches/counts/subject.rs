@@ -48,7 +48,8 @@ pub(crate) fn hits(request: &'static [u8], count: u64, warm: impl FnOnce()) {
     let site = Site::open(root.path(), SiteOptions::default()).expect("a site");
     let settings = Settings {
         site: Arc::new(site),
-        cache: Cache::new(CacheConfig { capacity: 4 << 20, max_pinned_object: 1 << 20, engines: 1 }).expect("a cache"),
+        cache: Cache::new(CacheConfig { capacity: 4 << 20, max_pinned_object: 1 << 20, engines: 1, frames: 0 })
+            .expect("a cache"),
         limits: Limits::default(),
         header_timeout: Duration::from_secs(10),
         idle_timeout: Duration::from_secs(60),

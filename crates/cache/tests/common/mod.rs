@@ -11,7 +11,7 @@ use afpa_platform::source::SourceFile;
 pub(crate) const MIB: u64 = 1 << 20;
 
 pub(crate) fn cache(capacity: u64, engines: usize) -> Arc<Cache<u64>> {
-    Cache::new(CacheConfig { capacity, max_pinned_object: MIB, engines }).expect("a cache")
+    Cache::new(CacheConfig { capacity, max_pinned_object: MIB, engines, frames: 0 }).expect("a cache")
 }
 
 pub(crate) fn view(cache: &Arc<Cache<u64>>) -> View<u64> {

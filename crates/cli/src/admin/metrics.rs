@@ -9,7 +9,8 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::stats::{Engine, Latency, Snapshot};
+use super::tcp_metrics;
+use crate::stats::{Engine, Latency, Snapshot, Tcp};
 
 /// The media type of [`render`]'s text.
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -21,20 +22,23 @@ const LATENCY_BOUNDS: [u64; 18] = [
     30_000_000,
 ];
 
-/// Writes every number of `snapshot`.
+/// Writes every number of `snapshot` and of `tcp`.
 ///
 /// # Errors
 /// None that can occur: writing to a string does not fail.
-pub(super) fn render(snapshot: Snapshot) -> Result<String, Error> {
+pub(super) fn render(snapshot: Snapshot, tcp: Vec<Tcp>) -> Result<String, Error> {
     let mut registry = Registry::with_prefix("afpa");
-    registry.register_collector(Box::new(Metrics(snapshot)));
+    registry.register_collector(Box::new(Metrics { snapshot, tcp }));
     let mut out = String::new();
     text::encode(&mut out, &registry)?;
     Ok(out)
 }
 
 #[derive(Debug)]
-struct Metrics(Snapshot);
+struct Metrics {
+    snapshot: Snapshot,
+    tcp: Vec<Tcp>,
+}
 
 impl Collector for Metrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
@@ -43,13 +47,14 @@ impl Collector for Metrics {
         self.engines(encoder)?;
         self.outcomes(encoder)?;
         self.latency(encoder)?;
-        self.cache(encoder)
+        self.cache(encoder)?;
+        tcp_metrics::encode(&self.tcp, encoder)
     }
 }
 
 impl Metrics {
     fn server(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
-        let Snapshot { version, uptime_seconds, draining, log, .. } = &self.0;
+        let Snapshot { version, uptime_seconds, draining, log, .. } = &self.snapshot;
         let mut build = encoder.encode_descriptor("build", "The program", None, MetricType::Info)?;
         build.encode_info(&[("version", *version)])?;
         gauge(encoder, "uptime", "Since the server was ready", Some(Unit::Seconds), *uptime_seconds)?;
@@ -67,7 +72,7 @@ impl Metrics {
         ];
         for (name, help, field) in gauges {
             let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
-            for engine in &self.0.engines {
+            for engine in &self.snapshot.engines {
                 ConstGauge::new(clamp(field(engine))).encode(metric.encode_family(&[("core", engine.core)])?)?;
             }
         }
@@ -84,7 +89,7 @@ impl Metrics {
         ];
         for (name, help, unit, field) in counters {
             let mut metric = encoder.encode_descriptor(name, help, unit.as_ref(), MetricType::Counter)?;
-            for engine in &self.0.engines {
+            for engine in &self.snapshot.engines {
                 ConstCounter::new(field(engine)).encode(metric.encode_family(&[("core", engine.core)])?)?;
             }
         }
@@ -93,7 +98,7 @@ impl Metrics {
 
     fn outcomes(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
         let mut metric = encoder.encode_descriptor("responses", "Responses by status", None, MetricType::Counter)?;
-        for engine in &self.0.engines {
+        for engine in &self.snapshot.engines {
             for responses in &engine.responses {
                 let labels = [("core", engine.core.to_string()), ("status", responses.status.to_string())];
                 count(&mut metric, &labels, responses.count)?;
@@ -101,7 +106,7 @@ impl Metrics {
         }
         let help = "Answers by what the cache did";
         let mut metric = encoder.encode_descriptor("cache_outcomes", help, None, MetricType::Counter)?;
-        for engine in &self.0.engines {
+        for engine in &self.snapshot.engines {
             for outcomes in &engine.cache {
                 let labels = [("core", engine.core.to_string()), ("outcome", outcomes.outcome.to_owned())];
                 count(&mut metric, &labels, outcomes.count)?;
@@ -109,7 +114,7 @@ impl Metrics {
         }
         let help = "Transitions of the control tables";
         let mut metric = encoder.encode_descriptor("transitions", help, None, MetricType::Counter)?;
-        for engine in &self.0.engines {
+        for engine in &self.snapshot.engines {
             for transition in &engine.transitions {
                 let labels = [
                     ("core", engine.core.to_string()),
@@ -127,7 +132,7 @@ impl Metrics {
         let help = "From a request being read to its last octet being handed to TCP";
         let mut metric =
             encoder.encode_descriptor("request_duration", help, Some(&Unit::Seconds), MetricType::Histogram)?;
-        for engine in &self.0.engines {
+        for engine in &self.snapshot.engines {
             let (buckets, total) = fixed_buckets(&engine.latency);
             let sum = engine.latency.sum_nanos as f64 / 1e9;
             metric
@@ -138,7 +143,7 @@ impl Metrics {
     }
 
     fn cache(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
-        let cache = &self.0.cache;
+        let cache = &self.snapshot.cache;
         gauge(encoder, "cache_objects", "Objects in the cache", None, cache.objects)?;
         gauge(encoder, "cache_files", "Objects in the cache that are sent from a file", None, cache.files)?;
         let used = "Memory that the cache holds, bookkeeping included";
@@ -185,7 +190,7 @@ fn gauge(
     ConstGauge::new(clamp(value)).encode(encoder.encode_descriptor(name, help, unit.as_ref(), MetricType::Gauge)?)
 }
 
-fn count(metric: &mut MetricEncoder<'_>, labels: &impl EncodeLabelSet, value: u64) -> Result<(), Error> {
+pub(super) fn count(metric: &mut MetricEncoder<'_>, labels: &impl EncodeLabelSet, value: u64) -> Result<(), Error> {
     ConstCounter::new(value).encode(metric.encode_family(labels)?)
 }
 
@@ -213,7 +218,7 @@ mod tests {
         let mut snapshot = Snapshot { version: "1.2.3", engines: vec![engine], ..Snapshot::default() };
         snapshot.cache.evicted = 11;
         snapshot.log.dropped = 2;
-        let text = render(snapshot).unwrap();
+        let text = render(snapshot, Vec::new()).unwrap();
         for line in [
             "afpa_build_info{version=\"1.2.3\"} 1",
             "afpa_connections{core=\"3\"} 7",

@@ -1,31 +1,39 @@
-//! The operator's own server: health, metrics, numbers, purging. It runs on the main thread, apart
-//! from the engines.
+//! The operator's own server: health, metrics, numbers, connections, captures, purging. It runs on the
+//! main thread, apart from the engines.
 
+mod capture;
+mod client;
+mod connections;
 mod guard;
 mod metrics;
 mod purge;
+mod tcp_metrics;
 
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::{Body, to_bytes};
-use axum::extract::{Request, State};
+use axum::extract::{RawQuery, Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use serde::Serialize;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 use crate::config::Admin;
-use crate::stats::Source;
+use crate::stats::{Snapshot, Source, Tcp};
+use client::Client;
 
 type Shared = Arc<dyn Source>;
 
@@ -33,7 +41,7 @@ type Shared = Arc<dyn Source>;
 const CONNECTIONS: usize = 64;
 /// From a connection's start, or its last response, to the end of a request head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// The longest life of a connection. Scrapers connect again.
+/// The longest life of a connection but a capture's. Scrapers connect again.
 const LIFETIME: Duration = Duration::from_secs(300);
 
 /// An admin server that listens and does not yet answer.
@@ -77,10 +85,10 @@ impl AdminServer {
         // The semaphore is never closed.
         while let Ok(place) = places.clone().acquire_owned().await {
             match self.listener.accept().await {
-                Ok((stream, _)) => {
+                Ok((stream, peer)) => {
                     let router = self.router.clone();
                     tokio::spawn(async move {
-                        answer(stream, router).await;
+                        answer(stream, peer, router).await;
                         drop(place);
                     });
                 }
@@ -91,13 +99,23 @@ impl AdminServer {
     }
 }
 
-async fn answer(stream: TcpStream, router: Router) {
+async fn answer(stream: TcpStream, peer: SocketAddr, router: Router) {
+    let Ok(local) = stream.local_addr() else { return };
+    let client = Client { peer, local, takes_long: Arc::default() };
+    let takes_long = client.takes_long.clone();
+    let service = TowerToHyperService::new(router.layer(Extension(client)));
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
-    let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
     // How a connection ends is the client's affair.
-    let _ = timeout(LIFETIME, connection).await;
+    if timeout(LIFETIME, connection.as_mut()).await.is_err() && takes_long.load(Relaxed) {
+        let _ = timeout(capture::LONGEST, connection).await;
+    }
 }
+
+/// Places for captures.
+#[derive(Clone)]
+struct Captures(Arc<Semaphore>);
 
 /// The routes, apart from a listener.
 pub fn router(source: Arc<dyn Source>) -> Router {
@@ -105,7 +123,10 @@ pub fn router(source: Arc<dyn Source>) -> Router {
         .route("/healthz", get(healthz))
         .route("/metrics", get(metrics_text))
         .route("/api/stats", get(stats))
+        .route("/api/connections", get(list_connections))
+        .route("/api/capture", post(capture_frames))
         .route("/api/cache/purge", post(purge_cache))
+        .layer(Extension(Captures(Arc::new(Semaphore::new(capture::MOST)))))
         .layer(middleware::from_fn(guarded))
         .with_state(source)
 }
@@ -127,17 +148,59 @@ async fn healthz(State(source): State<Shared>) -> Response {
 }
 
 async fn metrics_text(State(source): State<Shared>) -> Response {
-    match metrics::render(source.snapshot()) {
+    match metrics::render(source.snapshot(), source.tcp()) {
         Ok(text) => ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
         Err(error) => failure(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
     }
 }
 
 async fn stats(State(source): State<Shared>) -> Response {
-    match serde_json::to_string_pretty(&source.snapshot()) {
-        Ok(text) => json(StatusCode::OK, text + "\n"),
-        Err(error) => failure(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+    pretty(&Numbers { snapshot: source.snapshot(), tcp: source.tcp() })
+}
+
+/// The numbers of `/api/stats`.
+#[derive(Serialize)]
+struct Numbers {
+    #[serde(flatten)]
+    snapshot: Snapshot,
+    /// Empty unless the direct transport runs.
+    tcp: Vec<Tcp>,
+}
+
+async fn list_connections(State(source): State<Shared>, RawQuery(query): RawQuery) -> Response {
+    match connections::Query::parse(&query.unwrap_or_default()) {
+        Ok(query) => pretty(&query.answer(&*source)),
+        Err(reason) => failure(StatusCode::BAD_REQUEST, &reason),
     }
+}
+
+async fn capture_frames(
+    State(source): State<Shared>,
+    Extension(captures): Extension<Captures>,
+    client: Option<Extension<Client>>,
+    body: Body,
+) -> Response {
+    let Some(Extension(client)) = client.filter(|client| client.is_trusted()) else {
+        let who = "frames are shown to root and the server's own user on the server's machine only";
+        return failure(StatusCode::FORBIDDEN, who);
+    };
+    let Ok(body) = to_bytes(body, capture::MAX_BODY).await else {
+        return failure(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large or was cut off");
+    };
+    let order = match capture::Order::parse(&body) {
+        Ok(order) => order,
+        Err(reason) => return failure(StatusCode::BAD_REQUEST, &reason),
+    };
+    let Ok(place) = captures.0.try_acquire_owned() else {
+        return failure(StatusCode::SERVICE_UNAVAILABLE, "two captures run already; end one of them");
+    };
+    let Some(frames) = source.capture(order.snap()) else {
+        let remedy = "the server's transport is sockets, whose frames the kernel has: use tcpdump";
+        return failure(StatusCode::CONFLICT, remedy);
+    };
+    tracing::info!("a capture of frames begins");
+    client.takes_long.store(true, Relaxed);
+    ([(header::CONTENT_TYPE, capture::CONTENT_TYPE)], order.answer(frames, place)).into_response()
 }
 
 async fn purge_cache(State(source): State<Shared>, body: Body) -> Response {
@@ -154,6 +217,13 @@ async fn purge_cache(State(source): State<Shared>, body: Body) -> Response {
     }
 }
 
+fn pretty(value: &impl Serialize) -> Response {
+    match serde_json::to_string_pretty(value) {
+        Ok(text) => json(StatusCode::OK, text + "\n"),
+        Err(error) => failure(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+    }
+}
+
 fn failure(status: StatusCode, reason: &str) -> Response {
     json(status, format!("{}\n", serde_json::json!({ "error": reason })))
 }
@@ -165,7 +235,8 @@ fn json(status: StatusCode, text: String) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stats::{Purge, Snapshot};
+    use crate::capture::pcapng::{Blocks, Kind};
+    use crate::stats::{Capture, CapturedFrame, Connection, Purge, Snapshot, State, Taken};
     use std::sync::Mutex;
     use std::sync::atomic::{AtomicBool, Ordering};
     use tower::ServiceExt;
@@ -174,6 +245,32 @@ mod tests {
     struct Fake {
         draining: AtomicBool,
         purged: Mutex<Vec<Purge>>,
+        connections: Vec<Connection>,
+        tcp: Vec<Tcp>,
+        /// Frames that a capture sees; none if the transport is sockets.
+        frames: Option<u64>,
+    }
+
+    /// So many frames, then nothing; two are lost before each.
+    struct Frames(u64, u64);
+
+    impl Capture for Frames {
+        fn interfaces(&self) -> Vec<String> {
+            vec!["lab0".into()]
+        }
+
+        fn take(&mut self) -> Taken {
+            if self.1 == self.0 {
+                return Taken::Nothing;
+            }
+            self.1 += 1;
+            let (unix_nanos, octets) = (self.1, vec![7; 60]);
+            Taken::Frame(CapturedFrame { unix_nanos, interface: 0, outgoing: false, length: 60, octets })
+        }
+
+        fn dropped(&self) -> u64 {
+            self.1 * 2
+        }
     }
 
     impl Source for Fake {
@@ -189,17 +286,32 @@ mod tests {
         fn is_draining(&self) -> bool {
             self.draining.load(Ordering::SeqCst)
         }
+
+        fn tcp(&self) -> Vec<Tcp> {
+            self.tcp.clone()
+        }
+
+        fn connections(&self, limit: usize) -> Vec<Connection> {
+            self.connections.iter().take(limit).cloned().collect()
+        }
+
+        fn capture(&self, _: usize) -> Option<Box<dyn Capture>> {
+            self.frames.map(|frames| Box::new(Frames(frames, 0)) as Box<dyn Capture>)
+        }
     }
 
-    async fn ask(source: &Arc<Fake>, method: &str, path: &str, body: impl Into<Body>) -> (u16, String) {
-        let request = axum::http::Request::builder()
+    fn request(method: &str, path: &str, body: impl Into<Body>) -> Request {
+        axum::http::Request::builder()
             .method(method)
             .uri(path)
             .header("host", "127.0.0.1:9090")
             .header("content-type", "application/json")
             .body(body.into())
-            .unwrap();
-        let response = router(source.clone()).oneshot(request).await.unwrap();
+            .unwrap()
+    }
+
+    async fn ask(source: &Arc<Fake>, method: &str, path: &str, body: impl Into<Body>) -> (u16, String) {
+        let response = router(source.clone()).oneshot(request(method, path, body)).await.unwrap();
         let status = response.status().as_u16();
         let body = to_bytes(response.into_body(), 1 << 20).await.unwrap();
         (status, String::from_utf8(body.to_vec()).unwrap())
@@ -222,6 +334,123 @@ mod tests {
         let (status, text) = ask(&fake, "GET", "/api/stats", "").await;
         let parsed: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!((status, &parsed["uptime_seconds"]), (200, &12.into()));
+    }
+
+    #[tokio::test]
+    async fn counters_of_our_own_tcp_in_both_forms() {
+        let tcp = vec![Tcp { core: 1, fast_recoveries: 4, ..Tcp::default() }];
+        let fake = Arc::new(Fake { tcp, ..Fake::default() });
+        let (_, text) = ask(&fake, "GET", "/metrics", "").await;
+        assert!(text.contains("afpa_tcp_fast_recoveries_total{core=\"1\"} 4\n"), "{text}");
+        let (_, text) = ask(&fake, "GET", "/api/stats", "").await;
+        let parsed: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!((&parsed["tcp"][0]["core"], &parsed["tcp"][0]["fast_recoveries"]), (&1.into(), &4.into()));
+    }
+
+    #[tokio::test]
+    async fn connections_by_number_and_state() {
+        let connection = |port, state| Connection {
+            remote: SocketAddr::from(([10, 77, 0, 2], port)),
+            ..Connection::new(0, "10.77.0.1:80".parse().unwrap(), "10.77.0.2:1".parse().unwrap(), state)
+        };
+        let connections =
+            (1..=6).map(|port| connection(port, if port % 2 == 0 { State::CloseWait } else { State::Established }));
+        let fake = Arc::new(Fake { connections: connections.collect(), ..Fake::default() });
+        for (query, remotes) in [
+            ("", &[1, 2, 3, 4, 5, 6][..]),
+            ("?limit=2", &[1, 2]),
+            ("?state=close-wait", &[2, 4, 6]),
+            ("?limit=2&state=close-wait", &[2, 4]),
+            ("?state=time-wait", &[]),
+        ] {
+            let (status, text) = ask(&fake, "GET", &format!("/api/connections{query}"), "").await;
+            let parsed: Vec<serde_json::Value> = serde_json::from_str(&text).unwrap();
+            let found: Vec<_> = parsed.iter().map(|connection| connection["remote"].clone()).collect();
+            let expected: Vec<_> = remotes.iter().map(|port| format!("10.77.0.2:{port}")).collect();
+            assert_eq!((status, found), (200, expected.into_iter().map(Into::into).collect()), "{query}");
+        }
+        let (status, text) = ask(&fake, "GET", "/api/connections?limit=0", "").await;
+        assert_eq!(status, 400);
+        assert!(text.contains("limit: expected a number from 1 to 100000"), "{text}");
+        let none = Arc::new(Fake::default());
+        assert_eq!(ask(&none, "GET", "/api/connections", "").await, (200, "[]\n".into()));
+    }
+
+    /// A capture asked for by `peer`: its status and its answer.
+    async fn capture_from(fake: &Arc<Fake>, client: Option<Client>, body: &str) -> (u16, Vec<u8>) {
+        let router = router(fake.clone());
+        let router = match client {
+            Some(client) => router.layer(Extension(client)),
+            None => router,
+        };
+        let response = router.oneshot(request("POST", "/api/capture", body.to_owned())).await.unwrap();
+        let status = response.status().as_u16();
+        (status, to_bytes(response.into_body(), 1 << 24).await.unwrap().to_vec())
+    }
+
+    /// A connection of this process.
+    async fn ourselves() -> (Client, TcpListener, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (peer, local) = (stream.local_addr().unwrap(), stream.peer_addr().unwrap());
+        (Client { peer, local, takes_long: Arc::default() }, listener, stream)
+    }
+
+    fn kinds(file: &[u8]) -> Vec<Kind> {
+        let mut blocks = Blocks::default();
+        blocks.push(file);
+        std::iter::from_fn(|| blocks.next_block().unwrap().map(|block| block.kind)).collect()
+    }
+
+    #[tokio::test]
+    async fn a_capture_ends_with_its_count_and_says_what_was_lost() {
+        let fake = Arc::new(Fake { frames: Some(10), ..Fake::default() });
+        let (client, ..) = &ourselves().await;
+        let (status, file) = capture_from(&fake, Some(client.clone()), r#"{"count":3,"snap":60}"#).await;
+        let lost = Kind::Statistics { dropped: 6 };
+        let frames = [6, 0, 0].map(|dropped| Kind::Frame { dropped });
+        assert_eq!((status, kinds(&file)), (200, [&[Kind::Other; 2][..], &frames, &[lost]].concat()));
+        assert!(client.takes_long.load(Relaxed));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_capture_ends_with_its_time() {
+        let fake = Arc::new(Fake { frames: Some(1), ..Fake::default() });
+        let (client, ..) = &ourselves().await;
+        let (status, file) = capture_from(&fake, Some(client.clone()), r#"{"milliseconds":600000}"#).await;
+        assert_eq!((status, kinds(&file).len()), (200, 4));
+    }
+
+    #[tokio::test]
+    async fn captures_are_refused_with_the_reason() {
+        let (sockets, direct) = (Arc::new(Fake::default()), Arc::new(Fake { frames: Some(0), ..Fake::default() }));
+        let (client, ..) = &ourselves().await;
+        let other = Client { peer: "127.0.0.1:1".parse().unwrap(), ..client.clone() };
+        for (fake, client, body, status, reason) in [
+            (&sockets, Some(client.clone()), "{}", 409, "use tcpdump"),
+            (&direct, Some(other), "{}", 403, "root and the server's own user"),
+            (&direct, None, "{}", 403, "root and the server's own user"),
+            (&direct, Some(client.clone()), "{\"snap\":0}", 400, "snap: expected a number from 14 to 65535"),
+        ] {
+            let (found, answer) = capture_from(fake, client, body).await;
+            let answer = String::from_utf8(answer).unwrap();
+            assert!(found == status && answer.contains(reason), "{found} {answer}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_third_capture_waits_for_one_of_two_to_end() {
+        let fake = Arc::new(Fake { frames: Some(0), ..Fake::default() });
+        let (client, ..) = &ourselves().await;
+        let router = router(fake).layer(Extension(client.clone()));
+        let ask = || router.clone().oneshot(request("POST", "/api/capture", "{}"));
+        let (first, second) = (ask().await.unwrap(), ask().await.unwrap());
+        assert_eq!((first.status(), second.status()), (StatusCode::OK, StatusCode::OK));
+        assert_eq!(ask().await.unwrap().status(), StatusCode::SERVICE_UNAVAILABLE);
+        drop(first);
+        while ask().await.unwrap().status() != StatusCode::OK {
+            tokio::task::yield_now().await;
+        }
     }
 
     #[tokio::test]

@@ -5,14 +5,17 @@
 //! - [`problems`]: what is well written and still cannot work.
 
 mod diagnostic;
+mod direct;
 mod model;
 mod problems;
 mod read;
 mod section;
+mod words;
 
 use std::path::Path;
 
 pub use diagnostic::Diagnostic;
+pub use direct::{Checksum, Congestion, Direct, Frames, Handshake, Transport};
 pub use model::{
     Admin, Cache, CacheControlRule, Config, Cores, Interface, Limits, Log, LogFormat, Respond, Site, Workers,
 };

@@ -1,10 +1,11 @@
 //! The model and its defaults.
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use super::direct::{Direct, Transport};
+use super::words::words;
 use crate::units::{ListenAddress, Malformed, Size, Span};
 
 /// Everything that the server can be told.
@@ -18,6 +19,10 @@ pub struct Config {
     pub io: Interface,
     /// In which context responses are sent.
     pub respond: Respond,
+    /// Whose TCP clients talk to.
+    pub transport: Transport,
+    /// Our own TCP, if that is whose.
+    pub direct: Direct,
     /// What is served.
     pub site: Site,
     /// The cache in memory.
@@ -39,6 +44,8 @@ impl Default for Config {
             cores: Cores::Allowed,
             io: Interface::Auto,
             respond: Respond::Hybrid,
+            transport: Transport::Sockets,
+            direct: Direct::default(),
             site: Site::default(),
             cache: Cache::default(),
             limits: Limits::default(),
@@ -58,6 +65,8 @@ impl Config {
             ("cores", self.cores != new.cores),
             ("io", self.io != new.io),
             ("respond", self.respond != new.respond),
+            ("transport", self.transport != new.transport),
+            ("direct", self.direct != new.direct),
             ("cache.size", self.cache.size != new.cache.size),
             ("limits.connections", self.limits.connections != new.limits.connections),
             ("workers", self.workers != new.workers),
@@ -113,32 +122,6 @@ fn cpu(text: &str) -> Option<usize> {
     let digits = text.trim_matches(' ');
     let number: usize = if digits.bytes().all(|b| b.is_ascii_digit()) { digits.parse().ok()? } else { return None };
     (number <= MAX_CPU).then_some(number)
-}
-
-/// Defines an enumeration of words, as they are written and shown.
-macro_rules! words {
-    ($(#[$doc:meta])* $name:ident: $expected:literal { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)* }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub enum $name { $($(#[$variant_doc])* $variant,)* }
-
-        impl FromStr for $name {
-            type Err = Malformed;
-
-            fn from_str(text: &str) -> Result<$name, Malformed> {
-                match text {
-                    $($word => Ok($name::$variant),)*
-                    _ => Err(Malformed::new($expected, text)),
-                }
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(match self { $($name::$variant => $word,)* })
-            }
-        }
-    };
 }
 
 words! {
@@ -347,7 +330,9 @@ mod tests {
         new.cache.size = Size::mib(8);
         new.cache.revalidate = Span::seconds(3);
         new.log.format = LogFormat::Json;
-        assert_eq!(config.adopt(new), ["listen", "cache.size", "log.format"]);
+        new.transport = Transport::Direct;
+        new.direct.interface = Some("lab0".into());
+        assert_eq!(config.adopt(new), ["listen", "transport", "direct", "cache.size", "log.format"]);
         let mut expected = Config::default();
         expected.site.listing = true;
         expected.cache.revalidate = Span::seconds(3);

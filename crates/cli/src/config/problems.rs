@@ -4,8 +4,9 @@ use std::collections::HashSet;
 use std::fmt;
 use std::path::Path;
 
-use super::model::{Config, LogFormat};
-use crate::units::{Size, Span};
+use super::direct::{Direct, Transport};
+use super::model::{Config, Cores, LogFormat};
+use crate::units::{ListenAddress, Size, Span};
 
 /// A setting that cannot work, alone or beside another.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,11 +41,12 @@ pub fn problems(config: &Config) -> Vec<Problem> {
     site(config, &mut found);
     sizes(config, &mut found);
     spans(config, &mut found);
+    transport(config, &mut found);
     admin(config, &mut found);
     found
 }
 
-/// Everything in the file system that `config` needs and that is not there.
+/// Everything on this machine that `config` needs and that is not there.
 pub fn surroundings(config: &Config) -> Vec<Problem> {
     let mut found = Vec::new();
     let root = &config.site.root;
@@ -62,6 +64,14 @@ pub fn surroundings(config: &Config) -> Vec<Problem> {
             }
         }
     }
+    if let (Transport::Direct, Some(name)) = (config.transport, &config.direct.interface)
+        && Direct::is_name(name)
+        && !config.direct.makes_interface()
+        && let Err(error) = interface_index(name)
+    {
+        found
+            .push(Problem::new("direct.interface", format!("{name} cannot be used: {error} (ip link shows what can)")));
+    }
     if let (Some(path), true) = (&config.log.path, config.log.format != LogFormat::Off) {
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         if !parent.is_dir() {
@@ -73,6 +83,12 @@ pub fn surroundings(config: &Config) -> Vec<Problem> {
     found
 }
 
+/// The index of an interface of this network namespace, which /sys need not show.
+fn interface_index(name: &str) -> rustix::io::Result<u32> {
+    let socket = rustix::net::socket(rustix::net::AddressFamily::INET, rustix::net::SocketType::DGRAM, None)?;
+    rustix::net::netdevice::name_to_index(socket, name)
+}
+
 fn listeners(config: &Config, found: &mut Vec<Problem>) {
     if config.listen.is_empty() {
         found.push(Problem::new("listen", "expected at least one address, found none"));
@@ -80,7 +96,7 @@ fn listeners(config: &Config, found: &mut Vec<Problem>) {
     let mut seen = HashSet::new();
     for (i, address) in config.listen.iter().enumerate() {
         // Port 0 is a different port each time.
-        let any_port = matches!(address, crate::units::ListenAddress::Inet(address) if address.port() == 0);
+        let any_port = matches!(address, ListenAddress::Inet(address) if address.port() == 0);
         if !any_port && !seen.insert(address) {
             found.push(Problem::new(
                 format!("listen[{i}]"),
@@ -141,6 +157,10 @@ fn sizes(config: &Config, found: &mut Vec<Problem>) {
         ("limits.body-drain", limits.body_drain, Size(0), Size::mib(1024)),
         ("limits.min-rate", limits.min_rate, Size(0), Size::mib(1024)),
         ("log.buffer", config.log.buffer, Size::kib(16), Size::mib(1024)),
+        // RFC 7323 §2.3 lets a window grow to 1 GiB; ours is memory.
+        ("direct.receive-window", config.direct.receive_window, Size::kib(4), Size::mib(16)),
+        ("direct.send-buffer", config.direct.send_buffer, Size::kib(16), Size::mib(1024)),
+        ("direct.memory", config.direct.memory, Size::mib(1), Size(1 << 40)),
     ];
     for (key, size, least, most) in bounds {
         if size < least || size > most {
@@ -155,12 +175,49 @@ fn spans(config: &Config, found: &mut Vec<Problem>) {
         ("cache.revalidate", config.cache.revalidate, Span::milliseconds(10), Span::seconds(3600)),
         ("limits.header-timeout", limits.header_timeout, Span::milliseconds(10), Span::seconds(3600)),
         ("limits.idle-timeout", limits.idle_timeout, Span::milliseconds(10), Span::seconds(86_400)),
+        ("direct.keep-alive", config.direct.keep_alive, Span::seconds(0), Span::seconds(86_400)),
         ("limits.grace-period", limits.grace_period, Span::seconds(0), Span::seconds(3600)),
     ];
     for (key, span, least, most) in bounds {
         if span < least || span > most {
             found.push(Problem::new(key, format!("expected a duration from {least} to {most}, found {span}")));
         }
+    }
+}
+
+/// What the direct transport needs and cannot do; without it, its settings would do nothing.
+fn transport(config: &Config, found: &mut Vec<Problem>) {
+    let direct = &config.direct;
+    if config.transport == Transport::Sockets {
+        let lost = "expected transport = \"direct\" beside it, found \"sockets\"; set it, or leave this out";
+        found.extend(direct.changed().into_iter().map(|key| Problem::new(format!("direct.{key}"), lost)));
+        return;
+    }
+    match &direct.interface {
+        None => {
+            let message = "expected direct.interface beside \"direct\", found none; \
+                 ip link shows the interfaces, afpa doctor what they can do";
+            found.push(Problem::new("transport", message));
+        }
+        Some(name) if !Direct::is_name(name) => {
+            let message = format!("expected the name of an interface (at most 15 octets), found {name:?}");
+            found.push(Problem::new("direct.interface", message));
+        }
+        Some(_) => {}
+    }
+    for (i, address) in config.listen.iter().enumerate() {
+        if let ListenAddress::Unix(_) = address {
+            let message = format!(
+                "expected an IP address and a port, found {address}; Unix sockets need transport = \"sockets\""
+            );
+            found.push(Problem::new(format!("listen[{i}]"), message));
+        }
+    }
+    if let (Some(queues), Cores::List(cpus)) = (direct.queues, &config.cores)
+        && queues as usize > cpus.len()
+    {
+        let message = format!("expected at most one queue for each of {} engines, found {queues}", cpus.len());
+        found.push(Problem::new("direct.queues", message));
     }
 }
 
@@ -189,7 +246,7 @@ mod tests {
     #[test]
     fn each_problem_is_found() {
         type Change = fn(&mut Config);
-        let cases: [(Change, &str); 13] = [
+        let cases: [(Change, &str); 19] = [
             (|c| c.listen.clear(), "listen: expected at least one address, found none"),
             (|c| c.site.index = vec!["../x".into()], "site.index[0]: expected a file's name, found \"../x\""),
             (
@@ -228,6 +285,32 @@ mod tests {
                 "admin.listen: expected a loopback address (or admin.allow-remote), found 10.0.0.1:80",
             ),
             (
+                |c| c.transport = Transport::Direct,
+                "transport: expected direct.interface beside \"direct\", found none; \
+                 ip link shows the interfaces, afpa doctor what they can do",
+            ),
+            (
+                |c| (c.transport, c.direct.interface) = (Transport::Direct, Some("eth0:1".into())),
+                "direct.interface: expected the name of an interface (at most 15 octets), found \"eth0:1\"",
+            ),
+            (
+                |c| (c.transport, c.cores, c.direct.queues) = (Transport::Direct, Cores::List(vec![1]), Some(2)),
+                "direct.queues: expected at most one queue for each of 1 engines, found 2",
+            ),
+            (
+                |c| c.direct.receive_window = Size(1),
+                "direct.receive-window: expected a size from 4 KiB to 16 MiB, found 1 B",
+            ),
+            (
+                |c| c.direct.keep_alive = Span::seconds(86_401),
+                "direct.keep-alive: expected a duration from 0s to 24h, found 86401s",
+            ),
+            (
+                |c| c.direct.interface = Some("lab0".into()),
+                "direct.interface: expected transport = \"direct\" beside it, found \"sockets\"; \
+                 set it, or leave this out",
+            ),
+            (
                 |c| c.limits.grace_period = Span::seconds(7200),
                 "limits.grace-period: expected a duration from 0s to 1h, found 2h",
             ),
@@ -249,6 +332,11 @@ mod tests {
         config.log.path = Some(dir.path().join("none/access.log"));
         let keys: Vec<_> = surroundings(&config).into_iter().map(|problem| problem.key).collect();
         assert_eq!(keys, ["site.root", "log.path"]);
+        config.transport = Transport::Direct;
+        config.direct.interface = Some("afpa-none".into());
+        let shown: Vec<_> = surroundings(&config).iter().map(Problem::to_string).collect();
+        assert!(shown.iter().any(|problem| problem.starts_with("direct.interface: afpa-none cannot be used: ")));
+        config.direct.interface = Some("lo".into());
         config.site.root = dir.path().to_owned();
         config.log.path = Some(dir.path().join("access.log"));
         assert_eq!(surroundings(&config), []);

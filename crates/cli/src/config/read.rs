@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use toml::de::DeTable;
 
+use super::direct::Direct;
 use super::model::{Admin, Cache, CacheControlRule, Config, Limits, Log, Site, Workers};
 use super::problems::{Problem, problems};
 use super::section::{Report, Section};
@@ -63,6 +64,7 @@ fn config(mut root: Section<'_>) -> Config {
     root.read("cores", &mut config.cores);
     root.read("io", &mut config.io);
     root.read("respond", &mut config.respond);
+    root.read("transport", &mut config.transport);
     match root.section("site") {
         Some((section, offset)) => site(section, offset, &mut config.site),
         None => root.missing("site", "a section [site] with the root directory"),
@@ -75,6 +77,9 @@ fn config(mut root: Section<'_>) -> Config {
     }
     if let Some((section, _)) = root.section("workers") {
         workers(section, &mut config.workers);
+    }
+    if let Some((section, _)) = root.section("direct") {
+        direct(section, &mut config.direct);
     }
     config.admin = root.section("admin").and_then(|(section, offset)| admin(section, offset));
     if let Some((section, _)) = root.section("log") {
@@ -139,6 +144,24 @@ fn workers(mut section: Section<'_>, workers: &mut Workers) {
     section.finish();
 }
 
+fn direct(mut section: Section<'_>, direct: &mut Direct) {
+    direct.interface = section.optional("interface");
+    section.read("frames", &mut direct.frames);
+    let mut queues = 0;
+    section.count("queues", 1..=1024, &mut queues);
+    direct.queues = (queues > 0).then_some(queues);
+    section.read("handshake", &mut direct.handshake);
+    section.read("checksum", &mut direct.checksum);
+    section.read("zero-copy", &mut direct.zero_copy);
+    section.read("congestion", &mut direct.congestion);
+    section.read("receive-window", &mut direct.receive_window);
+    section.read("send-buffer", &mut direct.send_buffer);
+    section.count("time-wait-entries", 1..=16_000_000, &mut direct.time_wait_entries);
+    section.read("memory", &mut direct.memory);
+    section.read("keep-alive", &mut direct.keep_alive);
+    section.finish();
+}
+
 fn admin(mut section: Section<'_>, offset: usize) -> Option<Admin> {
     let listen = section.required("listen", offset);
     let allow_remote = section.optional("allow-remote").unwrap_or(false);
@@ -174,10 +197,11 @@ mod tests {
     #[test]
     fn every_key_arrives() {
         let text = r#"
-            listen = [":80", "unix:/run/a.sock"]
+            listen = [":80", "[::1]:81"]
             cores = "0,2-3"
             io = "epoll"
             respond = "inline"
+            transport = "direct"
             [site]
             root = "/srv"
             index = ["a.html", "b.html"]
@@ -210,6 +234,19 @@ mod tests {
             [workers]
             threads = 2
             queue = 10
+            [direct]
+            interface = "lab0"
+            frames = "packet"
+            queues = 2
+            handshake = "queue"
+            checksum = "computed"
+            zero-copy = false
+            congestion = "reno"
+            receive-window = "128KiB"
+            send-buffer = "1MiB"
+            time-wait-entries = 1000
+            memory = "32MiB"
+            keep-alive = "75s"
             [admin]
             listen = "[::1]:9090"
             [log]
@@ -221,7 +258,7 @@ mod tests {
         assert_eq!(parsed.diagnostics, []);
         let shown = format!("{:?}", parsed.config);
         for (key, value) in [
-            ("listen", r#"[Inet(0.0.0.0:80), Unix("/run/a.sock")]"#),
+            ("listen", "[Inet(0.0.0.0:80), Inet([::1]:81)]"),
             ("cores", "List([0, 2, 3])"),
             ("io", "Epoll"),
             ("respond", "Inline"),
@@ -248,6 +285,19 @@ mod tests {
             ("grace_period", "Span(3s)"),
             ("threads", "2"),
             ("queue", "10"),
+            ("transport", "Direct"),
+            ("interface", r#"Some("lab0")"#),
+            ("frames", "Packet"),
+            ("queues", "Some(2)"),
+            ("handshake", "Queue"),
+            ("checksum", "Computed"),
+            ("zero_copy", "false"),
+            ("congestion", "Reno"),
+            ("receive_window", "Size(131072)"),
+            ("send_buffer", "Size(1048576)"),
+            ("time_wait_entries", "1000"),
+            ("memory", "Size(33554432)"),
+            ("keep_alive", "Span(75s)"),
             ("admin", "Some(Admin { listen: [::1]:9090, allow_remote: false })"),
             ("format", "Json"),
             ("path", r#"Some("/tmp/access.log")"#),
@@ -274,8 +324,8 @@ mod tests {
                  4:1: unknown key \"site.indexes\"; did you mean \"index\"?\n\
                  5:1: unknown key \"site.quux\"; expected one of root, index, listing, dotfiles, follow-symlinks, \
                  precompressed, compress, cache-control, cache-control-rules\n\
-                 6:2: unknown key \"zebra\"; expected one of listen, cores, io, respond, site, cache, limits, workers, \
-                 admin, log\n",
+                 6:2: unknown key \"zebra\"; expected one of listen, cores, io, respond, transport, site, cache, \
+                 limits, workers, direct, admin, log\n",
             ),
             (
                 "listen = [':80', 81, 'localhost:82']\n[site]\nroot='/'\nfollow_symlinks=true",
@@ -305,6 +355,29 @@ mod tests {
             (
                 "[site]\nroot='/'\n[admin]\nlisten='unix:/a'\n",
                 "4:8: admin.listen: expected an IP address and a port, found the string \"unix:/a\"\n",
+            ),
+            (
+                "transport='raw'\n[site]\nroot='/'\n[direct]\nframes='dpdk'\nzero-copy='no'\nqueues=0\nkeepalive='1s'\n",
+                "1:11: transport: expected sockets or direct, found \"raw\"\n\
+                 5:8: direct.frames: expected xdp, packet, tap or auto, found \"dpdk\"\n\
+                 6:11: direct.zero-copy: expected true or false, found the string \"no\"\n\
+                 7:8: direct.queues: expected a number from 1 to 1024, found the integer 0\n\
+                 8:1: unknown key \"direct.keepalive\"; did you mean \"keep-alive\"?\n",
+            ),
+            (
+                "transport='direct'\n[site]\nroot='/'\n",
+                "1:11: transport: expected direct.interface beside \"direct\", found none; \
+                 ip link shows the interfaces, afpa doctor what they can do\n",
+            ),
+            (
+                "listen=[':80', 'unix:/a']\ntransport='direct'\n[site]\nroot='/'\n[direct]\ninterface='lab0'\n",
+                "1:16: listen[1]: expected an IP address and a port, found unix:/a; \
+                 Unix sockets need transport = \"sockets\"\n",
+            ),
+            (
+                "[site]\nroot='/'\n[direct]\nframes='xdp'\nzero-copy=true\n",
+                "4:8: direct.frames: expected transport = \"direct\" beside it, found \"sockets\"; \
+                 set it, or leave this out\n",
             ),
             (
                 "listen=[':80', '0.0.0.0:80']\n[site]\nroot='/'\n",

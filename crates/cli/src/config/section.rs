@@ -9,6 +9,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::Diagnostic;
+use super::direct::{Checksum, Congestion, Frames, Handshake, Transport};
 use super::model::{Cores, Interface, LogFormat, Respond};
 use crate::units::{ListenAddress, Malformed, Size, Span};
 
@@ -263,6 +264,36 @@ impl FromValue for Respond {
 impl FromValue for LogFormat {
     fn from_value(value: &DeValue<'_>) -> Result<LogFormat, String> {
         from_text(value, "\"text\", \"json\" or \"off\"")
+    }
+}
+
+impl FromValue for Transport {
+    fn from_value(value: &DeValue<'_>) -> Result<Transport, String> {
+        from_text(value, "\"sockets\" or \"direct\"")
+    }
+}
+
+impl FromValue for Frames {
+    fn from_value(value: &DeValue<'_>) -> Result<Frames, String> {
+        from_text(value, "\"xdp\", \"packet\", \"tap\" or \"auto\"")
+    }
+}
+
+impl FromValue for Handshake {
+    fn from_value(value: &DeValue<'_>) -> Result<Handshake, String> {
+        from_text(value, "\"cookies\" or \"queue\"")
+    }
+}
+
+impl FromValue for Checksum {
+    fn from_value(value: &DeValue<'_>) -> Result<Checksum, String> {
+        from_text(value, "\"stored\" or \"computed\"")
+    }
+}
+
+impl FromValue for Congestion {
+    fn from_value(value: &DeValue<'_>) -> Result<Congestion, String> {
+        from_text(value, "\"reno\" or \"cubic\"")
     }
 }
 

@@ -32,6 +32,14 @@ impl Door {
         }
     }
 
+    /// Its Internet address, if it has one.
+    pub(super) fn inet(&self) -> Option<SocketAddr> {
+        match self.address() {
+            ListenAddress::Inet(address) => Some(address),
+            ListenAddress::Unix(_) => None,
+        }
+    }
+
     /// As a client would write it.
     pub(super) fn url(&self) -> String {
         match self.address() {

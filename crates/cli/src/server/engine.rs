@@ -19,7 +19,9 @@ use afpa_platform::clock;
 use afpa_sockets::{Sockets, SocketsConfig, SocketsStats};
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::direct::Wire;
 use super::doors::{Door, explain};
+use super::observed::Observed;
 use crate::config::{Interface, Respond};
 use crate::process;
 use crate::supervisor::EngineEnd;
@@ -28,6 +30,10 @@ use crate::units::ListenAddress;
 /// What an engine is made of.
 pub(super) struct Plan {
     pub(super) cpu: usize,
+    /// Its place among the engines.
+    pub(super) number: u32,
+    /// The interface that is ours, with the direct transport.
+    pub(super) wire: Option<Arc<Wire>>,
     pub(super) io: Interface,
     pub(super) respond: Respond,
     pub(super) max_connections: u32,
@@ -51,6 +57,7 @@ pub(super) struct Seat {
     pub(super) module: Arc<ModuleStats>,
     pub(super) http: Arc<HttpStats>,
     pub(super) sockets: Arc<SocketsStats>,
+    pub(super) direct: Option<Observed>,
     pub(super) interface: &'static str,
 }
 
@@ -103,11 +110,12 @@ fn live(plan: Plan, started: &SyncSender<Result<Seat, String>>) -> Result<(), St
 }
 
 fn build(plan: Plan) -> Result<(Engine, Seat), String> {
-    let Plan { cpu, io, respond, max_connections, workers, settings, recorder, entrances } = plan;
+    let Plan { cpu, number, wire, io, respond, max_connections, workers, settings, recorder, entrances } = plan;
     let failed = |what: &str, error: &dyn std::fmt::Display| format!("the engine on CPU {cpu} cannot {what}: {error}");
     process::pin_thread(cpu).map_err(|error| failed("be pinned", &error))?;
     let config = SocketsConfig {
-        transport: TransportId(0),
+        // Behind the direct transport, which sleeps, if there is one.
+        transport: TransportId(u8::from(wire.is_some())),
         interface: interface(io),
         respond: context(respond),
         max_connections,
@@ -119,16 +127,24 @@ fn build(plan: Plan) -> Result<(Engine, Seat), String> {
     let mut engine = Engine::new(workers, || Time(clock::now())).map_err(|error| failed("be woken", &error))?;
     let waker = engine.handle().waker();
     let view = settings.cache.view(Arc::new(move || waker.wake()));
+    let arena = settings.cache.arena().clone();
     let http = Arc::new(HttpStats::default());
     let global = Global::new(settings, view, http.clone(), recorder, SystemTime::now);
     let (owner, module) = engine.install::<Http>(global);
     for entrance in entrances {
         enter(&mut sockets, entrance, owner)?;
     }
-    let (interface, stats) = (sockets.interface().name(), sockets.stats());
+    let (mut interface, stats) = (sockets.interface().name(), sockets.stats());
+    let mut observed = None;
+    if let Some(wire) = wire {
+        let direct = wire.transport(number, TransportId(0), max_connections, &arena, owner)?;
+        interface = direct.device();
+        observed = Some(wire.observe(&direct));
+        engine.add_transport(Box::new(direct)).map_err(|error| failed("watch its mailbox", &error))?;
+    }
     engine.add_transport(Box::new(sockets)).map_err(|error| failed("watch its mailbox", &error))?;
     let handle = engine.handle();
-    Ok((engine, Seat { cpu, handle, owner, module, http, sockets: stats, interface }))
+    Ok((engine, Seat { cpu, handle, owner, module, http, sockets: stats, direct: observed, interface }))
 }
 
 fn enter(sockets: &mut Sockets, entrance: Entrance, owner: Owner) -> Result<(), String> {

@@ -1,7 +1,9 @@
 //! The only place that wires things together: from a configuration to running engines.
 
+mod direct;
 mod doors;
 mod engine;
+mod observed;
 mod running;
 mod serving;
 
@@ -18,6 +20,7 @@ use crate::process;
 use crate::supervisor::EngineEnd;
 use crate::systemd::Inherited;
 
+use direct::Wire;
 use doors::Door;
 use engine::{Plan, Seat};
 pub use running::Running;
@@ -42,17 +45,21 @@ pub struct Started {
 /// # Errors
 /// Something of the machine is missing or in use: a sentence that says what helps.
 pub fn start(config: &Config, inherited: Vec<Inherited>) -> Result<Started, String> {
-    let cpus = process::engine_cpus(&config.cores).map_err(|error| error.to_string())?;
+    let mut cpus = process::engine_cpus(&config.cores).map_err(|error| error.to_string())?;
+    cpus.truncate(direct::engines(config, cpus.len())?);
     let doors = doors::open(&config.listen, inherited)?;
     let workers = Workers::start(config.workers.threads as usize, config.workers.queue as usize)
         .map_err(|error| format!("the worker threads cannot be started: {error}"))?;
     let serving = Serving::prepare(config, cpus.len(), None)?;
+    let wire = Wire::open(config, &doors, cpus.len())?;
     let (sender, ends) = unbounded_channel();
     let (mut seats, mut rings) = (Vec::new(), Vec::new());
-    for &cpu in &cpus {
+    for (number, &cpu) in cpus.iter().enumerate() {
         let recorder = recorder(config, &mut rings);
         let plan = Plan {
             cpu,
+            number: number as u32,
+            wire: wire.clone(),
             io: config.io,
             respond: config.respond,
             // Rounded up: a limit that is smaller than the number of engines still lets each answer.
@@ -69,7 +76,7 @@ pub fn start(config: &Config, inherited: Vec<Inherited>) -> Result<Started, Stri
         _ => Some(AccessLog::start(&config.log, rings).map_err(|error| error.to_string())?),
     };
     let line = line(config, &cpus, &doors, &seats);
-    let running = Running::new(seats, serving, doors, log.as_ref().map(AccessLog::stats), Instant::now());
+    let running = Running::new(seats, serving, doors, wire, log.as_ref().map(AccessLog::stats), Instant::now());
     Ok(Started { engines: Arc::new(running), engine_count: cpus.len(), ends, log, line })
 }
 

@@ -8,8 +8,10 @@ use afpa_engine::ProtocolModule;
 use afpa_http::Http;
 use afpa_http::files::{purge_under, purge_url};
 
+use super::direct::Wire;
 use super::doors::Door;
 use super::engine::Seat;
+use super::observed;
 use super::serving::Serving;
 use crate::access_log::LogStats;
 use crate::config::Config;
@@ -25,6 +27,8 @@ pub struct Running {
     since: Instant,
     /// Kept open: an engine's duplicates are its own, and the files of Unix sockets go with these.
     _doors: Vec<Door>,
+    /// Frames are steered to us for as long as this lives.
+    _wire: Option<Arc<Wire>>,
 }
 
 impl Running {
@@ -32,11 +36,12 @@ impl Running {
         seats: Vec<Seat>,
         serving: Serving,
         doors: Vec<Door>,
+        wire: Option<Arc<Wire>>,
         log: Option<Arc<LogStats>>,
         since: Instant,
     ) -> Running {
         let serving = Mutex::new(serving);
-        Running { seats, serving, draining: AtomicBool::new(false), log, since, _doors: doors }
+        Running { seats, serving, draining: AtomicBool::new(false), log, since, _doors: doors, _wire: wire }
     }
 
     fn serving(&self) -> MutexGuard<'_, Serving> {
@@ -112,6 +117,18 @@ impl Source for Running {
 
     fn is_draining(&self) -> bool {
         self.draining.load(Relaxed)
+    }
+
+    fn tcp(&self) -> Vec<stats::Tcp> {
+        self.seats.iter().filter_map(observed::counters).collect()
+    }
+
+    fn connections(&self, limit: usize) -> Vec<stats::Connection> {
+        observed::connections(&self.seats, limit)
+    }
+
+    fn capture(&self, snap: usize) -> Option<Box<dyn stats::Capture>> {
+        observed::capture(&self.seats, snap)
     }
 }
 

@@ -7,6 +7,7 @@ use afpa_http::Settings;
 use afpa_http::files::{CacheRule, Details, Selector, Site, SiteOptions, Watch};
 use afpa_http::syntax::Limits;
 
+use super::direct;
 use crate::config::{self, Config};
 
 /// The settings that the engines share, and what they stand on.
@@ -65,6 +66,7 @@ impl Ground {
             capacity: config.cache.size.0,
             max_pinned_object: config.cache.max_pinned_object.0,
             engines,
+            frames: direct::frame_memory(config),
         });
         let cache = cache.map_err(|error| format!("a cache of {} cannot be made: {error}", config.cache.size))?;
         let site = Arc::new(site);

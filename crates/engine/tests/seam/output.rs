@@ -15,7 +15,7 @@ use crate::bench::{Bench, CLOSE, Cx, SEND, SENDING, WAIT, take};
 const MIB: usize = 1024 * 1024;
 
 fn cache() -> (Arc<Cache<()>>, View<()>) {
-    let config = CacheConfig { capacity: 64 * MIB as u64, max_pinned_object: 4 * MIB as u64, engines: 1 };
+    let config = CacheConfig { capacity: 64 * MIB as u64, max_pinned_object: 4 * MIB as u64, engines: 1, frames: 0 };
     let cache = Cache::new(config).unwrap();
     let view = cache.view(Arc::new(|| {}));
     (cache, view)

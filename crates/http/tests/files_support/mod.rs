@@ -81,7 +81,7 @@ impl Fixture {
 }
 
 pub(crate) fn cache() -> Arc<Cache<Details>> {
-    Cache::new(CacheConfig { capacity: 64 << 20, max_pinned_object: 1 << 20, engines: 1 }).unwrap()
+    Cache::new(CacheConfig { capacity: 64 << 20, max_pinned_object: 1 << 20, engines: 1, frames: 0 }).unwrap()
 }
 
 /// The octets that a client would get as content.

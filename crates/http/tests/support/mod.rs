@@ -86,7 +86,7 @@ impl Server {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join("site")).unwrap();
         let max_pinned_object = 1 << 20;
-        let cache = Cache::new(CacheConfig { capacity: 64 << 20, max_pinned_object, engines: 1 }).unwrap();
+        let cache = Cache::new(CacheConfig { capacity: 64 << 20, max_pinned_object, engines: 1, frames: 0 }).unwrap();
         let settings = Arc::new(Settings {
             site: Arc::new(Site::open(dir.path().join("site"), setup.site).unwrap()),
             cache: cache.clone(),

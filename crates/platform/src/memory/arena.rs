@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::MAX_EXTENT;
-use super::allocator::{Allocator, BLOCK_PAGES, PAGE, Place, Purpose};
+use super::allocator::{Allocator, PAGE, Place, Purpose};
 use super::extent::{ExtentMut, Range};
 use super::mapping::{BLOCK, Mapping};
 
@@ -60,6 +60,13 @@ struct State {
     allocator: Allocator,
     /// Lent pages, by offset, that cannot be used before they are punched.
     to_punch: Vec<u64>,
+    residence: Residence,
+}
+
+/// What is in memory, in octets. Blocks are faulted in once, in the order of their place, and a block
+/// that is in memory keeps its pages: nothing is made huge later.
+#[derive(Default)]
+struct Residence {
     committed: u64,
     locked: u64,
     huge: u64,
@@ -93,10 +100,7 @@ impl Arena {
             state: Mutex::new(State {
                 allocator: Allocator::new(pages),
                 to_punch: Vec::new(),
-                committed: 0,
-                locked: 0,
-                huge: 0,
-                lock_refused: false,
+                residence: Residence::default(),
             }),
             returned: Mutex::new(Vec::new()),
         }))
@@ -139,6 +143,23 @@ impl Arena {
         if self.decide(Lending::Refused) { Ok(()) } else { Err(AlreadyLent) }
     }
 
+    /// Registers the arena, faults all of it in, and keeps its pages where they are from now on: what a
+    /// device needs that knows memory by its pages. Takes about a second per GiB: not for engines.
+    ///
+    /// # Errors
+    /// Pages were lent already, or there is no memory.
+    pub(crate) fn fix(&self) -> io::Result<()> {
+        self.register().map_err(|lent| io::Error::new(io::ErrorKind::ResourceBusy, lent))?;
+        let residence = &mut lock(&self.state).residence;
+        while residence.committed < self.capacity {
+            let start = residence.committed as usize;
+            let len = ((self.capacity - residence.committed) as usize).min(BLOCK);
+            // No page of a registered arena is ever punched, so that huge pages suit any block.
+            self.commit(residence, start, len, true)?;
+        }
+        Ok(())
+    }
+
     /// The octets handed out and not dropped, rounding included.
     pub fn in_use(&self) -> u64 {
         self.in_use.load(Ordering::Relaxed)
@@ -155,10 +176,15 @@ impl Arena {
         ArenaStats {
             capacity: self.capacity,
             in_use: self.in_use(),
-            committed: state.committed,
-            locked: state.locked,
-            huge: state.huge,
+            committed: state.residence.committed,
+            locked: state.residence.locked,
+            huge: state.residence.huge,
         }
+    }
+
+    /// Where the arena begins.
+    pub(crate) fn base(&self) -> NonNull<u8> {
+        self.mapping.base()
     }
 
     pub(super) fn mapping(&self) -> &Mapping {
@@ -224,22 +250,26 @@ impl Arena {
     }
 
     fn place(&self, state: &mut State, len: u32) -> Option<Place> {
-        let State { allocator, committed, locked, huge, lock_refused, .. } = state;
+        let State { allocator, residence, .. } = state;
         allocator.allocate(len, &mut |block, pages, purpose| {
             let (start, len) = (block as usize * BLOCK, pages as usize * PAGE as usize);
-            if self.mapping.populate(start, len).is_err() {
-                return false;
-            }
-            *committed += len as u64;
-            if purpose == Purpose::Slabs && pages == BLOCK_PAGES && self.mapping.make_huge(start) {
-                *huge += len as u64;
-            }
-            *lock_refused = *lock_refused || self.mapping.lock(start, len).is_err();
-            if !*lock_refused {
-                *locked += len as u64;
-            }
-            true
+            (start as u64) < residence.committed
+                || self.commit(residence, start, len, purpose == Purpose::Slabs).is_ok()
         })
+    }
+
+    /// Faults a block in, the first that is not yet, makes it a huge page if that suits it, and locks it.
+    fn commit(&self, residence: &mut Residence, start: usize, len: usize, huge: bool) -> io::Result<()> {
+        self.mapping.populate(start, len)?;
+        residence.committed += len as u64;
+        if huge && len == BLOCK && self.mapping.make_huge(start) {
+            residence.huge += len as u64;
+        }
+        residence.lock_refused = residence.lock_refused || self.mapping.lock(start, len).is_err();
+        if !residence.lock_refused {
+            residence.locked += len as u64;
+        }
+        Ok(())
     }
 }
 
@@ -293,6 +323,22 @@ mod tests {
     }
 
     #[test]
+    fn a_fixed_arena_is_in_memory_as_a_whole() {
+        let arena = Arena::new(5 << 20).expect("an arena");
+        let _before = arena.allocate(MAX_EXTENT).expect("room");
+        for _ in 0..2 {
+            arena.fix().expect("nothing was lent");
+            assert_eq!(arena.stats().committed, arena.capacity());
+        }
+        let mut extents = Vec::new();
+        while let Some(extent) = arena.allocate(MAX_EXTENT) {
+            extents.push(extent);
+        }
+        assert_eq!(extents.len(), 79, "80 pages, one of them taken");
+        assert_eq!(arena.stats().committed, arena.capacity());
+    }
+
+    #[test]
     fn a_registered_arena_never_lends_and_a_lent_one_is_never_registered() {
         let arena = Arena::new(1 << 20).expect("an arena");
         assert_eq!(arena.register(), Ok(()));
@@ -301,6 +347,7 @@ mod tests {
 
         let arena = Arena::new(1 << 20).expect("an arena");
         assert!(arena.may_lend());
+        assert!(arena.fix().is_err());
         assert_eq!(arena.register(), Err(AlreadyLent));
     }
 }

@@ -57,6 +57,11 @@ impl ExtentMut {
     pub fn footprint(&self) -> usize {
         self.range.size as usize
     }
+
+    /// Where the extent lies in its arena.
+    pub(super) fn offset(&self) -> u64 {
+        self.range.arena.offset_of(self.range.start)
+    }
 }
 
 impl Deref for ExtentMut {
@@ -85,6 +90,12 @@ impl Extent {
     /// The octets that the extent occupies, rounding included.
     pub fn footprint(&self) -> usize {
         self.range.size as usize
+    }
+
+    /// Where the extent lies in `arena`; `None` if it is of another.
+    #[inline]
+    pub(crate) fn offset_in(&self, arena: &Arc<Arena>) -> Option<u64> {
+        Arc::ptr_eq(&self.range.arena, arena).then(|| arena.offset_of(self.range.start))
     }
 
     /// Whether [`Extent::lend`] would lend.

@@ -15,10 +15,14 @@
 //! page and its contents. A punch must remove pages, not clear them in place, as the kernel does with
 //! a part of a huge page: blocks that hold whole pages are therefore kept free of huge pages, and
 //! blocks that hold size classes, which are never lent, ask for them.
+//!
+//! Or the arena is *registered* with a device that knows its memory by pages: then nothing is lent or
+//! punched, all of it is faulted in at once, and the device's own buffers are pages of it.
 
 mod allocator;
 mod arena;
 mod extent;
+mod frames;
 mod mapping;
 mod pin;
 #[cfg(test)]
@@ -26,6 +30,7 @@ mod tests;
 
 pub use arena::{AlreadyLent, Arena, ArenaStats};
 pub use extent::{Extent, ExtentMut};
+pub(crate) use frames::Frames;
 pub use pin::{Lent, LocalExtent, PinnedSlice, SharedSlice};
 
 /// The largest extent, in octets: one page of the arena.

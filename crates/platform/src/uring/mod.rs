@@ -169,7 +169,7 @@ pub fn probe() -> Result<(), String> {
 
 fn build(entries: u32, completions: u32) -> io::Result<IoUring> {
     let mut builder = IoUring::builder();
-    builder.setup_single_issuer().setup_defer_taskrun().setup_coop_taskrun().setup_submit_all();
+    builder.setup_single_issuer().setup_defer_taskrun().setup_coop_taskrun().setup_taskrun_flag().setup_submit_all();
     builder.setup_cqsize(completions);
     // Linux 6.6 and later save a look-up per operation; earlier ones refuse the flag.
     builder.clone().setup_no_sqarray().build(entries).or_else(|_| builder.build(entries))
@@ -307,6 +307,15 @@ impl Ring {
         let count = self.ring.submission().len() as u32;
         // SAFETY: `count` entries are in the queue, and no argument is passed.
         unsafe { self.ring.submitter().enter::<libc::sigset_t>(count, 0, GET_EVENTS, None) }
+    }
+
+    /// Whether there is something to submit, a completion, or work that the kernel has deferred until it is
+    /// called. Looks at shared memory only.
+    pub fn has_work(&mut self) -> bool {
+        let queue = self.ring.submission();
+        let waits = !queue.is_empty() || queue.taskrun() || queue.cq_overflow();
+        drop(queue);
+        waits || self.failure.is_some() || !self.ring.completion().is_empty()
     }
 
     /// The next completion that had arrived when [`Ring::submit_and_wait`] returned. What has come

@@ -233,7 +233,7 @@ pub(crate) fn pattern(length: usize) -> Vec<u8> {
 
 /// `octets` in pinned memory.
 pub(crate) fn pinned(octets: &[u8]) -> Rc<ResidentBody> {
-    let config = CacheConfig { capacity: 512 << 20, max_pinned_object: 64 << 20, engines: 1 };
+    let config = CacheConfig { capacity: 512 << 20, max_pinned_object: 64 << 20, engines: 1, frames: 0 };
     let cache = Cache::<()>::new(config).expect("a cache");
     let mut filling = cache.fill(b"", octets.len() as u64).expect("room");
     filling.write_all(octets).expect("room");

@@ -1,6 +1,14 @@
 //! What the server tells about itself: plain numbers, taken at one moment.
 
+mod capture;
+mod connection;
+mod tcp;
+
 use serde::Serialize;
+
+pub use capture::{Capture, CapturedFrame, Taken};
+pub use connection::{CongestionState, Connection, State};
+pub use tcp::{Drops, Resets, Tcp};
 
 /// Where the admin server gets its numbers, and whom it tells to purge.
 pub trait Source: Send + Sync + 'static {
@@ -12,6 +20,25 @@ pub trait Source: Send + Sync + 'static {
 
     /// Whether the server finishes what is in flight and accepts nothing new.
     fn is_draining(&self) -> bool;
+
+    /// What the direct transport's TCP counted until now, for each engine; none without that transport.
+    fn tcp(&self) -> Vec<Tcp> {
+        Vec::new()
+    }
+
+    /// At most `limit` connections of the direct transport, in no order; none without that transport.
+    /// May wait a moment for the engines to answer.
+    fn connections(&self, limit: usize) -> Vec<Connection> {
+        let _ = limit;
+        Vec::new()
+    }
+
+    /// Starts to copy the first `snap` octets of every frame that the direct transport receives or sends.
+    /// `None` without that transport.
+    fn capture(&self, snap: usize) -> Option<Box<dyn Capture>> {
+        let _ = snap;
+        None
+    }
 }
 
 /// What to drop from the cache.

@@ -1,0 +1,379 @@
+//! The transport: frames in, events up; calls down, frames out. Run to completion: a request is parsed
+//! and answered while the frame that brought it is still where the device put it (AFPA §3.1, §3.3).
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use afpa_engine::Transport;
+use afpa_engine::seam::{Address, Calls, Events, Listen, ListenerId, Owner, Time};
+use afpa_platform::netlink::Netlink;
+use afpa_tcp::Integrity;
+use afpa_wire::tcp::Integrity as Found;
+use afpa_wire::{ip, udp};
+use rustix::event::epoll;
+
+use crate::config::DirectConfig;
+use crate::connections::Connections;
+use crate::frames::{Checksum, FrameDevice, FrameTransmitter};
+use crate::link::Links;
+use crate::observer::{Capture, Observer, Question};
+use crate::outbound::Outbound;
+use crate::stats::DirectStats;
+
+/// Frames handled before what they came to is sent: the kernel's batch.
+const BUDGET: usize = 64;
+/// How long to wait for room on a device that takes no more: it drains at the speed of the network.
+const BLOCKED: Duration = Duration::from_micros(200);
+/// How often TCP's counters are published.
+const PUBLISH: Duration = Duration::from_millis(100);
+
+/// What is ready, in the descriptor that the engine sleeps on.
+const DEVICE: u64 = 0;
+const KERNEL: u64 = 1;
+const WATCHED: u64 = 2;
+
+/// One engine's part of an interface. Make it on the thread that uses it.
+pub struct Direct {
+    device: Box<dyn FrameDevice>,
+    traffic: Traffic,
+    /// What the engine sleeps on: the device, and what it watches.
+    epoll: OwnedFd,
+    watched: Vec<OwnedFd>,
+    listeners: u16,
+    /// The device had no room for everything.
+    blocked: bool,
+    /// Something was pushed since the last flush.
+    unflushed: bool,
+    published: Time,
+}
+
+/// Everything that a frame passes through, apart from the device.
+struct Traffic {
+    connections: Connections,
+    stats: Arc<DirectStats>,
+    observer: Observer,
+    captures: Vec<Capture>,
+    partial_checksums: bool,
+}
+
+impl Direct {
+    /// A transport without listeners on `device`. `kernel` tells of routes and neighbours; without it, the
+    /// link is taken to have two ends.
+    ///
+    /// # Errors
+    /// No descriptor is left to sleep on, or the kernel does not tell its tables.
+    pub fn new(config: &DirectConfig, device: Box<dyn FrameDevice>, kernel: Option<Netlink>) -> io::Result<Direct> {
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        for descriptor in device.descriptors() {
+            epoll::add(&epoll, descriptor, epoll::EventData::new_u64(DEVICE), epoll::EventFlags::IN)?;
+        }
+        let links = Links::new(config.link_address, kernel)?;
+        if let Some(kernel) = links.kernel() {
+            epoll::add(&epoll, kernel.descriptor(), epoll::EventData::new_u64(KERNEL), epoll::EventFlags::IN)?;
+        }
+        let traffic = Traffic {
+            connections: Connections::new(config, links),
+            stats: Arc::default(),
+            observer: Observer::default(),
+            captures: Vec::new(),
+            partial_checksums: config.tcp.partial_checksums,
+        };
+        let published = Time::default();
+        Ok(Direct {
+            device,
+            traffic,
+            epoll,
+            watched: Vec::new(),
+            listeners: 0,
+            blocked: false,
+            unflushed: false,
+            published,
+        })
+    }
+
+    /// Listens on an address of the interface, or on any. That packets for it reach the device and not
+    /// the kernel is the business of whoever steers them.
+    ///
+    /// # Errors
+    /// The address is a path, or is listened to already.
+    pub fn listen(&mut self, to: &Listen, owner: Owner) -> io::Result<ListenerId> {
+        let connections = &mut self.traffic.connections;
+        match to {
+            Listen::Stream(Address::Inet(address)) => {
+                let index = connections.tcp.listen(*address, u32::from(owner.0)).map_err(io::Error::other)?;
+                Ok(connections.listener(index.0))
+            }
+            Listen::Stream(Address::Unix(_)) => {
+                Err(io::Error::new(io::ErrorKind::Unsupported, "direct has no Unix sockets"))
+            }
+            Listen::Datagram(address) => {
+                // Behind TCP's own numbers, which grow from zero.
+                self.listeners += 1;
+                let id = connections.listener(u16::MAX - self.listeners);
+                connections.datagrams.listen(*address, id, owner);
+                Ok(id)
+            }
+        }
+    }
+
+    /// The transport's counters.
+    pub fn stats(&self) -> Arc<DirectStats> {
+        self.traffic.stats.clone()
+    }
+
+    /// The way to look at it from other threads.
+    pub fn observer(&self) -> Observer {
+        self.traffic.observer.clone()
+    }
+
+    /// Where frames come from and go to.
+    pub fn device(&self) -> &'static str {
+        self.device.name()
+    }
+
+    /// Handles the frames that are there, at most [`BUDGET`].
+    fn receive(&mut self, events: &mut dyn Events) -> io::Result<usize> {
+        let Direct { device, traffic, blocked, unflushed, .. } = self;
+        device.receive(BUDGET, &mut |frame, checksum, transmitter| {
+            traffic.frame(frame, checksum, events);
+            *unflushed = true;
+            *blocked |= !traffic.dispatch(transmitter);
+        })
+    }
+
+    /// Raises what time alone makes due.
+    fn expire(&mut self, events: &mut dyn Events) {
+        let connections = &mut self.traffic.connections;
+        let now = connections.tcp_now();
+        if connections.tcp.next_deadline().is_some_and(|deadline| deadline <= now) {
+            connections.pending = true;
+            while let Some(arrival) = connections.tcp.expire(now) {
+                connections.raise(arrival, events);
+            }
+        }
+    }
+
+    /// Sends what calls have left, and makes the kernel take it.
+    fn send(&mut self) -> io::Result<()> {
+        let transmitter = self.device.transmitter();
+        if self.traffic.connections.pending {
+            self.unflushed = true;
+            self.blocked = !self.traffic.dispatch(transmitter);
+        }
+        if self.unflushed || self.blocked {
+            transmitter.flush()?;
+            self.unflushed = false;
+            if self.blocked {
+                self.blocked = !self.traffic.dispatch(transmitter);
+                transmitter.flush()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// How long nothing is due.
+    fn wait(&self, wait: Option<Duration>) -> Option<Duration> {
+        let connections = &self.traffic.connections;
+        if connections.has_resumed() {
+            return Some(Duration::ZERO);
+        }
+        let timer = connections.tcp.next_deadline().map(|deadline| deadline.since(connections.tcp_now()));
+        let blocked = self.blocked.then_some(BLOCKED);
+        wait.into_iter().chain(timer).chain(blocked).min()
+    }
+
+    fn sleep(&mut self, wait: Option<Duration>) -> io::Result<()> {
+        let timeout = wait.map(|wait| rustix::event::Timespec {
+            tv_sec: wait.as_secs().min(i64::MAX as u64) as i64,
+            tv_nsec: wait.subsec_nanos().into(),
+        });
+        let mut ready = [epoll::Event { flags: epoll::EventFlags::empty(), data: epoll::EventData::new_u64(0) }; 8];
+        let count = match epoll::wait(&self.epoll, &mut ready[..], timeout.as_ref()) {
+            Ok(count) => count,
+            Err(rustix::io::Errno::INTR) => 0,
+            Err(error) => return Err(error.into()),
+        };
+        if ready[..count].iter().any(|event| event.data.u64() == KERNEL) {
+            let connections = &mut self.traffic.connections;
+            connections.links.refresh(connections.tcp_now())?;
+        }
+        Ok(())
+    }
+
+    /// Does what other threads asked for.
+    fn observe(&mut self) -> io::Result<()> {
+        for question in self.traffic.observer.take().into_iter().flatten() {
+            match question {
+                Question::Connections { limit, answer } => {
+                    // Whoever asked may have given up.
+                    let _ = answer.try_send(self.traffic.connections.describe(limit));
+                }
+                Question::Capture(capture) => self.traffic.captures.push(capture),
+            }
+        }
+        let (now, connections) = (self.traffic.connections.now, &self.traffic.connections);
+        if now.since(self.published) >= PUBLISH {
+            self.published = now;
+            let stats = &self.traffic.stats;
+            stats.publish(connections.tcp.stats());
+            stats.connections.set(connections.tcp.connections() as u64);
+            let losses = self.device.losses();
+            stats.receive_ring_full.set(losses.receive_ring_full);
+            stats.fill_ring_empty.set(losses.fill_ring_empty);
+            stats.receive_dropped.set(losses.receive_dropped);
+            stats.transmit_invalid.set(losses.transmit_invalid);
+            let connections = &mut self.traffic.connections;
+            connections.links.refresh(connections.tcp_now())?;
+        }
+        Ok(())
+    }
+}
+
+impl Traffic {
+    /// A frame's way up: link header, IP, TCP or UDP, the module.
+    fn frame(&mut self, frame: &[u8], checksum: Checksum, events: &mut dyn Events) {
+        self.stats.frames_in.increment();
+        if !self.captures.is_empty() {
+            let now = self.connections.now;
+            self.captures.retain(|capture| capture.record(now, false, &mut std::iter::once(frame)));
+        }
+        let Some(packet) = self.connections.links.arrived(frame) else {
+            return self.stats.frames_ignored.increment();
+        };
+        let integrity = match checksum {
+            Checksum::Unverified => Integrity::Verify,
+            Checksum::Verified => Integrity::Verified,
+        };
+        if may_be_datagram(packet) && self.datagram(packet, integrity, events) {
+            return;
+        }
+        let now = self.connections.tcp_now();
+        if let Some(arrival) = self.connections.tcp.process(now, packet, integrity) {
+            if arrival.opened.is_some()
+                && let Some(peer) = self.connections.tcp.peer(arrival.handle)
+            {
+                self.connections.links.opened(arrival.handle, peer.ip());
+            }
+            self.connections.raise(arrival, events);
+        } else {
+            // A reply that belongs to no connection, or an acknowledgment, may be due.
+            self.connections.pending = true;
+        }
+    }
+
+    /// Takes a packet that carries a datagram, and returns whether it does.
+    fn datagram(&mut self, packet: &[u8], integrity: Integrity, events: &mut dyn Events) -> bool {
+        let Ok(parsed) = ip::Packet::parse(packet) else { return false };
+        if parsed.protocol() != ip::UDP {
+            return false;
+        }
+        let accepted = integrity == Integrity::Verified || self.is_intact(&parsed);
+        let datagram = udp::Datagram::parse(parsed.payload()).ok().filter(|_| accepted && !parsed.is_fragment());
+        let found = datagram.and_then(|datagram| {
+            let to = SocketAddr::new(parsed.destination(), datagram.destination_port);
+            Some((datagram, self.connections.datagrams.find(to)?))
+        });
+        match found {
+            Some((datagram, (socket, owner))) => {
+                let peer = SocketAddr::new(parsed.source(), datagram.source_port);
+                events.datagram(&mut self.connections, socket, owner, peer, datagram.payload);
+            }
+            None => self.stats.frames_ignored.increment(),
+        }
+        true
+    }
+
+    /// Whether a datagram's checksum is right, or absent where RFC 768 allows that: IPv4.
+    fn is_intact(&self, packet: &ip::Packet<'_>) -> bool {
+        match udp::is_intact(packet.payload(), packet.pseudo_header()) {
+            Found::Whole => true,
+            Found::Partial => self.partial_checksums,
+            Found::Broken => {
+                let has_none = packet.payload().get(udp::CHECKSUM_OFFSET..udp::HEADER_LEN) == Some(&[0, 0]);
+                has_none && packet.version() == ip::Version::V4
+            }
+        }
+    }
+
+    /// Sends what is due. Returns whether the device took everything.
+    fn dispatch(&mut self, transmitter: &mut dyn FrameTransmitter) -> bool {
+        let Traffic { connections, stats, captures, .. } = self;
+        if !std::mem::take(&mut connections.pending) {
+            return true;
+        }
+        let (now, tcp_now) = (connections.now, connections.tcp_now());
+        let Connections { tcp, links, datagrams, .. } = connections;
+        let mut outbound = Outbound { transmitter, links, stats, captures, now };
+        let mut done = tcp.dispatch(tcp_now, &mut outbound);
+        while done && let Some(outgoing) = datagrams.front() {
+            done = outbound.datagram(outgoing.remote.ip(), &outgoing.packet);
+            if done {
+                datagrams.sent();
+            }
+        }
+        connections.pending = !done;
+        done
+    }
+}
+
+impl Transport for Direct {
+    fn poll(&mut self, now: Time, wait: Option<Duration>, events: &mut dyn Events) -> io::Result<()> {
+        self.traffic.connections.now = now;
+        self.observe()?;
+        self.send()?;
+        // Frames that are there need no system call to be found.
+        if self.receive(events)? == 0 {
+            let wait = self.wait(wait);
+            self.sleep(wait)?;
+            if let Some(now) = events.awake() {
+                self.traffic.connections.now = now;
+            }
+            self.receive(events)?;
+        }
+        self.traffic.connections.raise_resumed(events);
+        self.expire(events);
+        self.send()
+    }
+
+    fn calls(&mut self) -> &mut dyn Calls {
+        &mut self.traffic.connections
+    }
+
+    fn watch(&mut self, descriptor: BorrowedFd<'_>) -> io::Result<()> {
+        let descriptor = descriptor.try_clone_to_owned()?;
+        epoll::add(&self.epoll, &descriptor, epoll::EventData::new_u64(WATCHED), epoll::EventFlags::IN)?;
+        self.watched.push(descriptor);
+        Ok(())
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.epoll.as_fd())
+    }
+
+    fn is_pending(&self) -> bool {
+        self.traffic.connections.pending || self.traffic.connections.has_resumed()
+    }
+
+    fn stop_listening(&mut self) {
+        self.traffic.connections.tcp.stop_listening();
+        self.traffic.connections.datagrams.stop();
+    }
+
+    fn connections(&self) -> usize {
+        self.traffic.connections.tcp.connections()
+    }
+}
+
+/// Whether an IP packet can carry a datagram: nearly all others need not be looked at twice.
+#[inline]
+fn may_be_datagram(packet: &[u8]) -> bool {
+    match packet.first().map(|first| first >> 4) {
+        Some(4) => packet.get(9) == Some(&ip::UDP),
+        // Extension headers may stand before it.
+        Some(6) => !matches!(packet.get(6), Some(&ip::TCP | &ip::ICMPV6)),
+        _ => false,
+    }
+}

@@ -1,0 +1,315 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//
+// Which frames leave the kernel's hands. A TCP segment or UDP datagram for a service that we listen on, or
+// for a range of ports that our own connections leave from, goes to the AF_XDP socket of the queue that it
+// arrived on, and so does an ICMP error about one of them. Everything else takes its usual way: other ports,
+// fragments, ARP, neighbour discovery, whatever is not understood.
+//
+// Build with build.sh. Nothing is included: the kernel's interface is stable, and the object depends on the
+// compiler alone.
+
+typedef unsigned char u8;
+typedef unsigned short u16;
+typedef unsigned int u32;
+typedef unsigned long long u64;
+
+#define SECTION(name) __attribute__((section(name), used))
+#define INLINE static inline __attribute__((always_inline))
+#define big_endian(value) __builtin_bswap16(value)
+
+// From the kernel's interface (linux/bpf.h).
+enum { XDP_PASS = 2, XDP_REDIRECT = 4 };
+enum { MAP_HASH = 1, MAP_PER_CPU_ARRAY = 6, MAP_XDP_SOCKETS = 17 };
+
+struct xdp_md {
+	u32 data;
+	u32 data_end;
+	u32 data_meta;
+	u32 ingress_interface;
+	u32 receive_queue;
+	u32 egress_interface;
+};
+
+static void *(*const look_up)(void *map, const void *key) = (void *)1;
+static long (*const redirect)(void *map, u64 key, u64 flags) = (void *)51;
+
+// A table, as the loader makes it.
+struct map {
+	u32 type;
+	u32 key_size;
+	u32 value_size;
+	u32 max_entries;
+	u32 flags;
+};
+
+// An address that we serve. An IPv4 address is followed by zeros; zeros alone are any address.
+struct service {
+	u8 address[16];
+	u16 port; // big-endian
+	u8 protocol;
+	u8 version; // 4 or 6
+};
+
+struct host {
+	u8 address[16];
+	u8 protocol;
+	u8 version;
+	u16 zero;
+};
+
+struct range {
+	u16 first; // in the machine's order, both
+	u16 last;
+};
+
+enum { PASSED, STEERED, NO_SOCKET, COUNTERS };
+
+struct map services SECTION("maps") = { MAP_HASH, sizeof(struct service), sizeof(u32), 4096, 0 };
+struct map ranges SECTION("maps") = { MAP_HASH, sizeof(struct host), sizeof(struct range), 1024, 0 };
+struct map sockets SECTION("maps") = { MAP_XDP_SOCKETS, sizeof(u32), sizeof(u32), 256, 0 };
+struct map counters SECTION("maps") = { MAP_PER_CPU_ARRAY, sizeof(u32), sizeof(u64), COUNTERS, 0 };
+
+struct ethernet {
+	u8 destination[6];
+	u8 source[6];
+	u16 type;
+};
+
+struct vlan {
+	u16 tag;
+	u16 type;
+};
+
+struct ipv4 {
+	u8 version_and_length;
+	u8 service;
+	u16 length;
+	u16 identification;
+	u16 fragment;
+	u8 hop_limit;
+	u8 protocol;
+	u16 checksum;
+	u32 source;
+	u32 destination;
+};
+
+struct ipv6 {
+	u32 version_and_flow;
+	u16 length;
+	u8 next_header;
+	u8 hop_limit;
+	u32 source[4];
+	u32 destination[4];
+};
+
+struct ports {
+	u16 source;
+	u16 destination;
+};
+
+struct icmp {
+	u8 type;
+	u8 code;
+	u16 checksum;
+	u32 rest;
+};
+
+enum { TYPE_IPV4 = 0x0800, TYPE_IPV6 = 0x86dd, TYPE_VLAN = 0x8100, TYPE_SERVICE_VLAN = 0x88a8 };
+enum { HOP_BY_HOP = 0, ICMP = 1, TCP = 6, UDP = 17, ROUTING = 43, ICMPV6 = 58, DESTINATION_OPTIONS = 60 };
+enum { FRAGMENT_MASK = 0x3fff }; // more fragments follow, or this is not the first
+
+// IPv6 extension headers that are walked over; a packet with more of them passes.
+enum { EXTENSIONS = 3 };
+
+// ICMP errors that TCP and UDP need (RFC 792, RFC 4443).
+enum { UNREACHABLE = 3, TIME_EXCEEDED = 11, PARAMETER_PROBLEM = 12 };
+enum { V6_UNREACHABLE = 1, V6_PARAMETER_PROBLEM = 4 };
+
+INLINE void count(u32 which)
+{
+	u64 *counter = look_up(&counters, &which);
+
+	if (counter)
+		*counter += 1;
+}
+
+INLINE int is_transport(u8 protocol)
+{
+	return protocol == TCP || protocol == UDP;
+}
+
+INLINE void clear(void *address)
+{
+	u64 *words = address;
+
+	words[0] = 0;
+	words[1] = 0;
+}
+
+// Whether the address and port of ours are listed.
+INLINE int is_listed(struct service *service)
+{
+	struct host host __attribute__((aligned(8)));
+	struct range *range;
+	u16 port = big_endian(service->port);
+
+	if (look_up(&services, service))
+		return 1;
+	__builtin_memcpy(host.address, service->address, sizeof(host.address));
+	host.protocol = service->protocol;
+	host.version = service->version;
+	host.zero = 0;
+	range = look_up(&ranges, &host);
+	if (range && port >= range->first && port <= range->last)
+		return 1;
+	clear(service->address);
+	return look_up(&services, service) != 0;
+}
+
+// An error about a packet that we sent: its source is ours (RFC 1122 §3.2.2, RFC 4443 §2.4).
+INLINE int is_error_for_us_v4(void *start, void *end)
+{
+	struct icmp *icmp = start;
+	struct ipv4 *quoted = (void *)(icmp + 1);
+	struct ports *ports;
+	struct service service __attribute__((aligned(8)));
+
+	if ((void *)(quoted + 1) > end)
+		return 0;
+	if (icmp->type != UNREACHABLE && icmp->type != TIME_EXCEEDED && icmp->type != PARAMETER_PROBLEM)
+		return 0;
+	ports = (void *)quoted + (quoted->version_and_length & 0x0f) * 4;
+	if ((void *)(ports + 1) > end || !is_transport(quoted->protocol))
+		return 0;
+	if (quoted->fragment & big_endian(FRAGMENT_MASK))
+		return 0;
+	clear(service.address);
+	__builtin_memcpy(service.address, &quoted->source, 4);
+	service.port = ports->source;
+	service.protocol = quoted->protocol;
+	service.version = 4;
+	return is_listed(&service);
+}
+
+// What we send over IPv6 has no extension headers: neither has what is quoted.
+INLINE int is_error_for_us_v6(void *start, void *end)
+{
+	struct icmp *icmp = start;
+	struct ipv6 *quoted = (void *)(icmp + 1);
+	struct ports *ports = (void *)(quoted + 1);
+	struct service service __attribute__((aligned(8)));
+
+	if ((void *)(ports + 1) > end)
+		return 0;
+	if (icmp->type < V6_UNREACHABLE || icmp->type > V6_PARAMETER_PROBLEM)
+		return 0;
+	if (!is_transport(quoted->next_header))
+		return 0;
+	__builtin_memcpy(service.address, quoted->source, 16);
+	service.port = ports->source;
+	service.protocol = quoted->next_header;
+	service.version = 6;
+	return is_listed(&service);
+}
+
+INLINE int is_ours_v4(void *start, void *end)
+{
+	struct ipv4 *ip = start;
+	void *payload;
+	struct ports *ports;
+	struct service service __attribute__((aligned(8)));
+
+	if ((void *)(ip + 1) > end || ip->version_and_length >> 4 != 4)
+		return 0;
+	if (ip->fragment & big_endian(FRAGMENT_MASK))
+		return 0;
+	payload = start + (ip->version_and_length & 0x0f) * 4;
+	if (ip->protocol == ICMP)
+		return is_error_for_us_v4(payload, end);
+	ports = payload;
+	if (!is_transport(ip->protocol) || (void *)(ports + 1) > end)
+		return 0;
+	clear(service.address);
+	__builtin_memcpy(service.address, &ip->destination, 4);
+	service.port = ports->destination;
+	service.protocol = ip->protocol;
+	service.version = 4;
+	return is_listed(&service);
+}
+
+INLINE int is_ours_v6(void *start, void *end)
+{
+	struct ipv6 *ip = start;
+	void *payload = ip + 1;
+	struct ports *ports;
+	struct service service __attribute__((aligned(8)));
+	u8 protocol;
+
+	if (payload > end)
+		return 0;
+	protocol = ip->next_header;
+#pragma clang loop unroll(full)
+	for (int i = 0; i < EXTENSIONS; i++) {
+		u8 *extension = payload;
+
+		if (protocol != HOP_BY_HOP && protocol != ROUTING && protocol != DESTINATION_OPTIONS)
+			break;
+		if ((void *)(extension + 2) > end)
+			return 0;
+		protocol = extension[0];
+		payload += (extension[1] + 1) * 8;
+	}
+	if (protocol == ICMPV6)
+		return is_error_for_us_v6(payload, end);
+	ports = payload;
+	if (!is_transport(protocol) || (void *)(ports + 1) > end)
+		return 0;
+	__builtin_memcpy(service.address, ip->destination, 16);
+	service.port = ports->destination;
+	service.protocol = protocol;
+	service.version = 6;
+	return is_listed(&service);
+}
+
+INLINE int is_ours(void *start, void *end)
+{
+	struct ethernet *ethernet = start;
+	void *payload = ethernet + 1;
+	u16 type;
+
+	if (payload > end)
+		return 0;
+	type = ethernet->type;
+	if (type == big_endian(TYPE_VLAN) || type == big_endian(TYPE_SERVICE_VLAN)) {
+		struct vlan *vlan = payload;
+
+		if ((void *)(vlan + 1) > end)
+			return 0;
+		type = vlan->type;
+		payload = vlan + 1;
+	}
+	if (type == big_endian(TYPE_IPV4))
+		return is_ours_v4(payload, end);
+	if (type == big_endian(TYPE_IPV6))
+		return is_ours_v6(payload, end);
+	return 0;
+}
+
+// "frags": frames of more than a page arrive in several pieces; all that is looked at is in the first.
+SECTION("xdp.frags") int steer(struct xdp_md *context)
+{
+	void *start = (void *)(long)context->data;
+	void *end = (void *)(long)context->data_end;
+	long action;
+
+	if (!is_ours(start, end)) {
+		count(PASSED);
+		return XDP_PASS;
+	}
+	// A queue without a socket leaves its frames to the kernel.
+	action = redirect(&sockets, context->receive_queue, XDP_PASS);
+	count(action == XDP_REDIRECT ? STEERED : NO_SOCKET);
+	return action;
+}
+
+char license_text[] SECTION("license") = "Apache-2.0 OR MIT";

@@ -1,0 +1,230 @@
+//! An endpoint that lies.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use afpa_tcp::Time;
+use fastrand::Rng;
+
+use crate::flags::Flags;
+use crate::icmp::{self, Complaint};
+use crate::network::Endpoint;
+use crate::option::TcpOption;
+use crate::segment::Segment;
+
+/// A peer that opens connections, keeps to the handshake, and then says whatever may confuse a TCP. After a while it
+/// falls silent.
+pub struct Hostile {
+    address: IpAddr,
+    victim: SocketAddr,
+    random: Rng,
+    lies: Vec<Lie>,
+    /// How many connections it opens, and how many lies it tells.
+    flows: u16,
+    left: u32,
+    due: Option<Time>,
+    out: Vec<Vec<u8>>,
+}
+
+/// One connection, as the liar sees it.
+struct Lie {
+    port: u16,
+    /// The next number of its own, and the next that it expects.
+    next: u32,
+    expected: u32,
+    timestamps: bool,
+    last_timestamp: u32,
+    last: Option<Segment>,
+}
+
+impl Hostile {
+    /// A liar that opens so many connections and tells so many lies, from now on.
+    pub fn new(address: IpAddr, victim: SocketAddr, flows: u16, lies: u32, seed: u64) -> Hostile {
+        let random = Rng::with_seed(seed ^ 0x6c69_6172);
+        Hostile { address, victim, random, lies: Vec::new(), flows, left: lies, due: Some(Time(0)), out: Vec::new() }
+    }
+
+    fn segment(&self, lie: usize) -> Segment {
+        let lie = &self.lies[lie];
+        let mut segment = Segment::new(SocketAddr::new(self.address, lie.port), self.victim);
+        segment.flags = Flags::ACK;
+        segment.sequence = lie.next;
+        segment.acknowledgment = lie.expected;
+        segment.window = 60_000;
+        if lie.timestamps {
+            segment.options.push(TcpOption::Timestamps { value: lie.next, echo: lie.last_timestamp });
+        }
+        segment
+    }
+
+    fn say(&mut self, segment: &Segment) {
+        self.out.push(segment.encode());
+    }
+
+    fn open(&mut self) {
+        let port = 10_000 + self.lies.len() as u16;
+        let (next, timestamps) = (self.random.u32(..), self.random.bool());
+        self.lies.push(Lie { port, next, expected: 0, timestamps, last_timestamp: 0, last: None });
+        let mut syn = self.segment(self.lies.len() - 1);
+        syn.flags = if self.random.bool() { Flags::SYN } else { Flags::SYN | Flags::ECE | Flags::CWR };
+        syn.acknowledgment = 0;
+        syn.options.push(TcpOption::Mss([0, 1, 64, 536, 1460, 65_535][self.random.usize(0..6)]));
+        if self.random.bool() {
+            syn.options.push(TcpOption::SackPermitted);
+        }
+        if self.random.bool() {
+            syn.options.push(TcpOption::WindowScale(self.random.u8(..)));
+        }
+        self.say(&syn);
+    }
+
+    fn lie(&mut self) {
+        let at = self.random.usize(0..self.lies.len());
+        let mut segment = self.segment(at);
+        let near = self.random.u32(1..=3_000);
+        match self.random.u8(0..18) {
+            0 | 1 => self.speak(at, &mut segment),
+            2 => self.contradict(&mut segment, near),
+            3 => segment.sequence = segment.sequence.wrapping_add(self.random.u32(..)),
+            4 => segment.acknowledgment = segment.acknowledgment.wrapping_add(near),
+            5 => segment.acknowledgment = segment.acknowledgment.wrapping_sub(near),
+            6 => segment.acknowledgment = self.random.u32(..),
+            7 => segment.window = [0, 1, 100, self.random.u16(..)][self.random.usize(0..4)],
+            8 | 9 => self.forge_sack(&mut segment),
+            10 => segment.flags = Flags(self.random.u8(..)),
+            11 => self.reset(&mut segment, near),
+            12 => {
+                segment.flags = Flags::FIN | Flags::ACK;
+                segment.sequence = segment.sequence.wrapping_add([0, near][self.random.usize(0..2)]);
+            }
+            13 => {
+                segment.flags = segment.flags | Flags::URG;
+                segment.urgent = self.random.u16(..);
+                self.speak(at, &mut segment);
+            }
+            14 => {
+                let octets = (0..self.random.usize(0..=40)).map(|_| self.random.u8(..)).collect();
+                segment.options = vec![TcpOption::Raw(octets)];
+            }
+            15 => {
+                let (value, echo) = (self.random.u32(..), self.random.u32(..));
+                segment.options = vec![TcpOption::Timestamps { value, echo }];
+            }
+            16 => return self.complain(at),
+            _ => return self.repeat(&segment, at),
+        }
+        segment.ecn = self.random.u8(0..4);
+        self.say(&segment);
+    }
+
+    /// Honest data, in odd sizes.
+    fn speak(&mut self, at: usize, segment: &mut Segment) {
+        let count = [1, 1, 10, 536, 1_400][self.random.usize(0..5)];
+        segment.payload = vec![self.random.u8(..); count];
+        self.lies[at].next = segment.sequence.wrapping_add(count as u32);
+    }
+
+    /// Data that overlaps what was sent before, or what will be, and says something else.
+    fn contradict(&mut self, segment: &mut Segment, near: u32) {
+        let shift = [near, near.wrapping_neg()][self.random.usize(0..2)];
+        segment.sequence = segment.sequence.wrapping_add(shift);
+        segment.payload = vec![self.random.u8(..); self.random.usize(1..=1_400)];
+    }
+
+    fn forge_sack(&mut self, segment: &mut Segment) {
+        let blocks = (0..self.random.usize(1..=3)).map(|_| {
+            let left = segment.acknowledgment.wrapping_add(self.random.u32(0..20_000)).wrapping_sub(2_000);
+            (left, left.wrapping_add(self.random.u32(0..5_000)).wrapping_sub(500))
+        });
+        let blocks: Vec<_> = blocks.collect();
+        segment.options.push(TcpOption::Sack(blocks));
+        segment.acknowledgment = segment.acknowledgment.wrapping_sub(self.random.u32(0..15_000));
+    }
+
+    fn reset(&mut self, segment: &mut Segment, near: u32) {
+        segment.flags = [Flags::RST, Flags::SYN, Flags::RST | Flags::ACK][self.random.usize(0..3)];
+        // Seldom exactly right: the victim is to live on.
+        if self.random.u8(0..20) > 0 {
+            segment.sequence = segment.sequence.wrapping_add(near);
+        }
+    }
+
+    fn complain(&mut self, at: usize) {
+        let Some(last) = self.lies[at].last.clone() else { return };
+        let complaint = match self.random.u8(0..4) {
+            0 => Complaint::PortUnreachable,
+            1 => Complaint::HostUnreachable,
+            _ => Complaint::TooBig([0, 68, 576, 1_300, self.random.u32(..)][self.random.usize(0..5)]),
+        };
+        self.out.extend(icmp::complain(self.address, &last.encode(), complaint));
+    }
+
+    /// The same again and again, or half of it, or with bits flipped.
+    fn repeat(&mut self, segment: &Segment, at: usize) {
+        let mut segment = segment.clone();
+        self.speak(at, &mut segment);
+        let mut packet = segment.encode();
+        match self.random.u8(0..3) {
+            0 => (0..self.random.usize(1..40)).for_each(|_| self.out.push(packet.clone())),
+            1 => {
+                packet.truncate(self.random.usize(0..packet.len()));
+                self.out.push(packet);
+            }
+            _ => {
+                let bit = self.random.usize(0..packet.len() * 8);
+                packet[bit / 8] ^= 1 << (bit % 8);
+                self.out.push(packet);
+            }
+        }
+    }
+}
+
+impl Endpoint for Hostile {
+    fn receive(&mut self, _: Time, packet: &[u8]) {
+        let Ok(segment) = Segment::decode(packet) else { panic!("the victim sent a broken packet") };
+        let port = segment.destination.port();
+        let Some(at) = self.lies.iter().position(|lie| lie.port == port).filter(|_| self.due.is_some()) else { return };
+        let lie = &mut self.lies[at];
+        lie.last_timestamp = segment.timestamps().map_or(lie.last_timestamp, |(value, _)| value);
+        if segment.flags.contains(Flags::SYN) && lie.last.is_none() {
+            lie.next = lie.next.wrapping_add(1);
+        }
+        let end = segment.sequence.wrapping_add(segment.length());
+        if lie.last.is_none() || end.wrapping_sub(lie.expected) as i32 > 0 {
+            lie.expected = end;
+        }
+        let length = segment.length();
+        lie.last = Some(segment);
+        // Mostly it acknowledges, so that there is more to lie about.
+        if length > 0 && self.random.u8(0..10) > 0 {
+            let answer = self.segment(at);
+            self.say(&answer);
+        }
+    }
+
+    fn expire(&mut self, now: Time) {
+        if self.due.is_none_or(|due| due > now) {
+            return;
+        }
+        if self.lies.len() < usize::from(self.flows) {
+            self.open();
+        } else {
+            self.lie();
+            self.left = self.left.saturating_sub(1);
+        }
+        let pause = Duration::from_micros([10, 1_000, 60_000][self.random.usize(0..3)]);
+        self.due = (self.left > 0).then(|| now.after(pause));
+    }
+
+    fn transmit(&mut self, _: Time, out: &mut Vec<Vec<u8>>) {
+        out.append(&mut self.out);
+    }
+
+    fn deadline(&self) -> Option<Time> {
+        self.due
+    }
+
+    fn is_honest(&self) -> bool {
+        false
+    }
+}

@@ -1,0 +1,93 @@
+//! Peers that lie: whatever they say, every connection ends, and what TCP holds for them stays bounded.
+
+mod common;
+
+use std::cell::RefCell;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::time::Duration;
+
+use afpa_sim::applications::{Echo, Giver};
+use afpa_sim::{Application, FaultPlan, Host, Hostile, Network, SharedTally, Style};
+use afpa_tcp::{Config, Handshake, KeepAlive, Time};
+use fastrand::Rng;
+
+const SEEDS: u64 = 2_000;
+/// The most connections that the victim allows; the liars try more.
+const CONNECTIONS: u32 = 8;
+/// The most octets that the victim holds for them.
+const MEMORY: u64 = 100_000;
+
+#[test]
+fn no_lie_outlives_its_liar() {
+    let (first, count) = common::seeds(SEEDS);
+    let (mut packets, mut accepted) = (0, 0);
+    for seed in first..first + count {
+        let network = run(seed);
+        packets += network.packets();
+        accepted += network.server.accepted();
+    }
+    println!("{count} seeds: {accepted} connections, {packets} packets");
+    assert!(accepted > count / 2, "the liars get in: {accepted}");
+}
+
+fn run(seed: u64) -> Network<Hostile, Host> {
+    let mut random = Rng::with_seed(seed);
+    let (liar, victim): (IpAddr, IpAddr) = match random.bool() {
+        true => ([10, 0, 0, 9].into(), [10, 0, 0, 1].into()),
+        false => ([0xfd00, 0, 0, 0, 0, 0, 0, 9].into(), [0xfd00, 0, 0, 0, 0, 0, 0, 1].into()),
+    };
+    let mut host = Host::new(victim, config(&mut random), Style { room: 64, cuts: 0, merges: false }, seed);
+    host.listen(80, applications(&mut random));
+    let (flows, lies) = (random.u16(1..=12), random.u32(20..=400));
+    let hostile = Hostile::new(liar, SocketAddr::new(victim, 80), flows, lies, seed);
+    let plan = FaultPlan::perfect(seed, Duration::from_micros(random.u64(10..20_000)));
+    let mut network = Network::new(plan, hostile, host);
+    let over = network.run(Duration::from_secs(24 * 3600), |network| {
+        check_bounds(&network.server);
+        false
+    });
+    let tcp = network.server.tcp();
+    let left: Vec<_> = tcp.handles().filter_map(|handle| tcp.describe(handle)).collect();
+    assert!(over && tcp.connections() == 0, "connections outlive their peer: {left:#?}");
+    network
+}
+
+fn check_bounds(host: &Host) {
+    let tcp = host.tcp();
+    assert!(tcp.connections() <= CONNECTIONS as usize, "{} connections", tcp.connections());
+    let unread: u64 = tcp.handles().filter_map(|handle| tcp.describe(handle)).map(|info| u64::from(info.unread)).sum();
+    assert!(unread <= MEMORY, "{unread} octets are held");
+}
+
+fn config(random: &mut Rng) -> Config {
+    Config {
+        max_connections: CONNECTIONS,
+        handshake: [Handshake::Cookies, Handshake::Queue { entries: 4 }][random.usize(0..2)],
+        accept_on_data: random.bool(),
+        receive_window: [4_096, 65_535, 1_000_000][random.usize(0..3)],
+        receive_memory: MEMORY,
+        congestion_notification: random.bool(),
+        keep_alive: Some(KeepAlive { idle: Duration::from_secs(60), interval: Duration::from_secs(10), probes: 4 }),
+        ..Config::default()
+    }
+}
+
+fn applications(random: &mut Rng) -> Box<dyn FnMut() -> Box<dyn Application>> {
+    let echoes = random.bool();
+    let amount = random.usize(0..100_000);
+    Box::new(move || {
+        let tally: SharedTally = Rc::new(RefCell::default());
+        match echoes {
+            true => Box::new(Echo::new(tally)),
+            false => Box::new(Giver::new(amount, tally)),
+        }
+    })
+}
+
+#[test]
+fn a_liar_is_the_same_every_time() {
+    let counts: Vec<_> = (0..2).map(|_| run(7)).map(|network| (network.packets(), network.now())).collect();
+    assert_eq!(counts[0], counts[1]);
+    assert!(counts[0].1 > Time(0));
+}

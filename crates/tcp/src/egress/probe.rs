@@ -1,0 +1,52 @@
+//! Segments that only ask for an answer.
+
+use super::segment::MAX_HEADERS;
+use super::{Progress, acknowledged, data, outgoing, window};
+use crate::connection::{Connection, Flags};
+use crate::packet::{Packet, Sink};
+use crate::payload::Payload;
+use crate::shared::Shared;
+use crate::time::Time;
+use crate::timers;
+
+/// Probes a closed window with an octet of what is queued (RFC 9293 §3.8.6.1), or asks a silent peer whether it is
+/// there with the sequence number before the next (§3.8.4).
+pub(crate) fn send<P: Payload>(
+    connection: &mut Connection<P>,
+    shared: &mut Shared<P>,
+    index: u32,
+    now: Time,
+    sink: &mut impl Sink<P>,
+) -> Progress {
+    if connection.flags.has(Flags::PROBE) {
+        if connection.sending.is_some() {
+            if data::send_probe(connection, shared, index, now, sink) == Progress::Full {
+                return Progress::Full;
+            }
+            shared.stats.window_probes += 1;
+            timers::persist(connection, shared, now);
+        }
+        connection.flags.clear(Flags::PROBE);
+    }
+    if connection.flags.has(Flags::ASK) {
+        let advertised = window(connection, shared).advertise();
+        let mut segment = outgoing(connection, advertised, now);
+        segment.sequence = connection.send_next - 1;
+        let mut headers = [0; MAX_HEADERS];
+        let len = connection.cold.template.write(&segment, &mut headers);
+        let packet = Packet {
+            handle: Some(connection.handle(index)),
+            remote: connection.cold.tuple.remote,
+            headers: &headers[..len],
+            pieces: &[],
+            segment_size: None,
+        };
+        if !sink.transmit(packet) {
+            return Progress::Full;
+        }
+        shared.stats.packets_sent += 1;
+        acknowledged(connection, advertised);
+        connection.flags.clear(Flags::ASK);
+    }
+    Progress::Done
+}

@@ -1,0 +1,122 @@
+//! Does the segment carry data? RFC 9293 §3.10.7.4, seventh check.
+
+use afpa_wire::sequence::Sequence;
+use afpa_wire::tcp::Segment;
+
+use crate::arrival::Input;
+use crate::connection::{Connection, Flags};
+use crate::payload::Payload;
+use crate::shared::Shared;
+
+/// Takes the octets of a segment that was cut to the window.
+pub(crate) fn take<'f, P: Payload>(
+    connection: &mut Connection<P>,
+    shared: &mut Shared<P>,
+    segment: &Segment<'f>,
+) -> Input<'f> {
+    // Behind the peer's FIN there is nothing.
+    if !connection.state.may_receive() {
+        return Input::None;
+    }
+    let start = Sequence(segment.sequence);
+    if start != connection.receive_next {
+        return keep(connection, shared, start, segment.payload);
+    }
+    if connection.assembly.is_none() {
+        if !connection.flags.has(Flags::DISCARD) && !connection.unread.fits(segment.payload.len(), &shared.memory) {
+            shared.stats.receive_memory_exhausted += segment.payload.len() as u64;
+            connection.acknowledge_at_once();
+            return Input::None;
+        }
+        return take_next(connection, shared, segment.payload);
+    }
+    fill(connection, shared, segment.payload)
+}
+
+/// Takes the octets that come next, when none arrived out of order and there is memory for them.
+#[inline]
+pub(crate) fn take_next<'f, P: Payload>(
+    connection: &mut Connection<P>,
+    shared: &mut Shared<P>,
+    payload: &'f [u8],
+) -> Input<'f> {
+    count(connection, shared, payload.len() as u32);
+    let largest = connection.receive_segment_size.max(payload.len().min(usize::from(u16::MAX)) as u16);
+    connection.receive_segment_size = largest.min(connection.cold.path_mtu);
+    // RFC 9293 §3.8.6.3: at least every second full-sized segment. Other acknowledgments wait for a response.
+    let unacknowledged = connection.receive_next.offset_from(connection.acknowledgment_sent);
+    if unacknowledged >= 2 * u32::from(connection.receive_segment_size) {
+        connection.acknowledge_at_once();
+    } else {
+        connection.owe_acknowledgment();
+    }
+    if connection.flags.has(Flags::DISCARD) {
+        return Input::None;
+    }
+    if connection.unread.is_empty() {
+        return Input::Frame(payload);
+    }
+    if connection.unread.push(payload, &mut shared.memory) {
+        return Input::Buffered;
+    }
+    // There was room when it was asked for: the octets were not acknowledged yet, so they can be refused.
+    connection.receive_next = connection.receive_next - payload.len() as u32;
+    Input::None
+}
+
+/// Takes the octets that come next and those behind them that were waiting.
+fn fill<'f, P: Payload>(connection: &mut Connection<P>, shared: &mut Shared<P>, payload: &'f [u8]) -> Input<'f> {
+    connection.acknowledge_at_once();
+    let is_wanted = !connection.flags.has(Flags::DISCARD);
+    if is_wanted && !connection.unread.push(payload, &mut shared.memory) {
+        shared.stats.receive_memory_exhausted += payload.len() as u64;
+        return Input::None;
+    }
+    count(connection, shared, payload.len() as u32);
+    if let Some(mut assembly) = connection.assembly.take() {
+        let ready = assembly.take_ready(connection.receive_next, &mut connection.unread, &mut shared.memory);
+        count(connection, shared, ready);
+        if assembly.is_empty() {
+            shared.assemblies.give(assembly);
+        } else {
+            connection.assembly = Some(assembly);
+        }
+    }
+    if is_wanted {
+        return Input::Buffered;
+    }
+    connection.unread.clear(&mut shared.memory);
+    Input::None
+}
+
+/// Keeps octets that arrived out of order.
+fn keep<'f, P: Payload>(
+    connection: &mut Connection<P>,
+    shared: &mut Shared<P>,
+    start: Sequence,
+    payload: &[u8],
+) -> Input<'f> {
+    shared.stats.out_of_order += 1;
+    // RFC 5681 §4.2: at once, so that the peer learns of the gap.
+    connection.acknowledge_at_once();
+    let (next, promised) = (connection.receive_next, connection.promised());
+    let assembly = connection.assembly.get_or_insert_with(|| shared.assemblies.take());
+    let inserted = assembly.insert(start, payload, next, promised, &mut shared.memory);
+    if inserted.duplicate.is_some() {
+        shared.stats.duplicates += 1;
+        connection.cold.duplicate = inserted.duplicate;
+    } else if inserted.stored == 0 {
+        shared.stats.receive_memory_exhausted += payload.len() as u64;
+    }
+    if assembly.is_empty()
+        && let Some(assembly) = connection.assembly.take()
+    {
+        shared.assemblies.give(assembly);
+    }
+    Input::None
+}
+
+fn count<P: Payload>(connection: &mut Connection<P>, shared: &mut Shared<P>, octets: u32) {
+    connection.receive_next += octets;
+    shared.stats.octets_received += u64::from(octets);
+}

@@ -1,0 +1,76 @@
+//! The largest packet that the path takes (RFC 1191, RFC 8201, RFC 4821).
+
+use std::net::IpAddr;
+
+use afpa_wire::tcp;
+
+use crate::connection::{Connection, Flags};
+use crate::egress::segment::ip_header_len;
+use crate::payload::Payload;
+use crate::shared::Shared;
+use crate::time::Time;
+use crate::timers;
+
+/// Octets of a timestamps option with its padding.
+pub(crate) const TIMESTAMPS_LEN: u16 = 12;
+/// No smaller packet is sent, whatever somebody claims: RFC 9293 §3.7.1's default for IPv4, RFC 8200 §5 for IPv6.
+const LEAST_V4: u16 = 576;
+const LEAST_V6: u16 = 1280;
+/// Timeouts of full segments in a row until a smaller size is tried (RFC 4821 §7.7).
+const SUSPICIOUS: u8 = 2;
+/// What is tried: fits through every tunnel that is in use.
+const SUSPECTED: u16 = 1280;
+
+/// The largest segment to announce for a link of that MTU (RFC 6691: without options).
+pub(crate) fn announced(mtu: u16, address: IpAddr) -> u16 {
+    mtu - ip_header_len(address) - tcp::HEADER_LEN as u16
+}
+
+/// Octets of payload in a segment to a peer with this MSS option, over a path of this MTU. What every segment has of
+/// options is counted off (RFC 9293 §3.7.1).
+pub(crate) fn segment_size(peer_mss: u16, path_mtu: u16, address: IpAddr, has_timestamps: bool) -> u16 {
+    let options = if has_timestamps { TIMESTAMPS_LEN } else { 0 };
+    // A peer that announces less than 64 octets would cost more headers than it is worth.
+    announced(path_mtu, address).min(peer_mss).max(64 + TIMESTAMPS_LEN) - options
+}
+
+/// A router could not pass on a packet of ours and says that `mtu` would do. The caller has checked that it quotes what
+/// is in flight.
+pub(crate) fn shrink<P: Payload>(connection: &mut Connection<P>, shared: &mut Shared<P>, mtu: u32, now: Time) {
+    let remote = connection.cold.tuple.remote;
+    let least = if remote.is_ipv4() { LEAST_V4 } else { LEAST_V6 };
+    // RFC 1191 §5: old routers say zero. What is less than every link takes is not believed.
+    let mtu = u16::try_from(mtu).unwrap_or(u16::MAX).max(least);
+    if mtu >= connection.cold.path_mtu {
+        return;
+    }
+    shared.stats.path_mtu_reduced += 1;
+    set(connection, mtu);
+    // RFC 1191 §6.3: what was too large is sent again, and that is no sign of congestion.
+    if let Some(sending) = &mut connection.sending {
+        sending.flight.lose_all();
+        sending.look_again = None;
+        connection.flags.set(Flags::WAKE);
+        timers::arm(connection, shared, now, true);
+    }
+}
+
+/// Full segments time out again and again: perhaps a router drops them for their size and tells nobody.
+pub(crate) fn suspect_black_hole<P: Payload>(connection: &mut Connection<P>, shared: &mut Shared<P>) {
+    let full = u32::from(connection.segment_size);
+    let is_full = connection.sending.as_ref().is_some_and(|sending| sending.queue.len() >= full);
+    let is_suspicious = shared.config.black_hole_detection
+        && connection.cold.retries == SUSPICIOUS
+        && connection.cold.path_mtu > SUSPECTED
+        && is_full;
+    if is_suspicious {
+        shared.stats.black_holes += 1;
+        set(connection, SUSPECTED);
+    }
+}
+
+fn set<P: Payload>(connection: &mut Connection<P>, mtu: u16) {
+    connection.cold.path_mtu = mtu;
+    let has_timestamps = connection.flags.has(Flags::TIMESTAMPS);
+    connection.segment_size = segment_size(connection.cold.peer_mss, mtu, connection.cold.tuple.remote, has_timestamps);
+}

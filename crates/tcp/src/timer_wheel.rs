@@ -1,0 +1,300 @@
+//! Deadlines of many connections.
+
+use crate::time::Time;
+
+/// A hierarchical timer wheel (Varghese and Lauck's scheme 7): 8 levels of 64 slots, ticks of 2^20 ns
+/// (1.05 ms). A level's slot spans a whole turn of the level below, so 8 levels cover all of [`Time`].
+///
+/// Adding is O(1); an entry moves down at most once per level until it is due. Time may jump: the work
+/// then is that of the entries on the way, not of the ticks. Entries are not cancelled: an owner whose
+/// deadline moved away puts back the one that comes too early, and ignores one of another generation.
+/// Holds as many entries as it is given; whoever adds bounds them. Memory is kept for reuse.
+pub(crate) struct TimerWheel {
+    nodes: Vec<Node>,
+    /// First of the nodes that are free.
+    free: u32,
+    /// First of the entries whose time has come.
+    ready: u32,
+    /// The tick up to which entries have been made ready. An entry waits at the level of the highest
+    /// digit (of 6 bits) in which its tick differs from this, in the slot that this digit says; so within a
+    /// level, and from one to the next, what lies further up is due later.
+    current: u64,
+    /// The latest tick at which entries were asked for.
+    asked: u64,
+    /// For each level, the slots that hold something.
+    occupied: [u64; LEVELS],
+    /// For each slot, the first of its entries.
+    slots: [[u32; SLOTS]; LEVELS],
+}
+
+/// One deadline.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Entry {
+    /// Whose it is.
+    pub(crate) key: u32,
+    /// Which owner of that key: keys are used again.
+    pub(crate) generation: u32,
+    /// When. Comes back rounded up to the tick with which it came.
+    pub(crate) due: Time,
+}
+
+/// 24 octets.
+struct Node {
+    key: u32,
+    generation: u32,
+    /// The tick in which it comes.
+    tick: u64,
+    next: u32,
+}
+
+const LEVELS: usize = 8;
+const SLOTS: usize = 64;
+const DIGIT: u32 = SLOTS.trailing_zeros();
+const TICK_BITS: u32 = 20;
+const NONE: u32 = u32::MAX;
+
+impl TimerWheel {
+    /// An empty one, at `now`.
+    pub(crate) fn new(now: Time) -> TimerWheel {
+        TimerWheel {
+            nodes: Vec::new(),
+            free: NONE,
+            ready: NONE,
+            current: now.0 >> TICK_BITS,
+            asked: now.0 >> TICK_BITS,
+            occupied: [0; LEVELS],
+            slots: [[NONE; SLOTS]; LEVELS],
+        }
+    }
+
+    /// Adds an entry. It never comes before it is due, nor in the tick in which `pop` was last called: what is
+    /// due already comes with the next, so an owner who puts everything back does not loop.
+    pub(crate) fn insert(&mut self, entry: Entry) {
+        let tick = entry.due.0.div_ceil(1 << TICK_BITS).max(self.asked + 1);
+        let node = self.allocate(Node { key: entry.key, generation: entry.generation, tick, next: NONE });
+        self.place(node);
+    }
+
+    /// When to call [`TimerWheel::pop`] again; at most a tick after the earliest entry is due. It may be
+    /// before, when entries have to move down a level: then `pop` has none, and this is later.
+    pub(crate) fn next_deadline(&self) -> Option<Time> {
+        if self.ready != NONE {
+            return Some(start_of(self.current));
+        }
+        self.next_slot().map(|(_, _, start)| start_of(start))
+    }
+
+    /// One entry that is due at `now`, in no order. Call it until there is none.
+    pub(crate) fn pop(&mut self, now: Time) -> Option<Entry> {
+        if self.ready == NONE {
+            self.asked = self.asked.max(now.0 >> TICK_BITS);
+            self.advance(self.asked);
+        }
+        let index = self.ready;
+        let node = self.nodes.get_mut(index as usize)?;
+        self.ready = node.next;
+        node.next = self.free;
+        self.free = index;
+        Some(Entry { key: node.key, generation: node.generation, due: start_of(node.tick) })
+    }
+
+    /// Moves on to the tick `now`, or to the first before it at which something is due.
+    fn advance(&mut self, now: u64) {
+        while self.ready == NONE {
+            let Some((level, slot, start)) = self.next_slot().filter(|&(_, _, start)| start <= now) else {
+                self.current = now;
+                return;
+            };
+            self.current = start;
+            self.occupied[level] &= !(1 << slot);
+            let mut index = std::mem::replace(&mut self.slots[level][slot], NONE);
+            while let Some(node) = self.nodes.get_mut(index as usize) {
+                let next = node.next;
+                if node.tick <= now {
+                    node.next = self.ready;
+                    self.ready = index;
+                } else {
+                    self.place(index);
+                }
+                index = next;
+            }
+        }
+    }
+
+    /// The first slot that holds something, by level, place and first tick. What is in a higher level is due later
+    /// than all of a lower one.
+    fn next_slot(&self) -> Option<(usize, usize, u64)> {
+        let level = self.occupied.iter().position(|&slots| slots != 0)?;
+        let slot = self.occupied[level].trailing_zeros();
+        let shift = level as u32 * DIGIT;
+        let above = self.current >> shift >> DIGIT << DIGIT << shift;
+        Some((level, slot as usize, above | u64::from(slot) << shift))
+    }
+
+    /// Puts a node into the slot that its tick has as seen from `current`.
+    fn place(&mut self, index: u32) {
+        let Some(node) = self.nodes.get_mut(index as usize) else { return };
+        // At least one bit differs, since all before `current` was asked for; and ticks have at most 45.
+        let digits = u64::BITS - (node.tick ^ self.current).leading_zeros();
+        let level = (digits.saturating_sub(1) / DIGIT) as usize;
+        let slot = (node.tick >> (level as u32 * DIGIT)) as usize % SLOTS;
+        node.next = std::mem::replace(&mut self.slots[level][slot], index);
+        self.occupied[level] |= 1 << slot;
+    }
+
+    fn allocate(&mut self, new: Node) -> u32 {
+        let index = self.free;
+        if let Some(node) = self.nodes.get_mut(index as usize) {
+            self.free = node.next;
+            *node = new;
+            return index;
+        }
+        assert!(self.nodes.len() < NONE as usize, "fewer than 2^32 entries");
+        self.nodes.push(new);
+        (self.nodes.len() - 1) as u32
+    }
+}
+
+fn start_of(tick: u64) -> Time {
+    Time(tick.checked_mul(1 << TICK_BITS).unwrap_or(Time::NEVER.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const TICK: u64 = 1 << TICK_BITS;
+
+    fn entry(key: u32, due: Time) -> Entry {
+        Entry { key, generation: !key, due }
+    }
+
+    fn pop_all(wheel: &mut TimerWheel, now: Time) -> Vec<u32> {
+        let mut keys: Vec<_> = std::iter::from_fn(|| wheel.pop(now))
+            .map(|entry| {
+                assert_eq!(entry.generation, !entry.key);
+                assert!(entry.due <= now, "early");
+                entry.key
+            })
+            .collect();
+        keys.sort_unstable();
+        keys
+    }
+
+    /// From nanoseconds to centuries.
+    fn spans() -> impl Strategy<Value = u64> {
+        (0u32..64, any::<u64>()).prop_map(|(shift, bits)| bits >> shift)
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Insert(u64),
+        Move(u64),
+        Sleep,
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let short = 0..200 * TICK;
+        let step = prop_oneof![
+            4 => prop_oneof![spans(), short.clone()].prop_map(Step::Insert),
+            2 => prop_oneof![1 => spans().prop_map(|span| span >> 8), 8 => short].prop_map(Step::Move),
+            2 => Just(Step::Sleep),
+        ];
+        prop::collection::vec(step, 0..200)
+    }
+
+    proptest! {
+        #[test]
+        fn everything_comes_when_it_is_due_as_in_a_sorted_map(start in 0u64..1 << 50, steps in steps()) {
+            let mut now = Time(start);
+            let mut wheel = TimerWheel::new(now);
+            let mut model = BTreeMap::<(u64, u32), ()>::new();
+            for (key, step) in (0u32..).zip(steps) {
+                match step {
+                    Step::Insert(span) => {
+                        let due = Time(now.0.saturating_add(span));
+                        wheel.insert(entry(key, due));
+                        // With the next tick at the soonest.
+                        let tick = due.0.div_ceil(TICK).max(now.0 / TICK + 1);
+                        model.insert((tick, key), ());
+                    }
+                    Step::Move(span) => now = Time(now.0.saturating_add(span)),
+                    Step::Sleep => {
+                        // Waking up in vain is allowed once per level.
+                        let earliest = model.keys().next().map(|&(tick, _)| tick);
+                        for _ in 0..LEVELS {
+                            let Some(deadline) = wheel.next_deadline() else { break };
+                            now = Time(now.0.max(deadline.0));
+                            if earliest.is_none_or(|tick| now.0 / TICK >= tick) {
+                                break;
+                            }
+                            prop_assert_eq!(wheel.pop(now), None);
+                        }
+                        prop_assert_eq!(earliest.is_none(), wheel.next_deadline().is_none());
+                        if let Some(tick) = earliest.filter(|&tick| tick < u64::MAX / TICK) {
+                            prop_assert!(now.0 / TICK >= tick, "it is not asked for");
+                        }
+                    }
+                }
+                let later = model.split_off(&(now.0 / TICK + 1, 0));
+                let due = std::mem::replace(&mut model, later);
+                let mut expected: Vec<_> = due.into_keys().map(|(_, key)| key).collect();
+                expected.sort_unstable();
+                prop_assert_eq!(pop_all(&mut wheel, now), expected);
+                let deadline = wheel.next_deadline().map(|deadline| deadline.0 / TICK);
+                let earliest = model.keys().next().map(|&(tick, _)| tick);
+                prop_assert_eq!(deadline.is_some(), earliest.is_some());
+                if let (Some(deadline), Some(earliest)) = (deadline, earliest) {
+                    prop_assert!(deadline <= earliest && deadline > now.0 / TICK || earliest > u64::MAX / TICK);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_owner_that_puts_everything_back_is_asked_once_per_tick() {
+        let start = Time(0).after(Duration::from_secs(5));
+        let mut wheel = TimerWheel::new(start);
+        for key in 0..20 {
+            wheel.insert(entry(key, Time(0).after(Duration::from_secs(key.into()))));
+        }
+        let mut pop_and_put_back = |now| {
+            let popped = std::iter::from_fn(|| wheel.pop(now).inspect(|&entry| wheel.insert(entry)));
+            (popped.take(100).count(), wheel.next_deadline().unwrap())
+        };
+        for (later, expected) in [(2, 8), (6, 12), (10, 16), (10_000, 20)] {
+            let (count, deadline) = pop_and_put_back(start.after(Duration::from_millis(later * 1000 + 10)));
+            assert_eq!(count, expected);
+            assert_eq!(pop_and_put_back(deadline).0, expected);
+        }
+    }
+
+    #[test]
+    fn memory_is_used_again() {
+        let mut wheel = TimerWheel::new(Time(0));
+        for round in 1..100u64 {
+            let now = Time(round * 1000 * TICK);
+            for key in 0..10 {
+                wheel.insert(entry(key, Time(now.0 - 500 * TICK + u64::from(key) * TICK)));
+            }
+            assert_eq!(pop_all(&mut wheel, now).len(), 10);
+        }
+        assert!(wheel.nodes.len() <= 10);
+    }
+
+    #[test]
+    fn time_may_stand_still_or_run_back() {
+        let mut wheel = TimerWheel::new(Time(1000 * TICK));
+        wheel.insert(entry(1, Time(1010 * TICK)));
+        assert_eq!(wheel.pop(Time(0)), None);
+        assert_eq!(wheel.pop(Time(1009 * TICK)), None);
+        assert_eq!(pop_all(&mut wheel, Time(1010 * TICK)), [1]);
+        wheel.insert(entry(2, Time::NEVER));
+        assert_eq!(wheel.pop(Time(u64::MAX - 1)), None);
+    }
+}

@@ -1,0 +1,22 @@
+//! Headers as octets: Ethernet, ARP, IPv4 and IPv6, ICMP errors, UDP and TCP, and the Internet checksum.
+//!
+//! Views are validated when they are made and borrow what they show: a view that exists can be asked
+//! anything. Writers take the fields and write what [`parse`](tcp::Segment::parse) understands. No I/O, no
+//! clock, no allocation, and no octets from outside make any of it panic.
+#![forbid(unsafe_code)]
+
+pub mod arp;
+pub mod checksum;
+pub mod ethernet;
+pub mod fuzz;
+pub mod icmp;
+pub mod ip;
+mod mac_address;
+mod malformed;
+mod octets;
+pub mod sequence;
+pub mod tcp;
+pub mod udp;
+
+pub use mac_address::MacAddress;
+pub use malformed::{Layer, Malformed};
