@@ -6,6 +6,7 @@ mod affinity;
 mod command;
 mod compare;
 mod cpu;
+mod echo;
 mod fileset;
 mod howl;
 mod interrupt;
@@ -15,6 +16,7 @@ mod server;
 mod smoke;
 mod topology;
 mod units;
+mod wire;
 
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
@@ -33,6 +35,7 @@ struct Cli {
 enum Command {
     Load(load::LoadArgs),
     Compare(compare::CompareArgs),
+    Echo(echo::EchoArgs),
     Generate(GenerateArgs),
     Howl(howl::HowlArgs),
     Smoke(smoke::SmokeArgs),
@@ -74,6 +77,7 @@ fn run(command: Command) -> Result<()> {
     match command {
         Command::Load(load) => load.run(),
         Command::Compare(compare) => compare.run(),
+        Command::Echo(echo) => echo.run(),
         Command::Generate(GenerateArgs { set: DocumentSet::Webstone { dir } }) => fileset::write_webstone(&dir),
         Command::Generate(GenerateArgs { set: DocumentSet::Specweb96 { dir, directories } }) => {
             fileset::SpecWeb96 { directories }.write(&dir)

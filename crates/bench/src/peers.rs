@@ -17,12 +17,16 @@ pub(crate) struct Peer {
     pub(crate) program: Program,
     /// Arguments, with placeholders.
     pub(crate) arguments: &'static [&'static str],
+    /// Further arguments: what makes a variant of ours.
+    pub(crate) options: &'static [&'static str],
     /// Files to write beforehand: name and contents, both with placeholders.
     pub(crate) files: &'static [(&'static str, &'static str)],
     /// Whether it is a cache and needs an origin behind it.
     pub(crate) origin: bool,
     /// What it can be asked for.
     pub(crate) abilities: Abilities,
+    /// Whether it is one of the others with something switched off, and takes part only if it is named.
+    pub(crate) is_variant: bool,
 }
 
 /// Where a server's program comes from.
@@ -47,47 +51,75 @@ pub(crate) enum Abilities {
     Constant,
 }
 
+/// Our server on the kernel's TCP.
+const SERVE: &[&str] = &["serve", "@ROOT@", "--listen", "@ADDRESS@:@PORT@", "--cores", "0", "--log", "off"];
+/// Our server on its own TCP, on the frames of its end of the cable.
+const DIRECT: &[&str] = &[
+    "serve",
+    "@ROOT@",
+    "--listen",
+    "@ADDRESS@:@PORT@",
+    "--cores",
+    "0",
+    "--log",
+    "off",
+    "--transport",
+    "direct",
+    "--interface",
+    "@DEVICE@",
+    "--congestion",
+    "@CONGESTION@",
+];
+
 /// Us, the peers and the baselines, in the order of figures. See `peers/` for the configurations.
 pub(crate) const PEERS: &[Peer] = &[
-    Peer {
-        name: "afpa",
-        program: Program::Afpa,
-        arguments: &["serve", "@ROOT@", "--listen", "@ADDRESS@:@PORT@", "--cores", "0", "--log", "off"],
-        files: &[],
-        origin: false,
-        abilities: Abilities::All,
-    },
+    ours("afpa", SERVE, &[]),
+    ours("afpa-direct", DIRECT, &[]),
+    variant("direct-computed", DIRECT, &["--checksum", "computed"]),
+    variant("direct-copied", DIRECT, &["--zero-copy", "off"]),
+    // What the paper compared its zero copy with (AFPA §5.2): copied and summed up for each response.
+    variant("direct-plain", DIRECT, &["--zero-copy", "off", "--checksum", "computed"]),
+    variant("inline", SERVE, &["--respond", "inline"]),
+    variant("thread", SERVE, &["--respond", "thread"]),
     Peer {
         name: "nginx",
         program: Program::Installed("nginx"),
         arguments: &["-p", "@RUN@", "-e", "stderr", "-c", "@RUN@/nginx.conf"],
+        options: &[],
         files: &[("nginx.conf", include_str!("../peers/nginx.conf"))],
         origin: false,
         abilities: Abilities::All,
+        is_variant: false,
     },
     Peer {
         name: "lighttpd",
         program: Program::Installed("lighttpd"),
         arguments: &["-D", "-f", "@RUN@/lighttpd.conf"],
+        options: &[],
         files: &[("lighttpd.conf", include_str!("../peers/lighttpd.conf"))],
         origin: false,
         abilities: Abilities::All,
+        is_variant: false,
     },
     Peer {
         name: "h2o",
         program: Program::Installed("h2o"),
         arguments: &["-m", "worker", "-c", "@RUN@/h2o.conf"],
+        options: &[],
         files: &[("h2o.conf", include_str!("../peers/h2o.conf"))],
         origin: false,
         abilities: Abilities::All,
+        is_variant: false,
     },
     Peer {
         name: "haproxy",
         program: Program::Installed("haproxy"),
         arguments: &["-db", "-q", "-f", "@RUN@/haproxy.cfg"],
+        options: &[],
         files: &[("haproxy.cfg", include_str!("../peers/haproxy.cfg"))],
         origin: true,
         abilities: Abilities::All,
+        is_variant: false,
     },
     Peer {
         name: "varnish",
@@ -117,27 +149,42 @@ pub(crate) const PEERS: &[Peer] = &[
             "-p",
             "listen_depth=8192",
         ],
+        options: &[],
         files: &[("varnish.vcl", include_str!("../peers/varnish.vcl"))],
         origin: true,
         abilities: Abilities::All,
+        is_variant: false,
     },
     Peer {
         name: "howl",
         program: Program::Bench,
         arguments: &["howl", "loop", "@ROOT@", "--listen", "@ADDRESS@:@PORT@"],
+        options: &[],
         files: &[],
         origin: false,
         abilities: Abilities::OneAtATime,
+        is_variant: false,
     },
     Peer {
         name: "ring",
         program: Program::Bench,
         arguments: &["howl", "ring", "--listen", "@ADDRESS@:@PORT@"],
+        options: &[],
         files: &[],
         origin: false,
         abilities: Abilities::Constant,
+        is_variant: false,
     },
 ];
+
+const fn ours(name: &'static str, arguments: &'static [&'static str], options: &'static [&'static str]) -> Peer {
+    let (program, abilities) = (Program::Afpa, Abilities::All);
+    Peer { name, program, arguments, options, files: &[], origin: false, abilities, is_variant: false }
+}
+
+const fn variant(name: &'static str, arguments: &'static [&'static str], options: &'static [&'static str]) -> Peer {
+    Peer { is_variant: true, ..ours(name, arguments, options) }
+}
 
 impl Peer {
     /// The program's path, if it is there. `afpa` is where ours lies.
@@ -159,14 +206,22 @@ pub(crate) struct Places<'a> {
     pub(crate) run: &'a Path,
     /// The server's address.
     pub(crate) address: &'a str,
+    /// The interface that has it.
+    pub(crate) device: &'a str,
+    /// The kernel's congestion control there.
+    pub(crate) congestion: &'a str,
 }
 
 impl Places<'_> {
     /// `text` with its placeholders filled in.
     pub(crate) fn fill(&self, text: &str) -> String {
+        // Ours has two: the same one, or the one whose name is not reno's.
+        let congestion = if self.congestion == "reno" { "reno" } else { "cubic" };
         text.replace("@ROOT@", &self.root.to_string_lossy())
             .replace("@RUN@", &self.run.to_string_lossy())
             .replace("@ADDRESS@", self.address)
+            .replace("@DEVICE@", self.device)
+            .replace("@CONGESTION@", congestion)
             .replace("@PORT@", &PORT.to_string())
             .replace("@BACKEND@", &BACKEND_PORT.to_string())
     }
@@ -178,13 +233,18 @@ mod tests {
 
     #[test]
     fn no_placeholder_is_left_in_any_configuration() {
-        let places = Places { root: Path::new("/root"), run: Path::new("/run"), address: "10.0.0.1" };
-        let texts =
-            PEERS.iter().flat_map(|peer| peer.arguments.iter().copied().chain(peer.files.iter().map(|file| file.1)));
+        let (root, run) = (Path::new("/root"), Path::new("/run"));
+        let places = Places { root, run, address: "10.0.0.1", device: "d0", congestion: "bbr" };
+        let texts = PEERS.iter().flat_map(|peer| {
+            let arguments = peer.arguments.iter().chain(peer.options).copied();
+            arguments.chain(peer.files.iter().map(|file| file.1))
+        });
         for text in texts {
             assert!(!places.fill(text).contains('@'), "{text}");
         }
         assert_eq!(places.fill("@ADDRESS@:@PORT@ @BACKEND@"), "10.0.0.1:8080 8081");
+        assert_eq!(places.fill("@DEVICE@ @CONGESTION@"), "d0 cubic");
+        assert_eq!(Places { congestion: "reno", ..places }.fill("@CONGESTION@"), "reno");
     }
 
     #[test]

@@ -34,13 +34,14 @@ impl<'t> Server<'t> {
         let run = topology.directory().join(peer.name);
         fs::create_dir_all(&run).with_context(|| format!("cannot create {}", run.display()))?;
         let address = topology::SERVER.to_string();
-        let places = Places { root, run: &run, address: &address };
+        let (device, congestion) = (&topology.server.device, &topology.congestion);
+        let places = Places { root, run: &run, address: &address, device, congestion };
         for (name, contents) in peer.files {
             fs::write(run.join(name), places.fill(contents)).with_context(|| format!("cannot write {name}"))?;
         }
         let origin = peer.origin.then(|| start_origin(topology, root, &run)).transpose()?;
         let mut command = topology.server.command(program);
-        command.args(peer.arguments.iter().map(|argument| places.fill(argument)));
+        command.args(peer.arguments.iter().chain(peer.options).map(|argument| places.fill(argument)));
         let running = start(command, &run.join("output"), topology::SERVER, PORT).with_context(|| peer.name)?;
         Ok(Server { topology, _running: running, origin, run })
     }

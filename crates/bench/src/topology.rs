@@ -36,6 +36,8 @@ pub(crate) struct Topology {
     pub(crate) server: End,
     /// Where the client runs.
     pub(crate) client: End,
+    /// The kernel's congestion control at both ends.
+    pub(crate) congestion: String,
     directory: PathBuf,
 }
 
@@ -43,17 +45,18 @@ pub(crate) struct Topology {
 #[derive(Debug)]
 pub(crate) struct End {
     namespace: String,
-    device: String,
+    /// Its end of the cable.
+    pub(crate) device: String,
     /// The CPU on which everything of this end runs.
     pub(crate) core: usize,
 }
 
 impl Topology {
-    /// Builds it, with `congestion` as the congestion control of both ends.
+    /// Builds it, with `congestion` as the congestion control of both ends, for packets of at most `mtu` octets.
     ///
     /// # Errors
     /// Not root, fewer than two CPUs, a tool is missing, or the kernel refuses something.
-    pub(crate) fn build(congestion: &str) -> Result<Topology> {
+    pub(crate) fn build(congestion: &str, mtu: u16) -> Result<Topology> {
         if !rustix::process::geteuid().is_root() {
             bail!(
                 "network namespaces need root: run this as root, or use `afpa-bench load` against a server of your own"
@@ -72,8 +75,9 @@ impl Topology {
         };
         let directory = std::env::temp_dir().join(format!("{PREFIX}{id}"));
         // From here on dropping the value removes what there is of it.
-        let topology = Topology { server: end("server", 0), client: end("client", 1), directory };
-        topology.raise(congestion)?;
+        let (server, client) = (end("server", 0), end("client", 1));
+        let topology = Topology { server, client, congestion: congestion.to_owned(), directory };
+        topology.raise(mtu)?;
         Ok(topology)
     }
 
@@ -82,8 +86,8 @@ impl Topology {
         &self.directory
     }
 
-    fn raise(&self, congestion: &str) -> Result<()> {
-        let Topology { server, client, directory } = self;
+    fn raise(&self, mtu: u16) -> Result<()> {
+        let Topology { server, client, congestion, directory } = self;
         fs::create_dir(directory).with_context(|| format!("cannot create {}", directory.display()))?;
         for end in [server, client] {
             ip(["netns", "add", &end.namespace])?;
@@ -91,8 +95,8 @@ impl Topology {
         let (near, far) = (&server.device, &client.device);
         let netns = &server.namespace;
         ip(["-n", netns, "link", "add", near, "type", "veth", "peer", "name", far, "netns", &client.namespace])?;
-        server.raise(SERVER, congestion)?;
-        client.raise(CLIENT, congestion)?;
+        server.raise(SERVER, congestion, mtu)?;
+        client.raise(CLIENT, congestion, mtu)?;
         // Connections per request use up ports fast; the server's TIME-WAITs are no reason to wait.
         client.sysctl("net.ipv4.ip_local_port_range=1024 65535")?;
         client.sysctl("net.ipv4.tcp_tw_reuse=1")?;
@@ -125,11 +129,11 @@ impl End {
         Ok(ip(["netns", "pids", &self.namespace])?.lines().filter_map(|line| line.parse().ok()).collect())
     }
 
-    fn raise(&self, address: Ipv4Addr, congestion: &str) -> Result<()> {
+    fn raise(&self, address: Ipv4Addr, congestion: &str, mtu: u16) -> Result<()> {
         let End { namespace, device, .. } = self;
         ip(["-n", namespace, "address", "add", &format!("{address}/24"), "dev", device])?;
         ip(["-n", namespace, "link", "set", "lo", "up"])?;
-        ip(["-n", namespace, "link", "set", device, "up"])?;
+        ip(["-n", namespace, "link", "set", device, "mtu", &mtu.to_string(), "up"])?;
         self.sysctl(&format!("net.ipv4.tcp_congestion_control={congestion}"))
             .with_context(|| format!("a namespace may not choose the congestion control {congestion}, see net.ipv4.tcp_allowed_congestion_control"))?;
         self.sysctl("net.core.somaxconn=8192")?;
@@ -246,7 +250,7 @@ mod tests {
             eprintln!("skipped: needs root, ip and ethtool");
             return;
         }
-        let topology = Topology::build("reno").unwrap();
+        let topology = Topology::build("reno", 9000).unwrap();
         let namespace = topology.server.namespace.clone();
         let control = topology.client.run(["sysctl", "-n", "net.ipv4.tcp_congestion_control"]).unwrap();
         assert_eq!(control.trim(), "reno");

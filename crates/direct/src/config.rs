@@ -16,6 +16,9 @@ pub struct DirectConfig {
     /// Where a connection that we open leaves from if the kernel's tables do not say: the first of the
     /// peer's family.
     pub addresses: Vec<IpAddr>,
+    /// Whether these addresses are a host's of our own: no kernel has them, and we answer for them on the link
+    /// (ARP, neighbour discovery) and ask for others (TAP).
+    pub is_host: bool,
     /// Octets of the largest IP packet that the interface takes.
     pub mtu: u16,
     /// Limits and choices of TCP.

@@ -70,7 +70,8 @@ impl Direct {
         for descriptor in device.descriptors() {
             epoll::add(&epoll, descriptor, epoll::EventData::new_u64(DEVICE), epoll::EventFlags::IN)?;
         }
-        let links = Links::new(config.link_address, kernel)?;
+        let addresses = config.is_host.then_some(&config.addresses[..]);
+        let links = Links::new(config.link_address, addresses, kernel)?;
         if let Some(kernel) = links.kernel() {
             epoll::add(&epoll, kernel.descriptor(), epoll::EventData::new_u64(KERNEL), epoll::EventFlags::IN)?;
         }
@@ -159,6 +160,11 @@ impl Direct {
     /// Sends what calls have left, and makes the kernel take it.
     fn send(&mut self) -> io::Result<()> {
         let transmitter = self.device.transmitter();
+        let connections = &mut self.traffic.connections;
+        if connections.links.is_due(connections.tcp_now()) {
+            connections.links.refresh(connections.tcp_now())?;
+            connections.pending |= connections.links.notice().is_some();
+        }
         if self.traffic.connections.pending {
             self.unflushed = true;
             self.blocked = !self.traffic.dispatch(transmitter);
@@ -177,12 +183,14 @@ impl Direct {
     /// How long nothing is due.
     fn wait(&self, wait: Option<Duration>) -> Option<Duration> {
         let connections = &self.traffic.connections;
-        if connections.has_resumed() {
+        if connections.has_resumed() || connections.links.is_due(connections.tcp_now()) {
             return Some(Duration::ZERO);
         }
-        let timer = connections.tcp.next_deadline().map(|deadline| deadline.since(connections.tcp_now()));
+        let (now, link) = (connections.tcp_now(), connections.links.next_deadline());
+        let link = (link != afpa_tcp::Time::NEVER).then_some(link);
+        let timers = connections.tcp.next_deadline().into_iter().chain(link).map(|deadline| deadline.since(now));
         let blocked = self.blocked.then_some(BLOCKED);
-        wait.into_iter().chain(timer).chain(blocked).min()
+        wait.into_iter().chain(timers).chain(blocked).min()
     }
 
     fn sleep(&mut self, wait: Option<Duration>) -> io::Result<()> {
@@ -240,7 +248,10 @@ impl Traffic {
             let now = self.connections.now;
             self.captures.retain(|capture| capture.record(now, false, &mut std::iter::once(frame)));
         }
-        let Some(packet) = self.connections.links.arrived(frame) else {
+        let now = self.connections.tcp_now();
+        let Some(packet) = self.connections.links.arrived(now, frame) else {
+            // The link's own question may have got an answer.
+            self.connections.pending |= self.connections.links.notice().is_some();
             return self.stats.frames_ignored.increment();
         };
         let integrity = match checksum {
@@ -250,7 +261,6 @@ impl Traffic {
         if may_be_datagram(packet) && self.datagram(packet, integrity, events) {
             return;
         }
-        let now = self.connections.tcp_now();
         if let Some(arrival) = self.connections.tcp.process(now, packet, integrity) {
             if arrival.opened.is_some()
                 && let Some(peer) = self.connections.tcp.peer(arrival.handle)
@@ -307,7 +317,7 @@ impl Traffic {
         let (now, tcp_now) = (connections.now, connections.tcp_now());
         let Connections { tcp, links, datagrams, .. } = connections;
         let mut outbound = Outbound { transmitter, links, stats, captures, now };
-        let mut done = tcp.dispatch(tcp_now, &mut outbound);
+        let mut done = outbound.notices() && tcp.dispatch(tcp_now, &mut outbound);
         while done && let Some(outgoing) = datagrams.front() {
             done = outbound.datagram(outgoing.remote.ip(), &outgoing.packet);
             if done {
@@ -344,7 +354,9 @@ impl Transport for Direct {
 
     fn watch(&mut self, descriptor: BorrowedFd<'_>) -> io::Result<()> {
         let descriptor = descriptor.try_clone_to_owned()?;
-        epoll::add(&self.epoll, &descriptor, epoll::EventData::new_u64(WATCHED), epoll::EventFlags::IN)?;
+        // Once for each signal: whoever is woken looks for what it was about, and need not reset anything.
+        let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
+        epoll::add(&self.epoll, &descriptor, epoll::EventData::new_u64(WATCHED), flags)?;
         self.watched.push(descriptor);
         Ok(())
     }
@@ -354,7 +366,8 @@ impl Transport for Direct {
     }
 
     fn is_pending(&self) -> bool {
-        self.traffic.connections.pending || self.traffic.connections.has_resumed()
+        let connections = &self.traffic.connections;
+        connections.pending || connections.has_resumed() || connections.links.is_due(connections.tcp_now())
     }
 
     fn stop_listening(&mut self) {

@@ -13,6 +13,7 @@ mod connections;
 mod datagrams;
 mod direct;
 pub mod frames;
+mod host;
 mod link;
 pub mod neighbours;
 mod observer;

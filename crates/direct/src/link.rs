@@ -3,11 +3,13 @@
 use std::io;
 use std::net::IpAddr;
 
-use afpa_platform::netlink::Netlink;
+use afpa_platform::netlink::{Change, Netlink};
 use afpa_tcp::{Handle, Time};
 use afpa_wire::{MacAddress, ethernet};
 
+use crate::host::{Arrived, Host};
 use crate::neighbours::{LinkHeader, Neighbours, Next};
+use crate::resolution::Notice;
 
 /// Everybody on the link.
 const BROADCAST: MacAddress = MacAddress([0xff; 6]);
@@ -17,8 +19,13 @@ const BROADCAST: MacAddress = MacAddress([0xff; 6]);
 pub(crate) struct Links {
     own: MacAddress,
     neighbours: Neighbours,
-    /// Where the kernel's tables come from. Without it (a cable in memory) the link has two ends only.
+    /// Where the kernel's tables come from. Without it, and without a host of our own (a cable in memory), the
+    /// link has two ends only.
     kernel: Option<Netlink>,
+    /// We answer and ask ourselves: the kernel is another host on the link.
+    host: Option<Host>,
+    /// A packet could not leave since the last refresh.
+    lacks: bool,
     /// By the connection's place.
     connections: Vec<Entry>,
     /// The frame that is being handled, or was last.
@@ -44,17 +51,21 @@ struct Origin {
 }
 
 impl Links {
-    /// Reads the kernel's tables for the first time.
+    /// Reads the kernel's tables for the first time. If we are a host of our own, `addresses` are ours.
     ///
     /// # Errors
     /// The kernel does not tell them.
-    pub(crate) fn new(own: MacAddress, mut kernel: Option<Netlink>) -> io::Result<Links> {
+    pub(crate) fn new(own: MacAddress, addresses: Option<&[IpAddr]>, kernel: Option<Netlink>) -> io::Result<Links> {
         let mut neighbours = Neighbours::new(None);
-        if let Some(kernel) = &mut kernel {
-            kernel.snapshot(&mut |change| neighbours.apply(&change))?;
-        }
+        let host = addresses.map(|addresses| Host::new(own, addresses, &mut neighbours));
         let arriving = Origin { source: None, vlan: None };
-        Ok(Links { own, neighbours, kernel, connections: Vec::new(), arriving, epoch: 0, scratch: None })
+        let connections = Vec::new();
+        let mut links =
+            Links { own, neighbours, kernel, host, lacks: false, connections, arriving, epoch: 0, scratch: None };
+        if let Links { neighbours, kernel: Some(kernel), host, .. } = &mut links {
+            kernel.snapshot(&mut |change| told(host, neighbours, &change))?;
+        }
+        Ok(links)
     }
 
     /// What tells of changes in the kernel's tables.
@@ -62,23 +73,58 @@ impl Links {
         self.kernel.as_ref()
     }
 
-    /// Takes changes of the kernel's tables over, and has it resolve what was needed.
+    /// Takes changes of the kernel's tables over, and has resolved what was needed.
     ///
     /// # Errors
     /// The kernel does not tell them any more.
     pub(crate) fn refresh(&mut self, now: Time) -> io::Result<()> {
-        let Links { neighbours, kernel: Some(kernel), epoch, .. } = self else { return Ok(()) };
-        let mut changed = false;
-        kernel.drain(&mut |change| {
-            neighbours.apply(&change);
-            changed = true;
-        })?;
-        *epoch = epoch.wrapping_add(u32::from(changed));
-        while let Some(next_hop) = neighbours.wanted(now) {
-            // It is asked again when it is needed again.
-            let _ = kernel.resolve(next_hop);
+        let Links { neighbours, kernel, host, epoch, lacks, .. } = self;
+        *lacks = false;
+        if let Some(kernel) = kernel {
+            let mut changed = false;
+            kernel.drain(&mut |change| {
+                told(host, neighbours, &change);
+                changed = true;
+            })?;
+            *epoch = epoch.wrapping_add(u32::from(changed));
+        }
+        match (host, kernel) {
+            (Some(host), _) => {
+                if host.refresh(now, neighbours) {
+                    *epoch = epoch.wrapping_add(1);
+                }
+            }
+            (None, Some(kernel)) => {
+                while let Some(next_hop) = neighbours.wanted(now) {
+                    // It is asked again when it is needed again.
+                    let _ = kernel.resolve(next_hop);
+                }
+            }
+            (None, None) => {}
         }
         Ok(())
+    }
+
+    /// Whether [`Links::refresh`] has something to do now: a packet could not leave, or time has come.
+    pub(crate) fn is_due(&self, now: Time) -> bool {
+        self.lacks || self.next_deadline() <= now
+    }
+
+    /// When time alone brings something.
+    pub(crate) fn next_deadline(&self) -> Time {
+        self.host.as_ref().map_or(Time::NEVER, Host::next_deadline)
+    }
+
+    /// The next frame of our host's own that is to be sent, if it has any.
+    pub(crate) fn notice(&self) -> Option<&Notice> {
+        self.host.as_ref().and_then(Host::front)
+    }
+
+    /// The host's frame in front has left.
+    pub(crate) fn noticed(&mut self) {
+        if let Some(host) = &mut self.host {
+            host.sent();
+        }
     }
 
     /// The interface's address to send from to `remote`.
@@ -88,8 +134,15 @@ impl Links {
 
     /// Takes a frame's link header off. Returns the IP packet in it, if it carries one.
     #[inline]
-    pub(crate) fn arrived<'f>(&mut self, frame: &'f [u8]) -> Option<&'f [u8]> {
+    pub(crate) fn arrived<'f>(&mut self, now: Time, frame: &'f [u8]) -> Option<&'f [u8]> {
         let parsed = ethernet::Frame::parse(frame).ok()?;
+        if let Some(host) = &mut self.host {
+            match host.arrived(now, frame, &parsed, &mut self.neighbours) {
+                Arrived::Foreign => return None,
+                Arrived::Ours => {}
+                Arrived::News => self.epoch = self.epoch.wrapping_add(1),
+            }
+        }
         if !matches!(parsed.ether_type, ethernet::IPV4 | ethernet::IPV6) {
             return None;
         }
@@ -130,6 +183,7 @@ impl Links {
             None => self.arriving,
         };
         self.scratch = self.look_up(origin, remote);
+        self.lacks |= self.scratch.is_none();
         self.scratch.as_ref().map(LinkHeader::as_bytes)
     }
 
@@ -138,12 +192,19 @@ impl Links {
             // The tables are those of the untagged interface.
             return Some(LinkHeader::new(source, self.own, origin.vlan, remote));
         }
-        if self.kernel.is_none() {
+        if self.kernel.is_none() && self.host.is_none() {
             return Some(LinkHeader::new(origin.source.unwrap_or(BROADCAST), self.own, None, remote));
         }
         match self.neighbours.link_header(remote, origin.source) {
             Next::Known(header) => Some(header),
             Next::Unknown(_) | Next::NoRoute => None,
         }
+    }
+}
+
+fn told(host: &Option<Host>, neighbours: &mut Neighbours, change: &Change) {
+    match host {
+        Some(host) => host.told(change, neighbours),
+        None => neighbours.apply(change),
     }
 }

@@ -51,6 +51,17 @@ impl Sink<Pinned> for Outbound<'_> {
 }
 
 impl Outbound<'_> {
+    /// Sends the link's own questions and answers. Returns whether there was room.
+    pub(crate) fn notices(&mut self) -> bool {
+        while let Some(notice) = self.links.notice().copied() {
+            if !self.push(notice.as_bytes(), &[], None) {
+                return false;
+            }
+            self.links.noticed();
+        }
+        true
+    }
+
     /// Sends a whole IP packet that lies in one piece. Returns whether there was room.
     pub(crate) fn datagram(&mut self, remote: IpAddr, packet: &[u8]) -> bool {
         let Some(link) = self.links.header(None, remote) else {

@@ -159,7 +159,7 @@ impl Engine {
             self.inbox.wake_up();
         }
         for transport in others {
-            if transport.is_due(self.core.services.now) {
+            if transport.is_due(self.core.services.now) != Some(false) {
                 transport.poll(self.core.services.now, Some(Duration::ZERO), &mut self.core)?;
             }
         }
@@ -173,11 +173,12 @@ impl Engine {
             return Some(Duration::ZERO);
         }
         self.inbox.prepare_sleep();
+        let now = self.core.services.now;
         let pending = self.transports.iter().any(|transport| transport.is_pending());
-        if pending || self.inbox.was_notified() || !self.inbox.is_empty() || !self.core.services.again.is_empty() {
+        let due = self.transports.iter_mut().skip(1).any(|transport| transport.is_due(now) == Some(true));
+        if pending || due || self.inbox.was_notified() || !self.inbox.is_empty() || !self.core.services.again.is_empty() {
             return Some(Duration::ZERO);
         }
-        let now = self.core.services.now;
         let timers = self.core.services.timers.wait(now);
         let stopping = self.stopping.map(|deadline| deadline.since(now));
         let others = self.transports.iter().skip(1).filter_map(|transport| transport.patience(now));

@@ -276,16 +276,16 @@ pub trait Transport {
         false
     }
 
-    /// Whether [`Transport::poll`] would find something to do without waiting. Asked of every transport but
-    /// the one that sleeps, so that a quiet one costs no system call. One that cannot tell keeps the
-    /// default.
-    fn is_due(&mut self, now: Time) -> bool {
+    /// Whether [`Transport::poll`] would find something to do without waiting; `None` if only polling can
+    /// tell. Asked of every transport but the one that sleeps, so that a quiet one costs no system call.
+    /// One that is due keeps the engine awake; one that cannot tell is polled in every pass.
+    fn is_due(&mut self, now: Time) -> Option<bool> {
         let _ = now;
-        true
+        None
     }
 
-    /// How long [`Transport::is_due`] stays false if nothing arrives and nothing is asked for: what the one
-    /// that sleeps must know of the others.
+    /// How long nothing is due if nothing arrives and nothing is asked for: what the one that sleeps must
+    /// know of the others.
     fn patience(&self, now: Time) -> Option<Duration> {
         let _ = now;
         None

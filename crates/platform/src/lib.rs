@@ -1,5 +1,6 @@
 //! The edge to the operating system, and the only crate with `unsafe`.
 
+mod bpf;
 pub mod clock;
 pub mod gather;
 pub mod interface;

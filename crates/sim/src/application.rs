@@ -137,6 +137,8 @@ pub struct Tally {
     pub finished: bool,
     /// Everything that was to be exchanged was.
     pub complete: bool,
+    /// The application reset the connection.
+    pub aborted: bool,
     /// How it ended.
     pub ending: Option<Ending>,
 }

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
-use afpa_tcp::{Arrival, Config, Ending, Handle, Input, Integrity, Opened, Tcp, Time};
+use afpa_tcp::{Arrival, Config, ConnectError, Ending, Handle, Input, Integrity, Opened, Tcp, Time};
 
 use crate::application::{Application, Calls, Ledger};
 use crate::device::{Device, Style, merge};
@@ -79,14 +79,22 @@ impl Host {
     /// # Panics
     /// TCP refuses.
     pub fn connect(&mut self, now: Time, remote: SocketAddr, application: Box<dyn Application>) -> Handle {
-        let now = now.after(self.ahead);
-        match self.tcp.connect(now, self.address, remote, 7) {
-            Ok(handle) => {
-                self.start(handle, application);
-                handle
-            }
-            Err(error) => panic!("{remote}: {error}"),
-        }
+        self.try_connect(now, remote, application).unwrap_or_else(|error| panic!("{remote}: {error}"))
+    }
+
+    /// Opens a connection for an application, if TCP can.
+    ///
+    /// # Errors
+    /// Those of [`Tcp::connect`].
+    pub fn try_connect(
+        &mut self,
+        now: Time,
+        remote: SocketAddr,
+        application: Box<dyn Application>,
+    ) -> Result<Handle, ConnectError> {
+        let handle = self.tcp.connect(now.after(self.ahead), self.address, remote, 7)?;
+        self.start(handle, application);
+        Ok(handle)
     }
 
     /// Its TCP.
@@ -140,6 +148,7 @@ impl Host {
             running.call(tcp, handle, now, |application, calls| application.acknowledged(calls));
         }
         match arrival.input {
+            _ if running.ledger.aborted => {}
             Input::None => {}
             Input::Frame(octets) => running.show_frame(tcp, handle, now, octets),
             Input::Buffered => running.show_unread(tcp, handle, now),
@@ -150,7 +159,9 @@ impl Host {
             Some(ending) => {
                 assert!(ending != Ending::Closed || running.ledger.is_settled(), "closed with octets on the way");
                 running.ledger.end();
-                running.application.ended(ending);
+                if !running.ledger.aborted {
+                    running.application.ended(ending);
+                }
                 self.endings.push(ending);
             }
             None if running.ledger.aborted => running.ledger.end(),

@@ -12,8 +12,8 @@ use crate::network::Endpoint;
 use crate::option::TcpOption;
 use crate::segment::Segment;
 
-/// A peer that opens connections, keeps to the handshake, and then says whatever may confuse a TCP. After a while it
-/// falls silent.
+/// A peer that opens connections, or is opened some, keeps to the handshake more or less, and then says whatever may
+/// confuse a TCP. After a while it falls silent.
 pub struct Hostile {
     address: IpAddr,
     victim: SocketAddr,
@@ -29,6 +29,7 @@ pub struct Hostile {
 /// One connection, as the liar sees it.
 struct Lie {
     port: u16,
+    victim: SocketAddr,
     /// The next number of its own, and the next that it expects.
     next: u32,
     expected: u32,
@@ -46,7 +47,7 @@ impl Hostile {
 
     fn segment(&self, lie: usize) -> Segment {
         let lie = &self.lies[lie];
-        let mut segment = Segment::new(SocketAddr::new(self.address, lie.port), self.victim);
+        let mut segment = Segment::new(SocketAddr::new(self.address, lie.port), lie.victim);
         segment.flags = Flags::ACK;
         segment.sequence = lie.next;
         segment.acknowledgment = lie.expected;
@@ -64,10 +65,17 @@ impl Hostile {
     fn open(&mut self) {
         let port = 10_000 + self.lies.len() as u16;
         let (next, timestamps) = (self.random.u32(..), self.random.bool());
-        self.lies.push(Lie { port, next, expected: 0, timestamps, last_timestamp: 0, last: None });
+        let victim = self.victim;
+        self.lies.push(Lie { port, victim, next, expected: 0, timestamps, last_timestamp: 0, last: None });
         let mut syn = self.segment(self.lies.len() - 1);
         syn.flags = if self.random.bool() { Flags::SYN } else { Flags::SYN | Flags::ECE | Flags::CWR };
         syn.acknowledgment = 0;
+        self.offer(&mut syn);
+        self.say(&syn);
+    }
+
+    /// Options of a SYN.
+    fn offer(&mut self, syn: &mut Segment) {
         syn.options.push(TcpOption::Mss([0, 1, 64, 536, 1460, 65_535][self.random.usize(0..6)]));
         if self.random.bool() {
             syn.options.push(TcpOption::SackPermitted);
@@ -75,7 +83,34 @@ impl Hostile {
         if self.random.bool() {
             syn.options.push(TcpOption::WindowScale(self.random.u8(..)));
         }
-        self.say(&syn);
+    }
+
+    /// The victim opens a connection: mostly it gets what it asked for.
+    fn answer(&mut self, syn: &Segment) {
+        let (next, port, victim) = (self.random.u32(..), syn.destination.port(), syn.source);
+        let (timestamps, last_timestamp) = (syn.timestamps().is_some(), syn.timestamps().map_or(0, |(value, _)| value));
+        let expected = syn.sequence.wrapping_add(1);
+        let last = Some(syn.clone());
+        self.lies.push(Lie { port, victim, next, expected, timestamps, last_timestamp, last });
+        let at = self.lies.len() - 1;
+        let mut answer = self.segment(at);
+        answer.flags = match self.random.u8(0..12) {
+            0 => Flags::SYN,
+            1 => Flags::ACK,
+            2 => Flags::SYN | Flags::FIN | Flags::ACK,
+            3 => Flags::SYN | Flags::ACK | Flags::ECE | Flags::CWR,
+            4 => Flags::SYN | Flags::ACK | Flags::ECE,
+            _ => Flags::SYN | Flags::ACK,
+        };
+        if self.random.u8(0..10) == 0 {
+            answer.acknowledgment = self.random.u32(..);
+        }
+        self.offer(&mut answer);
+        if self.random.u8(0..4) == 0 {
+            answer.payload = vec![1; self.random.usize(0..1_000)];
+        }
+        self.lies[at].next = next.wrapping_add(answer.length());
+        self.say(&answer);
     }
 
     fn lie(&mut self) {
@@ -182,8 +217,16 @@ impl Hostile {
 impl Endpoint for Hostile {
     fn receive(&mut self, _: Time, packet: &[u8]) {
         let Ok(segment) = Segment::decode(packet) else { panic!("the victim sent a broken packet") };
-        let port = segment.destination.port();
-        let Some(at) = self.lies.iter().position(|lie| lie.port == port).filter(|_| self.due.is_some()) else { return };
+        if self.due.is_none() {
+            return;
+        }
+        let ports = |lie: &Lie| lie.port == segment.destination.port() && lie.victim == segment.source;
+        let Some(at) = self.lies.iter().position(ports) else {
+            if segment.flags == Flags::SYN || segment.flags == Flags::SYN | Flags::ECE | Flags::CWR {
+                self.answer(&segment);
+            }
+            return;
+        };
         let lie = &mut self.lies[at];
         lie.last_timestamp = segment.timestamps().map_or(lie.last_timestamp, |(value, _)| value);
         if segment.flags.contains(Flags::SYN) && lie.last.is_none() {
@@ -209,8 +252,10 @@ impl Endpoint for Hostile {
         if self.lies.len() < usize::from(self.flows) {
             self.open();
         } else {
-            self.lie();
             self.left = self.left.saturating_sub(1);
+            if !self.lies.is_empty() {
+                self.lie();
+            }
         }
         let pause = Duration::from_micros([10, 1_000, 60_000][self.random.usize(0..3)]);
         self.due = (self.left > 0).then(|| now.after(pause));

@@ -40,8 +40,8 @@ pub trait Endpoint {
     }
 }
 
-/// The network between a client and a server. If the thread panics while there is one, the plan and the trace of
-/// the last packets go to the standard error output.
+/// The network between a client and a server. If the thread panics while there is one (or the environment has
+/// `AFPA_SIM_SHOW`), the plan and the trace of the last packets go to the standard error output.
 pub struct Network<C, S> {
     /// One end.
     pub client: C,
@@ -222,7 +222,7 @@ impl<C: Endpoint, S: Endpoint> Network<C, S> {
 
 impl<C, S> Drop for Network<C, S> {
     fn drop(&mut self) {
-        if std::thread::panicking() {
+        if std::thread::panicking() || std::env::var_os("AFPA_SIM_SHOW").is_some() {
             eprintln!("{}\n{}", self.plan, self.trace);
         }
     }

@@ -10,16 +10,18 @@ use afpa_sim::icmp::{Complaint, complain};
 use afpa_sim::{FaultPlan, Flags, Host, Network, PORT, Scenario, Segment};
 use fastrand::Rng;
 
-const SEEDS: u64 = 300;
+const SEEDS: u64 = 800;
 /// Forged segments between two looks at the connection.
 const FORGED: usize = 20;
 
 #[test]
 fn a_forged_segment_neither_ends_a_connection_nor_adds_to_it() {
     let (first, count) = common::seeds(SEEDS);
+    let mut rejected = [0; 4];
     for seed in first..first + count {
         let mut scenario = Scenario::random(seed);
         scenario.plan = FaultPlan::perfect(seed, Duration::from_millis(5));
+        scenario.purpose.talks_mut().into_iter().for_each(|talk| talk.patience = None);
         let (mut network, tallies) = scenario.build();
         let mut random = Rng::with_seed(seed);
         let mut over = false;
@@ -36,7 +38,14 @@ fn a_forged_segment_neither_ends_a_connection_nor_adds_to_it() {
         for tally in tallies {
             assert!(tally.borrow().complete, "{scenario}\n{:?}", tally.borrow());
         }
+        for stats in [network.client.tcp().stats(), network.server.tcp().stats()] {
+            let counts =
+                [stats.challenges_sent, stats.acknowledgments_rejected, stats.icmp_rejected, stats.unacceptable];
+            rejected.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
+        }
     }
+    println!("{count} seeds: challenges, acknowledgments, ICMP, out of window: {rejected:?}");
+    assert!(count < SEEDS || rejected.iter().all(|count| *count > 0), "{rejected:?}");
 }
 
 fn forge(scenario: &Scenario, network: &mut Network<Host, Host>, random: &mut Rng) {

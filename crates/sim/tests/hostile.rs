@@ -12,7 +12,7 @@ use afpa_sim::{Application, FaultPlan, Host, Hostile, Network, SharedTally, Styl
 use afpa_tcp::{Config, Handshake, KeepAlive, Time};
 use fastrand::Rng;
 
-const SEEDS: u64 = 2_000;
+const SEEDS: u64 = 6_000;
 /// The most connections that the victim allows; the liars try more.
 const CONNECTIONS: u32 = 8;
 /// The most octets that the victim holds for them.
@@ -39,10 +39,15 @@ fn run(seed: u64) -> Network<Hostile, Host> {
     };
     let mut host = Host::new(victim, config(&mut random), Style { room: 64, cuts: 0, merges: false }, seed);
     host.listen(80, applications(&mut random));
-    let (flows, lies) = (random.u16(1..=12), random.u32(20..=400));
+    let (flows, lies) = (random.u16(0..=12), random.u32(20..=400));
     let hostile = Hostile::new(liar, SocketAddr::new(victim, 80), flows, lies, seed);
     let plan = FaultPlan::perfect(seed, Duration::from_micros(random.u64(10..20_000)));
     let mut network = Network::new(plan, hostile, host);
+    for _ in 0..random.u8(0..4) {
+        let giver = Box::new(Giver::new(random.usize(0..50_000), Rc::new(RefCell::default())));
+        let now = network.now();
+        network.server.connect(now, SocketAddr::new(liar, 9_000), giver);
+    }
     let over = network.run(Duration::from_secs(24 * 3600), |network| {
         check_bounds(&network.server);
         false

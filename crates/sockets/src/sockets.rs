@@ -169,12 +169,9 @@ impl Transport for Sockets {
         self.table.has_touched()
     }
 
-    fn is_due(&mut self, now: Time) -> bool {
-        let has_work = match &mut self.driver {
-            Driver::Uring(uring) => uring.has_work(),
-            Driver::Epoll(_) => true,
-        };
-        has_work || self.table.has_touched() || self.patience(now) == Some(Duration::ZERO)
+    fn is_due(&mut self, now: Time) -> Option<bool> {
+        let Driver::Uring(uring) = &mut self.driver else { return None };
+        Some(uring.has_work() || self.table.has_touched() || self.patience(now) == Some(Duration::ZERO))
     }
 
     fn patience(&self, now: Time) -> Option<Duration> {

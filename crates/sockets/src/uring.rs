@@ -41,8 +41,9 @@ impl Uring {
         Ok(Uring { ring: Ring::new()?, watched: Vec::new(), started: false })
     }
 
+    /// Where no notifier can be had, the ring itself tells at least of what is complete.
     pub(crate) fn descriptor(&self) -> BorrowedFd<'_> {
-        self.ring.as_fd()
+        self.ring.notifier().unwrap_or(self.ring.as_fd())
     }
 
     /// Whether a pass would find something that the kernel has done, or wants to do.
@@ -70,7 +71,7 @@ impl Uring {
         self.mind_listeners(table, listeners, events);
         self.settle(table, events);
         let wait = if table.has_deferred() { Some(Duration::ZERO) } else { wait };
-        self.ring.submit_and_wait(wait)?;
+        self.ring.submit_and_gather(wait)?;
         table.awake(events);
         while let Some(completion) = self.ring.completion() {
             self.complete(completion, table, listeners, events);

@@ -9,6 +9,7 @@ mod connection;
 mod cookie;
 mod egress;
 mod error;
+pub mod fuzz;
 mod handle;
 mod handshake;
 mod icmp;

@@ -134,11 +134,6 @@ impl State {
         matches!(self, SynSent | SynReceived | Established | CloseWait)
     }
 
-    /// Whether our FIN is queued or sent.
-    pub(crate) const fn is_finishing(self) -> bool {
-        matches!(self, FinWait1 | FinWait2 | Closing | LastAck | TimeWait)
-    }
-
     /// Whether both SYNs are acknowledged.
     pub(crate) const fn is_synchronized(self) -> bool {
         !matches!(self, State::Closed | Listen | SynSent | SynReceived)

@@ -2,7 +2,7 @@
 
 /// Counters since the start. They wrap, as counters do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-#[allow(missing_docs, reason = "the names say it; those that do not are documented")]
+#[expect(missing_docs, reason = "the names say it; those that do not are documented")]
 pub struct Stats {
     pub packets_received: u64,
     pub packets_sent: u64,

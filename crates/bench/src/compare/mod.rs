@@ -11,7 +11,7 @@ use crate::command::{self, Running};
 use crate::cpu;
 use crate::fileset::{self, SpecWeb96};
 use crate::interrupt::{self, Interrupted};
-use crate::load::{DEFAULT_DIRECTORIES, Io, LoadReport};
+use crate::load::{DEFAULT_DIRECTORIES, Io, LoadReport, Stack};
 use crate::peers::{PEERS, PORT, Peer};
 use crate::server::Server;
 use crate::topology::{SERVER, Topology};
@@ -26,6 +26,9 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 use summary::{Comparison, Sample, Settings};
+
+/// Every variant, as a name.
+const ALL: &str = "all";
 
 /// Descriptors that a program needs besides its connections.
 const SPARE_DESCRIPTORS: u64 = 500;
@@ -45,7 +48,10 @@ pub(crate) struct CompareArgs {
     /// Compare with these servers only [default: all that are installed]
     #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
     peers: Vec<String>,
-    /// Run these scenarios only [default: all]
+    /// Add these variants of ours, or all of them (all): what a part of the design is worth
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
+    variant: Vec<String>,
+    /// Run these scenarios only [default: all but those that are named by-size-...]
     #[arg(long, value_name = "NAME,...", value_delimiter = ',', value_enum)]
     scenario: Vec<Scenario>,
     /// How often each server has its turn
@@ -54,16 +60,22 @@ pub(crate) struct CompareArgs {
     /// How long each measurement takes, after one second of warm-up
     #[arg(long, alias = "seconds", value_name = "DURATION", default_value = "4s", value_parser = units::positive_span)]
     duration: Duration,
-    /// Connections, where the scenario does not say
-    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    connections: u32,
+    /// Connections, where the scenario does not say [default: 64, and 256 of a direct client]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    connections: Option<u32>,
+    /// Whose TCP the load generator uses: a client on sockets saturates before a server on frames does
+    #[arg(long, value_enum, default_value_t = Stack::Sockets)]
+    client: Stack,
+    /// The largest packet on the cable, in octets
+    #[arg(long, value_name = "N", default_value_t = 1500, value_parser = clap::value_parser!(u16).range(1280..=9000))]
+    mtu: u16,
     /// Directories of the SPECweb96 file set, 5 MB each
     #[arg(long, value_name = "N", default_value_t = DEFAULT_DIRECTORIES, value_parser = clap::value_parser!(u32).range(1..=1000))]
     directories: u32,
     /// Congestion control of both ends; any kernel lets a namespace choose reno
     #[arg(long, value_name = "NAME", default_value = "reno")]
     congestion: String,
-    /// The kernel's interface that the load generator uses [default: the better one for each scenario]
+    /// The kernel's interface that a client on sockets uses [default: the better one for each scenario]
     #[arg(long, value_enum)]
     io: Option<Io>,
     /// Our server's program [default: afpa, beside this one]
@@ -85,7 +97,7 @@ impl CompareArgs {
     pub(crate) fn run(&self) -> Result<()> {
         let afpa = self.afpa_path()?;
         let peers = self.choose_peers(&afpa)?;
-        let topology = Topology::build(&self.congestion)?;
+        let topology = Topology::build(&self.congestion, self.mtu)?;
         allow_descriptors(self.descriptors())?;
         affinity::pin(None, topology.client.core)?;
         let root = topology.directory().join("documents");
@@ -120,13 +132,23 @@ impl CompareArgs {
 
     /// The scenarios that were asked for, in their own order, each once.
     fn scenarios(&self) -> Vec<Scenario> {
-        let asked = |scenario: &Scenario| self.scenario.is_empty() || self.scenario.contains(scenario);
+        let asked = |scenario: &Scenario| match self.scenario.is_empty() {
+            true => !scenario.is_by_size(),
+            false => self.scenario.contains(scenario),
+        };
         Scenario::all().iter().copied().filter(asked).collect()
     }
 
     fn descriptors(&self) -> u64 {
-        let most = self.scenarios().into_iter().map(|scenario| scenario.connections(self.connections)).max();
+        let most = self.scenarios().into_iter().map(|scenario| scenario.connections(self.connections())).max();
         u64::from(most.unwrap_or(0)) + SPARE_DESCRIPTORS
+    }
+
+    fn connections(&self) -> u32 {
+        self.connections.unwrap_or(match self.client {
+            Stack::Sockets => 64,
+            Stack::Direct => 256,
+        })
     }
 
     fn settings(&self) -> Settings {
@@ -134,7 +156,9 @@ impl CompareArgs {
             scenarios: self.scenarios(),
             rounds: self.rounds,
             duration: self.duration,
-            connections: self.connections,
+            connections: self.connections(),
+            client: self.client,
+            mtu: self.mtu,
             directories: self.directories,
             congestion: self.congestion.clone(),
         }
@@ -149,21 +173,30 @@ impl CompareArgs {
 
     /// The servers that were asked for, or all that are there; ours is always among them.
     fn choose_peers(&self, afpa: &Path) -> Result<Vec<&'static Peer>> {
-        if let Some(unknown) = self.peers.iter().find(|name| PEERS.iter().all(|peer| peer.name != **name)) {
-            let known: Vec<_> = PEERS.iter().map(|peer| peer.name).collect();
-            bail!("--peers {unknown}: not one of {}", known.join(", "));
-        }
+        let named = |name: &str| self.peers.iter().chain(&self.variant).any(|asked| asked == name);
+        known("--peers", &self.peers, |_| true)?;
+        known("--variant", &self.variant, |peer| peer.is_variant)?;
+        let all_variants = self.variant.iter().any(|name| name == ALL);
         let mut chosen = Vec::new();
         for peer in PEERS {
-            let asked = self.peers.iter().any(|name| name == peer.name);
+            let unless_named = if peer.is_variant { all_variants } else { self.peers.is_empty() };
             match peer.path(afpa) {
-                Some(_) if asked || self.peers.is_empty() || peer.name == "afpa" => chosen.push(peer),
-                Some(_) => {}
-                None if asked => bail!("{} is not installed", peer.name),
-                None => eprintln!("{} is not there and left out", peer.name),
+                Some(_) if named(peer.name) || unless_named || peer.name == "afpa" => chosen.push(peer),
+                None if named(peer.name) => bail!("{} is not installed", peer.name),
+                None if unless_named => eprintln!("{} is not there and left out", peer.name),
+                _ => {}
             }
         }
         Ok(chosen)
+    }
+}
+
+/// Each of `names` is a server that `suits`, or stands for all of the variants.
+fn known(option: &str, names: &[String], suits: impl Fn(&Peer) -> bool) -> Result<()> {
+    let choices: Vec<_> = PEERS.iter().filter(|peer| suits(peer)).map(|peer| peer.name).collect();
+    match names.iter().find(|name| *name != ALL && !choices.contains(&name.as_str())) {
+        Some(unknown) => bail!("{option} {unknown}: not one of {}", choices.join(", ")),
+        None => Ok(()),
     }
 }
 
@@ -234,9 +267,14 @@ impl Turn<'_> {
     fn start_load(&self, scenario: Scenario, warmup: Duration, duration: Duration) -> Result<Load> {
         let mut command = self.topology.client.command(std::env::current_exe().context("cannot find this program")?);
         command.arg("load").arg(format!("http://{SERVER}:{PORT}/"));
-        command.args(scenario.arguments(self.args.connections, self.args.directories));
-        let io = self.args.io.unwrap_or(scenario.io());
-        command.args(["--io", io.name(), "--json", "-", "--watch-core", &self.topology.server.core.to_string()]);
+        command.args(scenario.arguments(self.args.connections(), self.args.directories));
+        match self.args.client {
+            Stack::Sockets => command.args(["--io", self.args.io.unwrap_or(scenario.io()).name()]),
+            Stack::Direct => {
+                command.args(["--transport", self.args.client.name(), "--interface", &self.topology.client.device])
+            }
+        };
+        command.args(["--json", "-", "--watch-core", &self.topology.server.core.to_string()]);
         let seconds = |span: Duration| span.as_secs_f64().to_string();
         command.args(["--warmup", &seconds(warmup), "--duration", &seconds(duration)]);
         let running = Running::start(command.stdout(Stdio::piped()).stderr(Stdio::piped()))?;

@@ -29,6 +29,30 @@ pub(crate) enum Scenario {
     /// 10,000 active connections, 1 KiB documents
     #[value(name = "active-10k")]
     Active10K,
+    /// 64 octets, a connection for each document
+    #[value(name = "by-size-64")]
+    BySize64,
+    /// 1 KiB, a connection for each document
+    #[value(name = "by-size-1k")]
+    BySize1K,
+    /// 4 KiB, a connection for each document
+    #[value(name = "by-size-4k")]
+    BySize4K,
+    /// 8 KiB, a connection for each document
+    #[value(name = "by-size-8k")]
+    BySize8K,
+    /// 16 KiB, a connection for each document
+    #[value(name = "by-size-16k")]
+    BySize16K,
+    /// 32 KiB, a connection for each document
+    #[value(name = "by-size-32k")]
+    BySize32K,
+    /// 128 KiB, a connection for each document
+    #[value(name = "by-size-128k")]
+    BySize128K,
+    /// 1 MiB, a connection for each document
+    #[value(name = "by-size-1m")]
+    BySize1M,
 }
 
 /// How many connections the scenarios of many connections have.
@@ -54,11 +78,31 @@ impl Scenario {
     pub(crate) fn suits(self, abilities: Abilities) -> bool {
         match abilities {
             Abilities::All => true,
-            Abilities::OneAtATime => matches!(self, Scenario::PerRequest1K | Scenario::SpecWeb96),
+            Abilities::OneAtATime => matches!(self, Scenario::PerRequest1K | Scenario::SpecWeb96) || self.is_by_size(),
             Abilities::Constant => {
                 matches!(self, Scenario::Persistent1K | Scenario::PerRequest1K | Scenario::Active10K)
             }
         }
+    }
+
+    /// Whether it is a point of the paper's figures 3 and 4, which run only if named.
+    pub(crate) fn is_by_size(self) -> bool {
+        self.size().is_some()
+    }
+
+    /// The size of its documents in octets, if it is a point of those figures.
+    pub(crate) fn size(self) -> Option<u64> {
+        Some(match self {
+            Scenario::BySize64 => 64,
+            Scenario::BySize1K => 1 << 10,
+            Scenario::BySize4K => 4 << 10,
+            Scenario::BySize8K => 8 << 10,
+            Scenario::BySize16K => 16 << 10,
+            Scenario::BySize32K => 32 << 10,
+            Scenario::BySize128K => 128 << 10,
+            Scenario::BySize1M => 1 << 20,
+            _ => return None,
+        })
     }
 
     /// How many connections it has, if others have `connections`.
@@ -80,6 +124,7 @@ impl Scenario {
 
     /// The arguments of `load` for it.
     pub(crate) fn arguments(self, connections: u32, directories: u32) -> Vec<String> {
+        let by_size = |size: u64| format!("--size {size} --per-request");
         let what = match self {
             Scenario::Persistent1K | Scenario::Active10K => "--size 1KiB".to_owned(),
             Scenario::PerRequest1K => "--size 1KiB --per-request".to_owned(),
@@ -87,6 +132,7 @@ impl Scenario {
             Scenario::Persistent1M => "--size 1MiB".to_owned(),
             Scenario::SpecWeb96 => format!("--specweb96 --directories {directories} --per-request"),
             Scenario::Idle10K => "--size 1KiB --idle".to_owned(),
+            _ => by_size(self.size().unwrap_or(1 << 10)),
         };
         format!("{what} --connections {}", self.connections(connections)).split(' ').map(str::to_owned).collect()
     }

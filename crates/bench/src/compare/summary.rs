@@ -3,7 +3,7 @@
 use super::kernel;
 use super::scenario::Scenario;
 use super::table::Table;
-use crate::load::LoadReport;
+use crate::load::{LoadReport, Stack};
 use serde_json::{Value, json};
 use std::fmt;
 use std::time::Duration;
@@ -20,6 +20,10 @@ pub(super) struct Settings {
     pub(super) rounds: u32,
     pub(super) duration: Duration,
     pub(super) connections: u32,
+    /// Whose TCP the load generator used.
+    pub(super) client: Stack,
+    /// The largest packet on the cable, in octets.
+    pub(super) mtu: u16,
     pub(super) directories: u32,
     pub(super) congestion: String,
 }
@@ -114,7 +118,8 @@ impl Comparison {
 
     /// The JSON form:
     ///
-    /// - `schema`, `kernel`, `settings` (`rounds`, `seconds`, `connections`, `directories`, `congestion`);
+    /// - `schema`, `kernel`, `settings` (`rounds`, `seconds`, `connections`, `client`, `mtu`, `directories`,
+    ///   `congestion`);
     /// - `scenarios`: for each its `name`, `title` and `servers`, the medians over the rounds
     ///   (`requests_per_second`, `cpu_us_per_request`, `core_busy_share` 0 to 1, `p50_us`, `p99_us`,
     ///   `memory_bytes`, `errors`) and, if ours took part, `rate_ratio` and `cost_ratio` to ours;
@@ -124,13 +129,14 @@ impl Comparison {
     /// `memory_bytes` is the server's proportional set size; in `idle-10k` what each idle
     /// connection adds to it, and there are no costs per request.
     pub(super) fn to_json(&self) -> Value {
-        let Settings { scenarios, rounds, duration, connections, directories, congestion } = &self.settings;
+        let Settings { scenarios, rounds, duration, connections, client, mtu, directories, congestion } =
+            &self.settings;
         json!({
             "schema": SCHEMA,
             "kernel": kernel(),
             "settings": {
                 "rounds": rounds, "seconds": duration.as_secs_f64(), "connections": connections,
-                "directories": directories, "congestion": congestion,
+                "client": client.name(), "mtu": mtu, "directories": directories, "congestion": congestion,
             },
             "scenarios": scenarios.iter().map(|scenario| json!({
                 "name": scenario.name(),
@@ -174,10 +180,12 @@ impl Comparison {
 /// As text in Markdown, which can be pasted into a document.
 impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Settings { rounds, duration, congestion, .. } = &self.settings;
+        let Settings { rounds, duration, connections, client, mtu, congestion, .. } = &self.settings;
         writeln!(
             f,
-            "Medians of {rounds} rounds of {duration:?}; {congestion}; server on CPU 0, load on CPU 1; Linux {}.",
+            "Medians of {rounds} rounds of {duration:?}; {congestion}; MTU {mtu}; server on CPU 0, load on CPU 1 \
+             (client on {}, {connections} connections); Linux {}.",
+            client.name(),
             kernel()
         )?;
         for scenario in &self.settings.scenarios {
@@ -259,6 +267,8 @@ pub(super) mod tests {
             rounds: 3,
             duration: Duration::from_secs(4),
             connections: 64,
+            client: Stack::Direct,
+            mtu: 9000,
             directories: 2,
             congestion: "cubic".into(),
         };
@@ -311,9 +321,15 @@ pub(super) mod tests {
         let mut comparison = example();
         comparison.failed("varnish", Scenario::Idle10K, 0, &anyhow::anyhow!("not today"));
         let text = comparison.to_string();
-        for part in
-            ["**persistent-1k**: 1 KiB", "| nginx ", " 2.00 |", "idle-10k", "varnish, idle-10k, round 1: not today"]
-        {
+        for part in [
+            "MTU 9000;",
+            "client on direct, 64 conn",
+            "**persistent-1k**: 1 KiB",
+            "| nginx ",
+            " 2.00 |",
+            "idle-10k",
+            "varnish, idle-10k, round 1: not today",
+        ] {
             assert!(text.contains(part), "{part} is missing in\n{text}");
         }
     }

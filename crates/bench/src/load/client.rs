@@ -288,6 +288,10 @@ impl<C: FnMut() -> Time> Client<C> {
 }
 
 impl<C: FnMut() -> Time> Events for Client<C> {
+    fn awake(&mut self) -> Option<Time> {
+        Some((self.clock)())
+    }
+
     fn connected(&mut self, calls: &mut dyn Calls, id: ConnectionId, _: Owner, _: Origin) {
         let now = (self.clock)();
         let Some(slot) = self.slot(id) else { return };

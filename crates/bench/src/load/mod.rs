@@ -3,6 +3,7 @@
 mod access_log;
 mod arrivals;
 mod client;
+mod direct;
 mod report;
 mod response;
 mod tally;
@@ -15,6 +16,7 @@ use crate::fileset::SpecWeb96;
 use crate::interrupt;
 use crate::units;
 use afpa_engine::seam::{Address, Time, Transport};
+use afpa_platform::clock;
 use afpa_sockets::{Interface, Respond, Sockets, SocketsConfig};
 use anyhow::{Context, Result, bail};
 use arrivals::Arrivals;
@@ -22,8 +24,9 @@ use clap::{Args, ValueEnum};
 use client::{Client, Plan, Reuse};
 use std::fs;
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use targets::{Style, Targets};
 
 /// Asks a server for documents and reports how it answered.
@@ -74,9 +77,22 @@ pub(crate) struct LoadArgs {
     /// Give up on a connection that is silent this long while an answer is due
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = units::positive_span)]
     pub(crate) timeout: Duration,
-    /// The kernel's interface
+    /// Whose TCP the client uses
+    #[arg(long, value_enum, default_value_t = Stack::Sockets)]
+    pub(crate) transport: Stack,
+    /// The kernel's interface, with sockets
     #[arg(long, value_enum, default_value_t = Io::Auto)]
     pub(crate) io: Io,
+    /// The network interface that leads to the server, with direct
+    #[arg(long, value_name = "IF")]
+    pub(crate) interface: Option<String>,
+    /// The local ports that direct takes away from the kernel. While it runs, the kernel can use none of them:
+    /// run it in a network namespace of its own, or name ports outside of net.ipv4.ip_local_port_range
+    #[arg(long, value_name = "A-B", default_value = "1024-65535", value_parser = ports)]
+    pub(crate) local_ports: RangeInclusive<u16>,
+    /// The largest packet of direct, in octets [default: the interface's]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1280..))]
+    pub(crate) mtu: Option<u16>,
     /// Run on this CPU
     #[arg(long, value_name = "CPU")]
     pub(crate) core: Option<usize>,
@@ -86,6 +102,25 @@ pub(crate) struct LoadArgs {
     /// Write the result as JSON to FILE (- for standard output)
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
+}
+
+/// Whose TCP a load uses.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum Stack {
+    /// The kernel's
+    Sockets,
+    /// Our own, on the frames of --interface (AF_XDP): needs root
+    Direct,
+}
+
+impl Stack {
+    /// Its name on the command line.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Stack::Sockets => "sockets",
+            Stack::Direct => "direct",
+        }
+    }
 }
 
 /// The kernel's interface that a load uses.
@@ -156,19 +191,36 @@ impl LoadArgs {
         if let Some(core) = self.core {
             crate::affinity::pin(None, core)?;
         }
-        let config = SocketsConfig {
-            interface: self.io.into(),
-            respond: Respond::Inline,
-            // Connections that are closing still hold a place for a moment.
-            max_connections: self.connections + self.connections / 2 + 64,
-            ..SocketsConfig::default()
+        // Since the machine's start: see `direct::SEED`.
+        let clock = || Time(clock::now());
+        // Made last: the schedule begins when everything is ready.
+        let client = || {
+            let arrivals = self.rate.map(|rate| Arrivals::new(clock(), rate));
+            Client::new(Address::Inet(url.address), self.plan(), targets, arrivals, clock)
         };
-        let mut transport = Sockets::new(config).context("cannot open the transport")?;
-        let started = Instant::now();
-        let clock = move || Time(started.elapsed().as_nanos() as u64);
-        let arrivals = self.rate.map(|rate| Arrivals::new(Time(0), rate));
-        let client = Client::new(Address::Inet(url.address), self.plan(), targets, arrivals, clock);
-        self.drive(&mut transport, client, clock)
+        match self.transport {
+            Stack::Sockets => {
+                let config = SocketsConfig {
+                    interface: self.io.into(),
+                    respond: Respond::Inline,
+                    max_connections: self.places(),
+                    ..SocketsConfig::default()
+                };
+                let mut transport = Sockets::new(config).context("cannot open the transport")?;
+                self.drive(&mut transport, client(), clock)
+            }
+            Stack::Direct => {
+                let mut wire = direct::Client::open(self, url.address)?;
+                let (mut report, distribution) = self.drive(&mut wire.transport, client(), clock)?;
+                report.losses = Some(wire.losses());
+                Ok((report, distribution))
+            }
+        }
+    }
+
+    /// The most connections of the transport: those that are closing still hold a place for a moment.
+    fn places(&self) -> u32 {
+        self.connections + self.connections / 2 + 64
     }
 
     fn plan(&self) -> Plan {
@@ -204,7 +256,7 @@ impl LoadArgs {
         mut client: Client<C>,
         clock: impl Fn() -> Time,
     ) -> Result<(LoadReport, String)> {
-        run_until(transport, &mut client, &clock, Time(0).after(self.warmup))?;
+        run_until(transport, &mut client, &clock, clock().after(self.warmup))?;
         let watch = || self.watch_core.map(CoreTimes::read).transpose();
         let (begin, before) = (clock(), watch()?);
         client.tally.begin(begin);
@@ -260,6 +312,14 @@ impl Url {
     }
 }
 
+fn ports(text: &str) -> Result<RangeInclusive<u16>, String> {
+    let range = text.split_once('-').and_then(|(first, last)| Some(first.parse().ok()?..=last.parse().ok()?));
+    match range {
+        Some(range) if *range.start() > 0 && !range.is_empty() => Ok(range),
+        _ => Err("expected two ports, the lower first, such as 1024-65535".into()),
+    }
+}
+
 fn positive(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(number) if number > 0.0 && number <= 1e9 => Ok(number),
@@ -285,6 +345,14 @@ mod tests {
         }
         for text in ["127.0.0.1", "https://a/", "http://", "http:///x", "http://127.0.0.1/a b", "http://127.0.0.1:x/"] {
             assert!(Url::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn ports_are_a_range_above_zero() {
+        assert_eq!((ports("1024-65535"), ports("7-7")), (Ok(1024..=65535), Ok(7..=7)));
+        for text in ["", "7", "7-", "8-7", "0-7", "7-65536", "a-b", "1-2-3"] {
+            assert!(ports(text).is_err(), "{text}");
         }
     }
 }

@@ -33,6 +33,17 @@ pub(crate) struct LoadReport {
     pub(crate) cpu_us_per_request: Option<f64>,
     /// How much of the time the watched core was busy; null if no core was watched.
     pub(crate) core_busy_share: Option<f64>,
+    /// What the client's own TCP lost and sent again, the warm-up included; null with the kernel's.
+    pub(crate) losses: Option<Losses>,
+}
+
+/// What a client on frames lost.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct Losses {
+    /// Frames that arrived and were dropped because the client was too slow.
+    pub(crate) frames: u64,
+    /// Segments that it sent again.
+    pub(crate) retransmissions: u64,
 }
 
 /// Latencies in microseconds.
@@ -64,6 +75,7 @@ impl LoadReport {
             latency_us: Latency::of(&tally.latencies),
             cpu_us_per_request: busy.map(|busy| busy.as_secs_f64() * 1e6 / tally.requests.max(1) as f64),
             core_busy_share: busy.map(|busy| busy.as_secs_f64() / seconds),
+            losses: None,
         }
     }
 }
@@ -97,6 +109,9 @@ impl fmt::Display for LoadReport {
         writeln!(f, "            us: 50% {p50:.0}, 90% {p90:.0}, 99% {p99:.0}, 99.9% {p999:.0}")?;
         if self.unfinished > 0 {
             writeln!(f, "unfinished  {} requests were due and unanswered at the end", self.unfinished)?;
+        }
+        if let Some(Losses { frames, retransmissions }) = self.losses {
+            writeln!(f, "own TCP     {frames} frames lost here, {retransmissions} segments sent again")?;
         }
         let Errors { connect, reset, closed, timeout, status, length, malformed } = self.errors;
         match self.errors.total() {
@@ -152,7 +167,7 @@ mod tests {
         let object = value.as_object().unwrap();
         let mut names: Vec<_> = object.keys().map(String::as_str).collect();
         names.sort_unstable();
-        let expected = "bytes connections_open connections_opened core_busy_share cpu_us_per_request errors first_error latency_us \
+        let expected = "bytes connections_open connections_opened core_busy_share cpu_us_per_request errors first_error latency_us losses \
                         requests requests_per_second seconds unfinished";
         assert_eq!(names.join(" "), expected);
         assert_eq!(value["latency_us"].as_object().unwrap().len(), 7);

@@ -1,39 +1,38 @@
 //! The direct transport's part of a server: the interface, who steers its frames to us, and each
-//! engine's queues.
+//! engine's part of it.
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use afpa_direct::frames::FrameDevice;
-use afpa_direct::frames::xdp::XdpDevice;
 use afpa_direct::{Direct, DirectConfig};
 use afpa_engine::TransportId;
 use afpa_engine::seam::{Address, Listen, Owner};
 use afpa_platform::interface::{Interface, Kind};
 use afpa_platform::memory::Arena;
 use afpa_platform::netlink::Netlink;
-use afpa_platform::steering::{AttachMode, Protocol, Steering};
-use afpa_platform::xdp::{Mode, XdpConfig, XdpSocket};
 use afpa_tcp as tcp;
 use afpa_wire::MacAddress;
 
 use super::doors::Door;
+use super::frames::{FRAMES, Frames};
 use super::observed::Observed;
+use super::reach;
 use crate::config::{self, Config, Transport};
 
-/// Frames of each queue, received and sent each: 16 MiB in all.
-const FRAMES: u32 = 2048;
 /// Octets of a frame's memory, in both directions.
 const FRAME_OCTETS: u64 = 2 * 4096;
+/// The most queues of a TAP device, and sockets of a group.
+const MAX_QUEUES: usize = 256;
+/// Of a link address: it was given by nobody's factory (IEEE 802 §8.2).
+const LOCALLY_ADMINISTERED: u8 = 2;
 
 /// An interface whose frames go to engines. Dropping the last of it gives them back to the kernel.
 pub(super) struct Wire {
-    facts: Interface,
+    frames: Frames,
     config: config::Direct,
-    steering: Steering,
     /// Engines that share the interface's queues.
     engines: u32,
     addresses: Vec<SocketAddr>,
@@ -41,8 +40,9 @@ pub(super) struct Wire {
 
 /// What the frames of `engines` engines take of the arena.
 pub(super) fn frame_memory(config: &Config) -> u64 {
+    let is_in_arena = matches!(config.direct.frames, config::Frames::Auto | config::Frames::Xdp);
     match (config.transport, &config.direct.interface) {
-        (Transport::Direct, Some(name)) => {
+        (Transport::Direct, Some(name)) if is_in_arena => {
             let queues = Interface::by_name(name).map_or(1, |facts| facts.receive_queues);
             u64::from(queues) * u64::from(FRAMES) * FRAME_OCTETS * 2
         }
@@ -58,30 +58,53 @@ pub(super) fn engines(config: &Config, wanted: usize) -> Result<usize, String> {
     if config.transport == Transport::Sockets {
         return Ok(wanted);
     }
+    if matches!(config.direct.frames, config::Frames::Packet | config::Frames::Tap) {
+        // Frames are spread over as many sockets or queues as there are engines.
+        let queues = config.direct.queues.map_or(MAX_QUEUES, |queues| queues.max(1) as usize);
+        return Ok(wanted.min(queues).min(MAX_QUEUES));
+    }
     let name = config.direct.interface.as_deref().unwrap_or_default();
-    let facts = Interface::by_name(name).map_err(|error| error.to_string())?;
+    let facts = Interface::by_name(name).map_err(|error| format!("there is no interface {name}: {error}"))?;
     let queues = config.direct.queues.unwrap_or(facts.receive_queues).min(facts.receive_queues);
     Ok(wanted.min(queues.max(1) as usize))
 }
 
 impl Wire {
-    /// Takes the frames of every door's address away from the kernel; `None` with the sockets transport.
+    /// Opens the interface; `None` with the sockets transport. The kernel keeps all frames that it had.
     ///
     /// # Errors
     /// What is missing, in a sentence with the remedy.
-    pub(super) fn open(config: &Config, doors: &[Door], engines: usize) -> Result<Option<Arc<Wire>>, String> {
+    pub(super) fn open(config: &Config, engines: usize) -> Result<Option<Wire>, String> {
         let (Transport::Direct, Some(name)) = (config.transport, &config.direct.interface) else { return Ok(None) };
-        let facts = Interface::by_name(name).map_err(|error| error.to_string())?;
-        if !facts.is_up {
-            return Err(format!("{name} is down; set it up: ip link set {name} up"));
+        let engines = engines as u32;
+        let frames = Frames::open(&config.direct, name, engines)?;
+        Ok(Some(Wire { frames, config: config.direct.clone(), engines, addresses: Vec::new() }))
+    }
+
+    /// Whether the listeners' addresses are those of a host of our own, which the kernel does not have.
+    pub(super) fn is_host(&self) -> bool {
+        self.frames.is_host()
+    }
+
+    /// Takes the frames of every door's address away from the kernel.
+    ///
+    /// # Errors
+    /// A door gets no frame of this interface, or the table is full: a sentence with the remedy.
+    pub(super) fn listen(&mut self, doors: &[Door]) -> Result<(), String> {
+        let Interface { name, index, is_up, .. } = &self.frames.interface;
+        self.addresses = doors.iter().filter_map(Door::inet).collect();
+        if self.is_host() {
+            reach::check_host(name, &self.addresses)?;
+        } else {
+            reach::check(name, *index, &self.addresses)?;
         }
-        let steering = Steering::attach(facts.index, AttachMode::Auto).map_err(|error| format!("{name}: {error}"))?;
-        let addresses: Vec<SocketAddr> = doors.iter().filter_map(Door::inet).collect();
-        for address in &addresses {
-            steering.steer(Protocol::Tcp, *address).map_err(|error| format!("{name}: {error}"))?;
+        for address in &self.addresses {
+            self.frames.steer(*address).map_err(|error| format!("{name}: {error}"))?;
         }
-        let config = config.direct.clone();
-        Ok(Some(Arc::new(Wire { facts, config, steering, engines: engines as u32, addresses })))
+        if !is_up {
+            tracing::info!("{name} is down: give the kernel's end an address, and set it up: ip link set {name} up");
+        }
+        Ok(())
     }
 
     /// The transport of engine `number`, listening for `owner`.
@@ -96,16 +119,18 @@ impl Wire {
         arena: &Arc<Arena>,
         owner: Owner,
     ) -> Result<Direct, String> {
-        let name = &self.facts.name;
+        let Interface { name, index, mac, mtu, .. } = &self.frames.interface;
         let failed = |what: &str, error: &dyn std::fmt::Display| format!("{name} cannot {what}: {error}");
-        let device = self.device(number, arena)?;
-        let kernel = Netlink::subscribe(self.facts.index).map_err(|error| failed("tell its neighbours", &error))?;
-        let link_address = self.facts.mac.ok_or_else(|| format!("{name} has no Ethernet frames; choose another"))?;
+        let device = self.frames.device(number, self.engines, arena, self.config.zero_copy)?;
+        let kernel = Netlink::subscribe(*index).map_err(|error| failed("tell its neighbours", &error))?;
+        let link_address = mac.ok_or_else(|| format!("{name} has no Ethernet frames; choose another"))?;
+        let is_host = self.is_host();
         let config = DirectConfig {
             transport: id,
-            link_address: MacAddress(link_address),
-            addresses: Vec::new(),
-            mtu: u16::try_from(self.facts.mtu).unwrap_or(u16::MAX),
+            link_address: MacAddress(if is_host { other_end(link_address) } else { link_address }),
+            addresses: if is_host { self.hosts() } else { Vec::new() },
+            is_host,
+            mtu: u16::try_from(*mtu).unwrap_or(u16::MAX),
             tcp: self.tcp(max_connections),
             seed: seed().map_err(|error| failed("be given random numbers", &error))?,
         };
@@ -123,7 +148,7 @@ impl Wire {
             stats: direct.stats(),
             observer: direct.observer(),
             frames: direct.device(),
-            interface: self.facts.name.clone(),
+            interface: self.frames.interface.name.clone(),
             congestion: match self.config.congestion {
                 config::Congestion::Reno => "reno",
                 config::Congestion::Cubic => "cubic",
@@ -131,33 +156,12 @@ impl Wire {
         }
     }
 
-    fn device(&self, number: u32, arena: &Arc<Arena>) -> Result<Box<dyn FrameDevice>, String> {
-        let name = &self.facts.name;
-        let failed = |queue: u32, error: &dyn std::fmt::Display| format!("queue {queue} of {name}: {error}");
-        let mut sockets = Vec::new();
-        for queue in (0..self.facts.receive_queues).filter(|queue| queue % self.engines == number) {
-            let config = XdpConfig {
-                interface: self.facts.index,
-                queue,
-                arena: arena.clone(),
-                frames: FRAMES,
-                mode: Mode::Auto,
-                scatter: true,
-                busy_poll: None,
-            };
-            let socket = match sockets.first() {
-                None => XdpSocket::open(&config),
-                Some(first) => XdpSocket::open_beside(&config, first),
-            };
-            let socket = socket.map_err(|error| failed(queue, &error))?;
-            self.steering.add_socket(queue, &socket).map_err(|error| failed(queue, &error))?;
-            sockets.push(socket);
-        }
-        let first = match sockets.is_empty() {
-            true => return Err(format!("{name} has fewer queues than there are engines; choose fewer --cores")),
-            false => sockets.remove(0),
-        };
-        Ok(Box::new(XdpDevice::new(first, sockets, self.config.zero_copy)))
+    /// The addresses of our own host.
+    fn hosts(&self) -> Vec<IpAddr> {
+        let mut hosts: Vec<IpAddr> = self.addresses.iter().map(SocketAddr::ip).collect();
+        hosts.sort_unstable();
+        hosts.dedup();
+        hosts
     }
 
     fn tcp(&self, max_connections: u32) -> tcp::Config {
@@ -185,9 +189,9 @@ impl Wire {
                 config::Congestion::Reno => tcp::CongestionControl::NewReno,
                 config::Congestion::Cubic => tcp::CongestionControl::Cubic,
             },
-            mtu: u16::try_from(self.facts.mtu).unwrap_or(u16::MAX),
+            mtu: u16::try_from(self.frames.interface.mtu).unwrap_or(u16::MAX),
             // On a cable that is none, nobody completes the checksums that the peer's kernel left to a device.
-            partial_checksums: matches!(self.facts.kind, Kind::Pair | Kind::Tap),
+            partial_checksums: matches!(self.frames.interface.kind, Kind::Pair | Kind::Tap),
             checksum: match config.checksum {
                 config::Checksum::Stored => tcp::Checksum::Stored,
                 config::Checksum::Computed => tcp::Checksum::Computed,
@@ -195,6 +199,14 @@ impl Wire {
             ..tcp::Config::default()
         }
     }
+}
+
+/// The link address of our end of a TAP device, by that of the kernel's end: the same at every start, so that
+/// nobody's knowledge of it becomes wrong.
+fn other_end(mut kernels: [u8; 6]) -> [u8; 6] {
+    kernels[0] |= LOCALLY_ADMINISTERED;
+    kernels[5] ^= 1;
+    kernels
 }
 
 /// What peers must not guess.

@@ -15,6 +15,8 @@ use crate::units::ListenAddress;
 pub(super) enum Door {
     /// Each engine listens to this port on a socket of its own (SO_REUSEPORT).
     Port(SocketAddr),
+    /// An address that the kernel does not have: the direct transport alone listens to it.
+    Host(SocketAddr),
     /// One socket, duplicated for each engine.
     Shared {
         socket: OwnedFd,
@@ -27,7 +29,7 @@ pub(super) enum Door {
 impl Door {
     pub(super) fn address(&self) -> ListenAddress {
         match self {
-            Door::Port(address) => ListenAddress::Inet(*address),
+            Door::Port(address) | Door::Host(address) => ListenAddress::Inet(*address),
             Door::Shared { address, .. } => address.clone(),
         }
     }
@@ -59,6 +61,20 @@ pub(super) fn open(listen: &[ListenAddress], inherited: Vec<Inherited>) -> Resul
         return Ok(inherited.into_iter().map(shared).collect());
     }
     listen.iter().map(|address| open_one(address).map_err(|error| explain(address, &error))).collect()
+}
+
+/// The doors of a host of our own, where the kernel has nothing to open.
+///
+/// # Errors
+/// An address is a path, or has no port.
+pub(super) fn of_host(listen: &[ListenAddress]) -> Result<Vec<Door>, String> {
+    let door = |address: &ListenAddress| match address {
+        ListenAddress::Inet(address) if address.port() != 0 => Ok(Door::Host(*address)),
+        ListenAddress::Inet(_) | ListenAddress::Unix(_) => {
+            Err(format!("cannot listen to {address} on a TAP device: choose an address with a port"))
+        }
+    };
+    listen.iter().map(door).collect()
 }
 
 fn open_one(address: &ListenAddress) -> io::Result<Door> {

@@ -67,12 +67,14 @@ pub(super) struct Seat {
 /// No descriptor is left for another duplicate of a shared socket.
 pub(super) fn entrances(doors: &[Door]) -> Result<Vec<Entrance>, String> {
     let entrance = |door: &Door| match door {
-        Door::Port(address) => Ok(Entrance::Listen(*address)),
+        Door::Host(_) => None,
+        Door::Port(address) => Some(Ok(Entrance::Listen(*address))),
         Door::Shared { socket, address, .. } => {
-            socket.try_clone().map(Entrance::Adopt).map_err(|error| format!("{address} cannot be shared: {error}"))
+            let duplicate = socket.try_clone().map(Entrance::Adopt);
+            Some(duplicate.map_err(|error| format!("{address} cannot be shared: {error}")))
         }
     };
-    doors.iter().map(entrance).collect()
+    doors.iter().filter_map(entrance).collect()
 }
 
 /// Starts an engine and returns when it listens. Its end, for whatever reason, is reported to `ends`.

@@ -3,7 +3,9 @@
 mod direct;
 mod doors;
 mod engine;
+mod frames;
 mod observed;
+mod reach;
 mod running;
 mod serving;
 
@@ -47,11 +49,18 @@ pub struct Started {
 pub fn start(config: &Config, inherited: Vec<Inherited>) -> Result<Started, String> {
     let mut cpus = process::engine_cpus(&config.cores).map_err(|error| error.to_string())?;
     cpus.truncate(direct::engines(config, cpus.len())?);
-    let doors = doors::open(&config.listen, inherited)?;
+    let mut wire = Wire::open(config, cpus.len())?;
+    let doors = match &wire {
+        Some(wire) if wire.is_host() => doors::of_host(&config.listen)?,
+        _ => doors::open(&config.listen, inherited)?,
+    };
     let workers = Workers::start(config.workers.threads as usize, config.workers.queue as usize)
         .map_err(|error| format!("the worker threads cannot be started: {error}"))?;
     let serving = Serving::prepare(config, cpus.len(), None)?;
-    let wire = Wire::open(config, &doors, cpus.len())?;
+    if let Some(wire) = &mut wire {
+        wire.listen(&doors)?;
+    }
+    let wire = wire.map(Arc::new);
     let (sender, ends) = unbounded_channel();
     let (mut seats, mut rings) = (Vec::new(), Vec::new());
     for (number, &cpu) in cpus.iter().enumerate() {

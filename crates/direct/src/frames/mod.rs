@@ -9,6 +9,8 @@ use afpa_tcp::Piece;
 use crate::pinned::Pinned;
 
 pub mod memory;
+pub mod packet;
+pub mod tap;
 pub mod xdp;
 
 /// What a device knows of the checksum of a frame's segment or datagram.
@@ -97,7 +99,7 @@ pub trait FrameDevice {
     fn descriptors(&self) -> Vec<BorrowedFd<'_>>;
 
     /// What was lost so far.
-    fn losses(&self) -> Losses {
+    fn losses(&mut self) -> Losses {
         Losses::default()
     }
 

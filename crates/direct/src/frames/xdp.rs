@@ -49,7 +49,7 @@ impl FrameDevice for XdpDevice {
         self.sockets().map(XdpSocket::descriptor).collect()
     }
 
-    fn losses(&self) -> Losses {
+    fn losses(&mut self) -> Losses {
         let mut losses = Losses::default();
         for socket in self.sockets() {
             // A socket that cannot say has lost nothing that we could name.

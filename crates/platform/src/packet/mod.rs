@@ -15,7 +15,6 @@
 //! frames that wait to be sent (`send_buffer` in the kernel, 64 short ones here; beyond them the answer is
 //! [`Full`]). Nothing here waits.
 
-mod bpf;
 pub(crate) mod pieces;
 mod receiver;
 mod setup;

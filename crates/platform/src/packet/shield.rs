@@ -9,8 +9,8 @@ use std::ops::RangeInclusive;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::{Mutex, PoisonError};
 
-use super::bpf::object::Object;
-use super::bpf::system::{self, Kind, Map};
+use crate::bpf::object::Object;
+use crate::bpf::system::{self, Kind, Map};
 pub use crate::steering::Protocol;
 
 const OBJECT: &[u8] = include_bytes!("../../bpf/shield.bpf.o");

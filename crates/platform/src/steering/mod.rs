@@ -7,8 +7,6 @@
 //! What is bounded: 4,096 services, 1,024 ranges of ports, 256 queues; beyond them the answer is an error.
 
 mod error;
-mod object;
-mod system;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -18,16 +16,18 @@ use std::ops::RangeInclusive;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::{Mutex, PoisonError};
 
+use crate::bpf::object::{Object, Table, Unreadable};
+use crate::bpf::system::{self, Kind, Map};
 use crate::interface::Interface;
 use crate::xdp::XdpSocket;
 pub use error::SteeringError;
-use object::Object;
-use system::Map;
 
 const OBJECT: &[u8] = include_bytes!("../../bpf/steer.bpf.o");
 /// The section of the program: of XDP, for frames of several pieces.
 const SECTION: &str = "xdp.frags";
 const NAME: &str = "afpa_steer";
+/// BPF_PROG_TYPE_XDP at BPF_XDP; the program knows that a frame may have several pieces (BPF_F_XDP_HAS_FRAGS).
+const STEER: Kind = Kind { program: 6, attach: 37, flags: 1 << 5 };
 
 /// Entries of the tables, as the program has them.
 const SERVICES: u32 = 4096;
@@ -104,7 +104,7 @@ impl Steering {
         // The kernel's answer would be the same as for a driver that does not suit.
         Interface::by_index(interface).map_err(|_| SteeringError::NoInterface)?;
         let (link, mode) = attach(&program, interface, mode)?;
-        let mut take = |name| maps.remove(name).ok_or_else(|| unreadable(object::Unreadable));
+        let mut take = |name| maps.remove(name).ok_or_else(|| unreadable(Unreadable));
         Ok(Steering {
             _link: link,
             interface,
@@ -221,7 +221,7 @@ impl fmt::Debug for Steering {
     }
 }
 
-fn create(table: &object::Table<'_>) -> Result<Map, SteeringError> {
+fn create(table: &Table<'_>) -> Result<Map, SteeringError> {
     Map::create(table).map_err(|error| match error.raw_os_error() {
         Some(libc::EINVAL) if table.name == "sockets" => SteeringError::NoXdpSockets,
         _ => SteeringError::of_loading("making a table for the XDP program", error),
@@ -234,7 +234,7 @@ fn load() -> Result<(OwnedFd, HashMap<&'static str, Map>), SteeringError> {
     let maps = object.tables.iter().map(create).collect::<Result<Vec<_>, _>>()?;
     let descriptors: Vec<i32> = maps.iter().map(|map| map.as_fd().as_raw_fd()).collect();
     object.relocate(&descriptors);
-    let program = system::load(&object.instructions, object.license, NAME).map_err(|(error, reason)| {
+    let program = system::load(STEER, &object.instructions, object.license, NAME).map_err(|(error, reason)| {
         if reason.is_empty() {
             SteeringError::of_loading("loading the XDP program", error)
         } else {
@@ -244,13 +244,13 @@ fn load() -> Result<(OwnedFd, HashMap<&'static str, Map>), SteeringError> {
     Ok((program, object.tables.iter().map(|table| table.name).zip(maps).collect()))
 }
 
-fn unreadable(error: object::Unreadable) -> SteeringError {
+fn unreadable(error: Unreadable) -> SteeringError {
     SteeringError::Refused { reason: error.to_string() }
 }
 
 fn attach(program: &OwnedFd, interface: u32, mode: AttachMode) -> Result<(OwnedFd, AttachMode), SteeringError> {
     let link = |flags, mode| {
-        let linked = system::link(program.as_fd(), interface, flags);
+        let linked = system::link(STEER, program.as_fd(), interface, flags);
         linked.map(|link| (link, mode)).map_err(|error| SteeringError::of_attaching(error, mode))
     };
     match mode {

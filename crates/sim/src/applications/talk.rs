@@ -28,6 +28,8 @@ pub struct Talk {
     pub reading: Reading,
     /// When it closes.
     pub closing: Closing,
+    /// After how many octets, queued and received, it loses patience and resets the connection.
+    pub patience: Option<u64>,
 }
 
 /// How an application reads.
@@ -68,7 +70,22 @@ impl Talker {
         Talker { talk, tally, random, queued: 0, closed: false, paused: false, wake: None }
     }
 
+    /// Whether it has had enough, and has reset the connection.
+    fn is_out_of_patience(&mut self, calls: &mut Calls<'_>) -> bool {
+        let exchanged = self.queued + self.tally.borrow().received;
+        let is_out = !self.closed && self.talk.patience.is_some_and(|patience| exchanged >= patience);
+        if is_out {
+            self.closed = true;
+            self.tally.borrow_mut().aborted = true;
+            calls.abort();
+        }
+        is_out
+    }
+
     fn fill(&mut self, calls: &mut Calls<'_>) {
+        if self.is_out_of_patience(calls) {
+            return;
+        }
         while self.queued < self.talk.amount && calls.space() > 0 {
             let left = self.talk.amount - self.queued;
             let count = self.random.usize(1..=self.talk.piece).min(left as usize);
@@ -129,6 +146,7 @@ impl Application for Talker {
         let count = self.appetite(received, octets.len(), calls.now());
         self.tally.borrow_mut().received += count as u64;
         assert!(received + octets.len() as u64 <= self.talk.expected, "the stream is longer than what was sent");
+        self.is_out_of_patience(calls);
         count
     }
 

@@ -64,6 +64,9 @@ pub(crate) fn send<P: Payload>(
             connection.flags.clear(Flags::PROBE_TAIL);
         }
     }
+    if progress == Progress::Done {
+        connection.flags.clear(Flags::PROBE_TAIL);
+    }
     let is_stuck = sending.flight.is_empty() && !sending.queue.is_empty() && progress == Progress::Done;
     connection.sending = Some(sending);
     if has_sent {
@@ -224,6 +227,7 @@ fn transmit<P: Payload>(
     }
     drop(pieces);
     let taken = len + u32::from(has_finish);
+    shared.stats.octets_sent += u64::from(len);
     note(connection, sending, shared, now, Range { len: taken, ..range });
     acknowledged(connection, advertised);
     if has_finish {
@@ -259,7 +263,6 @@ fn note<P: Payload>(
     connection.send_next = connection.send_next.max(end);
     connection.cold.sent = now;
     shared.stats.packets_sent += 1;
-    shared.stats.octets_sent += u64::from(range.len);
     if !is_new {
         shared.stats.retransmitted_segments += 1;
         if range.start == connection.send_unacknowledged {

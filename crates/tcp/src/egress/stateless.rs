@@ -57,10 +57,6 @@ impl Replies {
         true
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.queue.is_empty()
-    }
-
     /// False if the sink ran full.
     pub(crate) fn dispatch<P>(&mut self, sink: &mut impl Sink<P>, stats: &mut Stats) -> bool {
         while let Some(reply) = self.queue.front() {

@@ -35,10 +35,6 @@ pub(crate) fn passes<P: Payload>(
         return false;
     }
     if !is_in_window(connection, segment) {
-        // RFC 5961 §4.2 answers a SYN whatever its number; it is counted as a challenge there.
-        if segment.flags.contains(Controls::SYN) && !is_reset {
-            return true;
-        }
         shared.stats.unacceptable += 1;
         if !is_reset {
             note_duplicate(connection, shared, segment);
@@ -92,18 +88,14 @@ fn is_in_window<P>(connection: &Connection<P>, segment: &Segment<'_>) -> bool {
 fn cut<P>(connection: &mut Connection<P>, segment: &mut Segment<'_>) {
     let start = Sequence(segment.sequence);
     if start.before(connection.receive_next) && segment.sequence_len() > 0 {
-        let mut early = connection.receive_next.offset_from(start);
-        if segment.flags.contains(Controls::SYN) {
-            return;
-        }
-        let old = (early as usize).min(segment.payload.len());
+        let early = connection.receive_next.offset_from(start) as usize;
+        let old = early.min(segment.payload.len());
         if old > 0 {
             connection.cold.duplicate = Some((start, start + old as u32));
             connection.acknowledge_at_once();
         }
-        early = old as u32;
         segment.payload = &segment.payload[old..];
-        segment.sequence = (start + early).0;
+        segment.sequence = (start + old as u32).0;
     }
     let edge = connection.receive_next + connection.promised();
     let end = Sequence(segment.sequence) + segment.payload.len() as u32;

@@ -64,16 +64,17 @@ fn others<'f, P: Payload>(
     if connection.state == State::SynReceived {
         synchronize_received::skip_synchronization(connection, &mut segment);
     }
+    let (has_syn, is_reset) = (segment.flags.contains(Controls::SYN), segment.flags.contains(Controls::RST));
+    // RFC 5961 §4.2: whatever its sequence number is.
+    if has_syn && !is_reset {
+        resets::challenge(connection, shared, now);
+        return step;
+    }
     if !acceptable::passes(connection, shared, now, &mut segment) {
         return step;
     }
-    if segment.flags.contains(Controls::RST) {
+    if is_reset {
         step.ended = resets::judge(connection, shared, now, &segment);
-        return step;
-    }
-    // RFC 5961 §4.2: whatever its sequence number is.
-    if segment.flags.contains(Controls::SYN) {
-        resets::challenge(connection, shared, now);
         return step;
     }
     if !segment.flags.contains(Controls::ACK) {

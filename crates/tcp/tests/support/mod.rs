@@ -223,6 +223,7 @@ impl Host {
     pub(crate) fn pass(&mut self, time: Duration) -> Vec<Event> {
         let until = self.now.after(time);
         let mut events = Vec::new();
+        self.tcp.dispatch(self.now, &mut self.sink);
         while let Some(deadline) = self.tcp.next_deadline().filter(|deadline| *deadline <= until) {
             self.now = self.now.max(deadline);
             while let Some(arrival) = self.tcp.expire(self.now) {

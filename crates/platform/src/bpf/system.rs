@@ -206,6 +206,34 @@ pub(crate) fn link(kind: Kind, program: BorrowedFd<'_>, interface: u32, flags: u
     unsafe { call_for_descriptor(LINK_CREATE, &raw const attributes) }
 }
 
+/// Runs a program on a frame, and returns its verdict.
+#[cfg(test)]
+pub(crate) fn run(program: BorrowedFd<'_>, frame: &[u8]) -> io::Result<u32> {
+    const PROGRAM_RUN: libc::c_long = 10;
+    #[repr(C)]
+    #[derive(Default)]
+    struct RunProgram {
+        program: u32,
+        verdict: u32,
+        size_in: u32,
+        size_out: u32,
+        data_in: u64,
+        data_out: u64,
+        repeat: u32,
+        duration: u32,
+    }
+    let mut attributes = RunProgram {
+        program: number(program),
+        size_in: frame.len() as u32,
+        data_in: frame.as_ptr().expose_provenance() as u64,
+        repeat: 1,
+        ..RunProgram::default()
+    };
+    // SAFETY: the kernel reads `size_in` octets of the frame, and writes the verdict into the attributes.
+    unsafe { call(PROGRAM_RUN, &raw mut attributes) }?;
+    Ok(attributes.verdict)
+}
+
 /// # Safety
 /// As [`call`]; the command must make a descriptor.
 unsafe fn call_for_descriptor<T>(command: libc::c_long, attributes: *const T) -> io::Result<OwnedFd> {

@@ -4,7 +4,7 @@
 use std::fmt;
 
 /// Octets of an instruction.
-pub(super) const INSTRUCTION: usize = 8;
+pub(crate) const INSTRUCTION: usize = 8;
 /// Octets of a table's definition: type, key, value, entries, flags.
 const TABLE: usize = 20;
 
@@ -22,35 +22,35 @@ const LOAD_TABLE: u8 = 1 << 4;
 
 /// What is in an object.
 #[derive(Debug)]
-pub(super) struct Object<'a> {
+pub(crate) struct Object<'a> {
     /// The program's instructions; loads of tables are to be filled in.
-    pub(super) instructions: Vec<u8>,
-    pub(super) license: &'a [u8],
-    pub(super) tables: Vec<Table<'a>>,
+    pub(crate) instructions: Vec<u8>,
+    pub(crate) license: &'a [u8],
+    pub(crate) tables: Vec<Table<'a>>,
     /// Instructions that load a table, by the table's place.
     loads: Vec<(usize, usize)>,
 }
 
 /// A table that the program needs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Table<'a> {
-    pub(super) name: &'a str,
-    pub(super) kind: u32,
-    pub(super) key_size: u32,
-    pub(super) value_size: u32,
-    pub(super) entries: u32,
-    pub(super) flags: u32,
+pub(crate) struct Table<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) kind: u32,
+    pub(crate) key_size: u32,
+    pub(crate) value_size: u32,
+    pub(crate) entries: u32,
+    pub(crate) flags: u32,
     /// Where its definition lies in the tables' section.
     place: u64,
 }
 
 /// This is no object that we can load.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Unreadable;
+pub(crate) struct Unreadable;
 
 impl<'a> Object<'a> {
     /// Reads the object whose program is in the section `program`.
-    pub(super) fn parse(file: &'a [u8], program: &str) -> Result<Object<'a>, Unreadable> {
+    pub(crate) fn parse(file: &'a [u8], program: &str) -> Result<Object<'a>, Unreadable> {
         let sections = Sections::parse(file)?;
         let (program, code) = sections.named(program).ok_or(Unreadable)?;
         let (maps, definitions) = sections.named("maps").ok_or(Unreadable)?;
@@ -75,7 +75,7 @@ impl<'a> Object<'a> {
     }
 
     /// Fills in the tables' descriptors, in the order of `tables`.
-    pub(super) fn relocate(&mut self, descriptors: &[i32]) {
+    pub(crate) fn relocate(&mut self, descriptors: &[i32]) {
         for &(offset, table) in &self.loads {
             let load = &mut self.instructions[offset..offset + INSTRUCTION];
             load[1] = load[1] & 0x0f | LOAD_TABLE;
@@ -196,33 +196,46 @@ impl fmt::Display for Unreadable {
 mod tests {
     use super::*;
 
-    const OBJECT: &[u8] = super::super::OBJECT;
+    /// Each program: its object, its section, its tables and the size of their keys.
+    type Program = (&'static [u8], &'static str, &'static [(&'static str, u32)]);
+    const SHIELD: &[u8] = include_bytes!("../../bpf/shield.bpf.o");
+    const STEER: &[u8] = include_bytes!("../../bpf/steer.bpf.o");
+    const LISTS: &[(&str, u32)] = &[("counters", 4), ("ranges", 20), ("services", 20)];
+    const PROGRAMS: [Program; 3] = [
+        (SHIELD, "socket", LISTS),
+        (SHIELD, "tcx.ingress", LISTS),
+        (STEER, "xdp.frags", &[("counters", 4), ("ranges", 20), ("services", 20), ("sockets", 4)]),
+    ];
 
     #[test]
-    fn the_committed_object_is_read() {
-        let mut object = Object::parse(OBJECT, "xdp.frags").unwrap();
-        assert_eq!(object.license, b"Apache-2.0 OR MIT\0");
-        let mut names: Vec<_> = object.tables.iter().map(|table| (table.name, table.key_size)).collect();
-        names.sort_unstable();
-        assert_eq!(names, [("counters", 4), ("ranges", 20), ("services", 20), ("sockets", 4)]);
-        let before = object.instructions.clone();
-        object.relocate(&[101, 102, 103, 104]);
-        assert!(object.loads.len() > 4);
-        assert_ne!(object.instructions, before);
+    fn the_committed_objects_are_read() {
+        for (object, program, tables) in PROGRAMS {
+            let mut object = Object::parse(object, program).unwrap();
+            assert_eq!(object.license, b"Apache-2.0 OR MIT\0");
+            let mut names: Vec<_> = object.tables.iter().map(|table| (table.name, table.key_size)).collect();
+            names.sort_unstable();
+            assert_eq!(names, tables);
+            let before = object.instructions.clone();
+            object.relocate(&[101, 102, 103, 104]);
+            assert!(object.loads.len() > 4);
+            assert_ne!(object.instructions, before);
+        }
+        assert!(PROGRAMS.iter().all(|(object, ..)| Object::parse(object, "xdp").is_err()));
     }
 
     #[test]
     fn whatever_is_cut_off_or_changed_is_refused_or_read_without_a_panic() {
-        for end in 0..OBJECT.len() {
-            let _ = Object::parse(&OBJECT[..end], "xdp.frags");
-        }
-        for place in 0..OBJECT.len() {
-            let mut object = OBJECT.to_vec();
-            object[place] ^= 0xff;
-            if let Ok(mut object) = Object::parse(&object, "xdp.frags") {
-                object.relocate(&vec![0; object.tables.len()]);
+        for (whole, program, _) in PROGRAMS {
+            for end in 0..whole.len() {
+                let _ = Object::parse(&whole[..end], program);
+            }
+            for place in 0..whole.len() {
+                let mut object = whole.to_vec();
+                object[place] ^= 0xff;
+                if let Ok(mut object) = Object::parse(&object, program) {
+                    object.relocate(&vec![0; object.tables.len()]);
+                }
             }
         }
-        assert!(Object::parse(OBJECT, "xdp").is_err());
     }
 }

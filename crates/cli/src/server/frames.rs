@@ -1,0 +1,237 @@
+//! How an interface's frames come to engines: AF_XDP, packet sockets, or the other end of a TAP device.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use afpa_direct::frames::FrameDevice;
+use afpa_direct::frames::packet::PacketDevice;
+use afpa_direct::frames::tap::TapDevice;
+use afpa_direct::frames::xdp::XdpDevice;
+use afpa_platform::interface::{Interface, Kind};
+use afpa_platform::memory::Arena;
+use afpa_platform::packet::{PacketConfig, PacketSocket, Shield, Spread};
+use afpa_platform::steering::{AttachMode, Protocol, Steering};
+use afpa_platform::tap::Tap;
+use afpa_platform::xdp::{Mode, XdpConfig, XdpSocket};
+
+use crate::config::{self, Direct};
+
+/// Frames of each queue, received and sent each: 16 MiB in all.
+pub(super) const FRAMES: u32 = 2048;
+/// Octets of a link header with a tag.
+const LINK_HEADER: usize = 18;
+/// Octets that the kernel keeps in front of a received frame in its chunk (XDP_PACKET_HEADROOM).
+const HEADROOM: usize = 256;
+
+/// An interface, and the way in which its frames are ours. Dropping it gives them back to the kernel.
+pub(super) struct Frames {
+    pub(super) interface: Interface,
+    way: Way,
+}
+
+enum Way {
+    Xdp(Steering),
+    Packet { shield: Shield, sockets: Seats<PacketSocket> },
+    Tap(Seats<Tap>),
+}
+
+/// One thing for each engine, until it is fetched.
+struct Seats<T>(Mutex<Vec<Option<T>>>);
+
+impl Frames {
+    /// Takes the configured way, or the best that works. No frame is ours yet, but on a TAP device.
+    ///
+    /// # Errors
+    /// What is missing, in a sentence with the remedy.
+    pub(super) fn open(config: &Direct, name: &str, engines: u32) -> Result<Frames, String> {
+        let ways = candidates(config.frames, Interface::by_name(name).ok().map(|facts| facts.kind));
+        let mut refused: Vec<String> = Vec::new();
+        for way in ways {
+            match Frames::open_as(*way, name, engines) {
+                Ok(frames) => {
+                    if let Some(reason) = refused.first() {
+                        tracing::info!("{name} is reached through {way}, because {}: {reason}", ways[0]);
+                    }
+                    return Ok(frames);
+                }
+                Err(reason) => refused.push(reason),
+            }
+        }
+        let told: Vec<String> = ways.iter().zip(&refused).map(|(way, reason)| format!("{way}: {reason}")).collect();
+        Err(format!("{name} gives no frames ({})", told.join("; ")))
+    }
+
+    /// Sends what is addressed to `address` to the engines.
+    ///
+    /// # Errors
+    /// The table is full.
+    pub(super) fn steer(&self, address: SocketAddr) -> Result<(), String> {
+        match &self.way {
+            Way::Xdp(steering) => steering.steer(Protocol::Tcp, address).map_err(|error| error.to_string()),
+            Way::Packet { shield, .. } => shield.steer(Protocol::Tcp, address).map_err(|error| error.to_string()),
+            // All frames are ours.
+            Way::Tap(_) => Ok(()),
+        }
+    }
+
+    /// Whether our end is a host of its own, with addresses that the kernel does not have.
+    pub(super) fn is_host(&self) -> bool {
+        matches!(self.way, Way::Tap(_))
+    }
+
+    /// What engine `number` of `engines` reads and writes.
+    ///
+    /// # Errors
+    /// What is missing, in a sentence with the remedy.
+    pub(super) fn device(
+        &self,
+        number: u32,
+        engines: u32,
+        arena: &Arc<Arena>,
+        zero_copy: bool,
+    ) -> Result<Box<dyn FrameDevice>, String> {
+        let gone = || format!("{} has no queue for engine {number}", self.interface.name);
+        match &self.way {
+            Way::Xdp(steering) => self.xdp_device(steering, (number, engines), arena, zero_copy),
+            Way::Packet { sockets, .. } => Ok(Box::new(PacketDevice::new(sockets.take(number).ok_or_else(gone)?))),
+            Way::Tap(queues) => Ok(Box::new(TapDevice::new(queues.take(number).ok_or_else(gone)?))),
+        }
+    }
+
+    fn open_as(way: config::Frames, name: &str, engines: u32) -> Result<Frames, String> {
+        if way == config::Frames::Tap {
+            let queues = open_tap(name, engines)?;
+            let interface = Interface::by_name(name).map_err(|error| error.to_string())?;
+            return Ok(Frames { interface, way: Way::Tap(Seats::new(queues)) });
+        }
+        let interface = Interface::by_name(name).map_err(|error| error.to_string())?;
+        if !interface.is_up {
+            return Err(format!("it is down; set it up: ip link set {name} up"));
+        }
+        if interface.mac.is_none() {
+            return Err("it has no Ethernet frames; choose another".to_owned());
+        }
+        let way = match way {
+            config::Frames::Packet => open_packet(interface.index, engines).map_err(|error| error.to_string())?,
+            _ => Way::Xdp(Steering::attach(interface.index, AttachMode::Auto).map_err(|error| error.to_string())?),
+        };
+        Ok(Frames { interface, way })
+    }
+
+    fn xdp_device(
+        &self,
+        steering: &Steering,
+        (number, engines): (u32, u32),
+        arena: &Arc<Arena>,
+        zero_copy: bool,
+    ) -> Result<Box<dyn FrameDevice>, String> {
+        let Interface { name, index, receive_queues, .. } = &self.interface;
+        let failed = |queue: u32, error: &dyn std::fmt::Display| {
+            format!("queue {queue} of {name}: {error}; or take its frames another way: --frames packet")
+        };
+        let mut sockets = Vec::new();
+        for queue in (0..*receive_queues).filter(|queue| queue % engines == number) {
+            let config = XdpConfig {
+                interface: *index,
+                queue,
+                arena: arena.clone(),
+                frames: FRAMES,
+                mode: Mode::Auto,
+                scatter: true,
+                busy_poll: None,
+            };
+            let socket = match sockets.first() {
+                None => XdpSocket::open(&config),
+                Some(first) => XdpSocket::open_beside(&config, first),
+            };
+            let socket = socket.map_err(|error| failed(queue, &error))?;
+            steering.add_socket(queue, &socket).map_err(|error| failed(queue, &error))?;
+            sockets.push(socket);
+        }
+        if sockets.is_empty() {
+            return Err(format!("{name} has fewer queues than there are engines; choose fewer --cores"));
+        }
+        let first = sockets.remove(0);
+        self.check_mtu(&first)?;
+        Ok(Box::new(XdpDevice::new(first, sockets, zero_copy)))
+    }
+
+    fn check_mtu(&self, socket: &XdpSocket) -> Result<(), String> {
+        let Interface { name, mtu, .. } = &self.interface;
+        let frame = socket.transmitter.max_frame();
+        let most = frame - LINK_HEADER - if socket.is_scattering() { 0 } else { HEADROOM };
+        if *mtu as usize <= most {
+            return Ok(());
+        }
+        let kernel = if socket.is_scattering() { "" } else { " before Linux 6.6" };
+        Err(format!(
+            "the MTU of {name} is {mtu}, and AF_XDP takes at most {most}{kernel}; lower it (ip link set {name} mtu \
+             {most}), or take its frames another way: --frames packet"
+        ))
+    }
+}
+
+impl<T> Seats<T> {
+    fn new(all: Vec<T>) -> Seats<T> {
+        Seats(Mutex::new(all.into_iter().map(Some).collect()))
+    }
+
+    fn take(&self, number: u32) -> Option<T> {
+        let mut seats = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        seats.get_mut(number as usize).and_then(Option::take)
+    }
+}
+
+/// The ways to try, the best first.
+fn candidates(wanted: config::Frames, kind: Option<Kind>) -> &'static [config::Frames] {
+    use config::Frames::{Auto, Packet, Tap, Xdp};
+    match wanted {
+        Xdp => &[Xdp],
+        Packet => &[Packet],
+        Tap => &[Tap],
+        // Another process may have its end, as a virtual machine has: then it is an interface like others.
+        Auto if kind == Some(Kind::Tap) => &[Tap, Xdp, Packet],
+        Auto => &[Xdp, Packet],
+    }
+}
+
+fn open_packet(interface: u32, engines: u32) -> std::io::Result<Way> {
+    let shield = Shield::attach(interface)?;
+    let spread = (engines > 1).then_some(Spread::Flow);
+    let config = PacketConfig { spread, ..PacketConfig::new(interface) };
+    let mut sockets = vec![PacketSocket::open(&config, &shield)?];
+    for _ in 1..engines {
+        sockets.push(PacketSocket::open_beside(&config, &shield, &sockets[0])?);
+    }
+    Ok(Way::Packet { shield, sockets: Seats::new(sockets) })
+}
+
+/// Our end of a TAP device, a queue for each engine. One that the operator made has one queue or several, and
+/// is opened as it was made.
+fn open_tap(name: &str, engines: u32) -> Result<Vec<Tap>, String> {
+    let open = |several| Tap::open(name, several);
+    let first = if engines > 1 { open(true) } else { open(false).or_else(|error| open(true).map_err(|_| error)) };
+    let first = first.map_err(|error| error.to_string())?;
+    let others = (1..engines).map(|_| open(true).map_err(|error| error.to_string()));
+    std::iter::once(Ok(first)).chain(others).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_way_that_is_named_is_the_only_one_and_a_tap_is_one_first() {
+        use config::Frames::{Auto, Packet, Tap, Xdp};
+        let cases: [(config::Frames, Option<Kind>, &[config::Frames]); 5] = [
+            (Xdp, Some(Kind::Tap), &[Xdp]),
+            (Packet, Some(Kind::Pair), &[Packet]),
+            (Tap, None, &[Tap]),
+            (Auto, Some(Kind::Tap), &[Tap, Xdp, Packet]),
+            (Auto, Some(Kind::Device), &[Xdp, Packet]),
+        ];
+        for (wanted, kind, expected) in cases {
+            assert_eq!(candidates(wanted, kind), expected, "{wanted}");
+        }
+    }
+}

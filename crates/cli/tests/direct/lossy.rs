@@ -1,0 +1,102 @@
+//! Paths that lose, repeat, delay, end for a while, or are narrower than they seem.
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::client::Client;
+use crate::lab::Lab;
+use crate::pattern::{self, Comparison};
+use crate::relay::{Faults, Relay};
+use crate::server::{Server, eventually};
+
+const LENGTH: u64 = 20 << 20;
+
+#[test]
+fn nothing_is_missing_after_loss_repetition_and_delay() {
+    let faults = Faults { lost: 50, repeated: 20, overtaken: 20, delay: Duration::from_millis(3) };
+    let Some(relay) = Relay::lab("loss", 1, faults) else { return };
+    let dir = tempfile::tempdir().unwrap();
+    pattern::write(&dir.path().join("big"), LENGTH);
+    let server = Server::direct(&relay.lab, dir.path(), &[]);
+    let mut client = Client::connect(&relay.lab.client, relay.lab.address());
+    client.ask(Path::new("big"), "");
+    assert_eq!(client.head().length(), LENGTH);
+    client.compare(&mut Comparison::default(), LENGTH);
+    assert_eq!(client.get("none").status, 404);
+    println!("{} frames were lost, {} segments sent again", relay.lost(), server.tcp("retransmitted_segments"));
+    assert!(relay.lost() > 500 && server.tcp("fast_recoveries") > 0);
+    drop(client);
+    server.has_connections(0);
+}
+
+#[test]
+fn small_exchanges_survive_loss() {
+    let faults = Faults { lost: 50, repeated: 20, overtaken: 20, delay: Duration::from_millis(3) };
+    let Some(relay) = Relay::lab("small", 2, faults) else { return };
+    let dir = tempfile::tempdir().unwrap();
+    pattern::write(&dir.path().join("file"), 5000);
+    let server = Server::direct(&relay.lab, dir.path(), &[]);
+    // Side by side, so that their timeouts are, too.
+    for _ in 0..4 {
+        let mut clients = side_by_side(50, || Client::connect(&relay.lab.client, relay.lab.address()));
+        for _ in 0..2 {
+            clients.iter_mut().for_each(|client| client.ask(Path::new("file"), ""));
+            for client in &mut clients {
+                assert_eq!(client.head().length(), 5000);
+                client.compare(&mut Comparison::default(), 5000);
+            }
+        }
+    }
+    server.has_connections(0);
+}
+
+#[test]
+fn a_transfer_goes_on_after_the_path_was_cut() {
+    let Some(relay) = Relay::lab("cut", 3, Faults::default()) else { return };
+    let dir = tempfile::tempdir().unwrap();
+    pattern::write(&dir.path().join("big"), LENGTH);
+    let server = Server::direct(&relay.lab, dir.path(), &[]);
+    let mut client = Client::connect(&relay.lab.client, relay.lab.address());
+    client.ask(Path::new("big"), "");
+    assert_eq!(client.head().length(), LENGTH);
+    let mut comparison = Comparison::default();
+    client.compare(&mut comparison, LENGTH / 2);
+    relay.cut(true);
+    // 0.2, 0.4, 0.8 and 1.6 seconds, or more.
+    let before = server.tcp("retransmission_timeouts");
+    eventually("the fourth timeout", || server.tcp("retransmission_timeouts") >= before + 4);
+    relay.cut(false);
+    client.compare(&mut comparison, LENGTH);
+    assert_eq!(client.get("none").status, 404);
+}
+
+#[test]
+fn a_path_that_is_narrower_than_both_links_is_found_out() {
+    const LENGTH: u64 = 4 << 20;
+    let Some(lab) = Lab::routed("narrow", 1300) else { return };
+    let dir = tempfile::tempdir().unwrap();
+    pattern::write(&dir.path().join("big"), LENGTH);
+    let server = Server::direct(&lab, dir.path(), &[]);
+    for address in [lab.address()].into_iter().chain(lab.address_v6()) {
+        let mut client = Client::connect(&lab.client, address);
+        client.ask(Path::new("big"), "");
+        assert_eq!(client.head().length(), LENGTH);
+        let mut comparison = Comparison::default();
+        client.compare(&mut comparison, LENGTH / 2);
+        let connections = server.connections();
+        let size = connections[0]["segment_size"].as_u64().unwrap();
+        assert!((1000..1300).contains(&size), "{connections:?}");
+        client.compare(&mut comparison, LENGTH);
+        drop(client);
+        server.has_connections(0);
+    }
+    // The router told; nothing had to be guessed by timeouts alone.
+    assert!(server.tcp("retransmission_timeouts") <= 2, "{}", server.tcp("retransmission_timeouts"));
+}
+
+fn side_by_side<T: Send>(count: usize, work: impl Fn() -> T + Sync) -> Vec<T> {
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..count).map(|_| scope.spawn(&work)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    })
+}
