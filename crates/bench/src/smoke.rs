@@ -5,6 +5,9 @@ use crate::fileset;
 use crate::howl::{self, Documents};
 use crate::interrupt;
 use crate::load::{LoadArgs, LoadReport};
+use crate::peers::{PEERS, PORT};
+use crate::server::Server;
+use crate::topology::{self, Topology};
 use crate::units;
 use anyhow::{Context, Result, bail};
 use clap::{Args, CommandFactory, FromArgMatches};
@@ -18,7 +21,8 @@ use std::{env, fs, thread};
 const START: Duration = Duration::from_secs(10);
 
 /// Loads a server over loopback for a moment and fails unless every request was answered as it
-/// should be. Needs no privileges.
+/// should be. Needs no privileges; as root it also loads, over a virtual cable, the server on its own TCP
+/// with a client on that TCP.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct SmokeArgs {
     /// The server's program, run as: PROGRAM serve DIR --listen ADDRESS --log off [default: a built-in one]
@@ -68,6 +72,37 @@ impl SmokeArgs {
             ("open loop", &["--connections", "16", "--rate", "500"]),
         ] {
             self.check(name, address, arguments)?;
+        }
+        drop(server);
+        self.load_direct(program, &root.0)
+    }
+
+    /// The server and the client on frames, at the ends of a cable.
+    fn load_direct(&self, program: &Path, root: &Path) -> Result<()> {
+        if !rustix::process::geteuid().is_root() {
+            println!("direct: skipped, as network namespaces need root");
+            return Ok(());
+        }
+        let topology = Topology::build("reno", 9000)?;
+        let peer = PEERS.iter().find(|peer| peer.name == "afpa-direct").context("no such server")?;
+        let _server = Server::start(&topology, peer, root, program)?;
+        let url = format!("http://{}:{PORT}/", topology::SERVER);
+        for (name, arguments) in [
+            ("direct, persistent", &["--size", "1KiB", "--connections", "16"][..]),
+            ("direct, large", &["--size", "1MiB", "--connections", "2"]),
+            ("direct, a connection per request", &["--size", "1KiB", "--connections", "16", "--per-request"]),
+        ] {
+            // Another program, because this one stays in its own namespace.
+            let mut command = topology.client.command(env::current_exe().context("cannot find this program")?);
+            command.args(["load", &url, "--transport", "direct", "--interface", &topology.client.device]);
+            command.args(["--json", "-", "--warmup", "0s", "--duration", &self.duration.as_secs_f64().to_string()]);
+            let output = command.args(arguments).output().context("cannot start the load generator")?;
+            if !output.status.success() {
+                bail!("{name}: {}", String::from_utf8_lossy(&output.stderr).trim());
+            }
+            let report: LoadReport = serde_json::from_slice(&output.stdout).context("the load generator's report")?;
+            judge(&report).with_context(|| name.to_owned())?;
+            println!("{name}: {} requests, no errors", report.requests);
         }
         Ok(())
     }

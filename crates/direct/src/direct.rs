@@ -47,6 +47,8 @@ pub struct Direct {
     blocked: bool,
     /// Something was pushed since the last flush.
     unflushed: bool,
+    /// The last pass found frames.
+    busy: bool,
     published: Time,
 }
 
@@ -91,6 +93,7 @@ impl Direct {
             listeners: 0,
             blocked: false,
             unflushed: false,
+            busy: false,
             published,
         })
     }
@@ -178,6 +181,12 @@ impl Direct {
             }
         }
         Ok(())
+    }
+
+    fn tell_time(&mut self, events: &mut dyn Events) {
+        if let Some(now) = events.awake() {
+            self.traffic.connections.now = now;
+        }
     }
 
     /// How long nothing is due.
@@ -335,14 +344,21 @@ impl Transport for Direct {
         self.observe()?;
         self.send()?;
         // Frames that are there need no system call to be found.
-        if self.receive(events)? == 0 {
+        let mut count = self.receive(events)?;
+        if count == 0 && self.busy {
+            // The kernel's thread that receives for us may share our core, and be waiting for it: to let it
+            // run costs less than to be woken by it.
+            rustix::thread::sched_yield();
+            self.tell_time(events);
+            count = self.receive(events)?;
+        }
+        if count == 0 {
             let wait = self.wait(wait);
             self.sleep(wait)?;
-            if let Some(now) = events.awake() {
-                self.traffic.connections.now = now;
-            }
-            self.receive(events)?;
+            self.tell_time(events);
+            count = self.receive(events)?;
         }
+        self.busy = count > 0;
         self.traffic.connections.raise_resumed(events);
         self.expire(events);
         self.send()

@@ -76,16 +76,20 @@ impl Links {
     /// Takes changes of the kernel's tables over, and has resolved what was needed.
     ///
     /// # Errors
-    /// The kernel does not tell them any more.
+    /// The kernel does not tell them any more, or the interface is gone.
     pub(crate) fn refresh(&mut self, now: Time) -> io::Result<()> {
         let Links { neighbours, kernel, host, epoch, lacks, .. } = self;
         *lacks = false;
         if let Some(kernel) = kernel {
-            let mut changed = false;
+            let (mut changed, mut is_gone) = (false, false);
             kernel.drain(&mut |change| {
+                is_gone |= matches!(change, Change::Link(link) if !link.present);
                 told(host, neighbours, &change);
                 changed = true;
             })?;
+            if is_gone {
+                return Err(io::Error::new(io::ErrorKind::NotFound, "the interface is gone"));
+            }
             *epoch = epoch.wrapping_add(u32::from(changed));
         }
         match (host, kernel) {

@@ -26,7 +26,9 @@ pub(crate) fn set(stack: &mut Stack, descriptor: i32, level: i32, name: i32, val
     match (level, name) {
         (libc::SOL_SOCKET, libc::SO_REUSEADDR | libc::SO_REUSEPORT) => Ok(()),
         (libc::SOL_SOCKET, libc::SO_SNDBUF) => {
-            socket.send_limit = Some(usize::try_from(number).map_err(|_| Errno::INVALID)?);
+            // Linux doubles it, and scripts know.
+            let limit = usize::try_from(number).map_err(|_| Errno::INVALID)?;
+            socket.send_limit = Some(limit.saturating_mul(2));
             Ok(())
         }
         (libc::SOL_SOCKET, libc::SO_LINGER) => {
@@ -52,6 +54,11 @@ pub(crate) fn set(stack: &mut Stack, descriptor: i32, level: i32, name: i32, val
         (libc::IPPROTO_TCP, libc::TCP_KEEPCNT) => {
             let probes = u8::try_from(number).map_err(|_| Errno::INVALID)?;
             set_keep_alive(stack, is_configurable, |asked| KeepAlive { probes, ..asked })
+        }
+        (libc::IPPROTO_TCP, libc::TCP_MAXSEG) => {
+            let headers = if socket.is_v6 { 60 } else { 40 };
+            let mtu = u16::try_from(number).ok().and_then(|size| size.checked_add(headers)).ok_or(Errno::INVALID)?;
+            configure(stack, is_configurable, |stack| stack.settings.config.mtu = mtu)
         }
         (libc::IPPROTO_TCP, libc::TCP_NODELAY) => {
             let is_same = stack.settings.config.nagle == (number == 0);

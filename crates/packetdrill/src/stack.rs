@@ -182,9 +182,7 @@ impl Stack {
         peek: bool,
     ) -> Result<Option<usize>, Errno> {
         let socket = self.socket_mut(descriptor)?;
-        if socket.is_deaf {
-            return Ok(Some(0));
-        }
+        let is_deaf = socket.is_deaf;
         let connection = socket.connection_mut().ok_or(Errno::NOT_CONNECTED)?;
         let (handle, is_finished) = (connection.handle, connection.is_finished);
         if let Some(error) = connection.error.take() {
@@ -204,7 +202,7 @@ impl Stack {
         }
         tcp.give_unread(handle, unread, if peek { 0 } else { count });
         self.dispatch();
-        Ok((count > 0 || is_finished).then_some(count))
+        Ok((count > 0 || is_finished || is_deaf).then_some(count))
     }
 
     /// Queues as much of `bytes` as there is room for; `None` if there is none, or the connection is not yet open.

@@ -120,7 +120,11 @@ impl Hostile {
         match self.random.u8(0..18) {
             0 | 1 => self.speak(at, &mut segment),
             2 => self.contradict(&mut segment, near),
-            3 => segment.sequence = segment.sequence.wrapping_add(self.random.u32(..)),
+            3 => {
+                let ahead = [self.random.u32(1..60_000), self.random.u32(..)][self.random.usize(0..2)];
+                segment.sequence = segment.sequence.wrapping_add(ahead);
+                segment.payload = vec![self.random.u8(..); self.random.usize(0..=1_400)];
+            }
             4 => segment.acknowledgment = segment.acknowledgment.wrapping_add(near),
             5 => segment.acknowledgment = segment.acknowledgment.wrapping_sub(near),
             6 => segment.acknowledgment = self.random.u32(..),

@@ -245,6 +245,7 @@ fn config(random: &mut Rng) -> Config {
         handshake: [Handshake::Cookies, Handshake::Queue { entries: 16 }][random.usize(0..2)],
         accept_on_data: random.bool(),
         receive_window: [4_096, 65_535, 65_535, 300_000, 2_000_000][random.usize(0..5)],
+        receive_memory: [67_108_864, 67_108_864, 67_108_864, 30_000][random.usize(0..4)],
         send_buffer: [1, 3_000, 65_536, 262_144][random.usize(0..4)],
         nagle: random.u8(0..4) == 0,
         timestamps: pick(random),

@@ -94,6 +94,8 @@ pub(crate) struct Cold {
     pub(crate) peer_mss: u16,
     /// The largest IP packet that the path takes, as far as is known.
     pub(crate) path_mtu: u16,
+    /// When a router said so; never to be tried again if the segments that were too large just vanished.
+    pub(crate) path_mtu_at: Time,
     /// ISS.
     pub(crate) initial_send: Sequence,
     /// IRS.

@@ -1,6 +1,7 @@
 //! The largest packet that the path takes (RFC 1191, RFC 8201, RFC 4821).
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use afpa_wire::tcp;
 
@@ -16,6 +17,8 @@ pub(crate) const TIMESTAMPS_LEN: u16 = 12;
 /// No smaller packet is sent, whatever somebody claims: RFC 9293 §3.7.1's default for IPv4, RFC 8200 §5 for IPv6.
 const LEAST_V4: u16 = 576;
 const LEAST_V6: u16 = 1280;
+/// How long a router's word counts (RFC 8201 §4: ten minutes are recommended).
+const RETRY: Duration = Duration::from_secs(600);
 /// Timeouts of full segments in a row until a smaller size is tried (RFC 4821 §7.7).
 const SUSPICIOUS: u8 = 2;
 /// What is tried: fits through every tunnel that is in use.
@@ -45,6 +48,7 @@ pub(crate) fn shrink<P: Payload>(connection: &mut Connection<P>, shared: &mut Sh
         return;
     }
     shared.stats.path_mtu_reduced += 1;
+    connection.cold.path_mtu_at = now;
     set(connection, mtu);
     // RFC 1191 §6.3: what was too large is sent again, and that is no sign of congestion.
     if let Some(sending) = &mut connection.sending {
@@ -52,6 +56,14 @@ pub(crate) fn shrink<P: Payload>(connection: &mut Connection<P>, shared: &mut Sh
         sending.look_again = None;
         connection.flags.set(Flags::WAKE);
         timers::arm(connection, shared, now, true);
+    }
+}
+
+/// Before data is sent: the path may have become another one, which takes what the link does (RFC 8201 §4).
+#[inline]
+pub(crate) fn try_larger<P: Payload>(connection: &mut Connection<P>, shared: &Shared<P>, now: Time) {
+    if connection.cold.path_mtu < shared.config.mtu && now.since(connection.cold.path_mtu_at) > RETRY {
+        set(connection, shared.config.mtu);
     }
 }
 
@@ -65,6 +77,7 @@ pub(crate) fn suspect_black_hole<P: Payload>(connection: &mut Connection<P>, sha
         && is_full;
     if is_suspicious {
         shared.stats.black_holes += 1;
+        connection.cold.path_mtu_at = Time::NEVER;
         set(connection, SUSPECTED);
     }
 }

@@ -162,6 +162,16 @@ fn a_smaller_path_mtu_is_believed_only_about_what_is_in_flight() {
     let unreachable = icmp::Kind::Unreachable(icmp::Unreachable::Port);
     assert_eq!(host.feed(&about(&host, &peer, sent[0].sequence, unreachable, 100)), None);
     assert_eq!(host.tcp.describe(handle).unwrap().state, State::Established);
+    // It counts for ten minutes (RFC 8201 §4).
+    peer.expected = peer.expected.wrapping_add(5000);
+    host.feed(&peer.ack());
+    for (minutes, expected) in [(9, 524), (2, 1448)] {
+        host.pass(milliseconds(minutes * 60_000));
+        host.tcp.send_pinned(handle, pinned(3000));
+        assert_eq!(host.sent()[0].payload.len(), expected);
+        peer.expected = peer.expected.wrapping_add(3000);
+        host.feed(&peer.ack());
+    }
 }
 
 #[test]

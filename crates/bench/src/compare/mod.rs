@@ -2,6 +2,7 @@
 //! the same topology, the same run, interleaved.
 
 mod chart;
+mod curves;
 mod scenario;
 mod summary;
 mod table;
@@ -27,7 +28,7 @@ use std::process::Stdio;
 use std::time::Duration;
 use summary::{Comparison, Sample, Settings};
 
-/// Every variant, as a name.
+/// What stands for every variant.
 const ALL: &str = "all";
 
 /// Descriptors that a program needs besides its connections.
@@ -48,7 +49,7 @@ pub(crate) struct CompareArgs {
     /// Compare with these servers only [default: all that are installed]
     #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
     peers: Vec<String>,
-    /// Add these variants of ours, or all of them (all): what a part of the design is worth
+    /// Add these variants of ours, or `all`: what a part of the design is worth
     #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
     variant: Vec<String>,
     /// Run these scenarios only [default: all but those that are named by-size-...]
@@ -174,9 +175,11 @@ impl CompareArgs {
     /// The servers that were asked for, or all that are there; ours is always among them.
     fn choose_peers(&self, afpa: &Path) -> Result<Vec<&'static Peer>> {
         let named = |name: &str| self.peers.iter().chain(&self.variant).any(|asked| asked == name);
+        let all_variants = self.variant == [ALL];
         known("--peers", &self.peers, |_| true)?;
-        known("--variant", &self.variant, |peer| peer.is_variant)?;
-        let all_variants = self.variant.iter().any(|name| name == ALL);
+        if !all_variants {
+            known("--variant", &self.variant, |peer| peer.is_variant)?;
+        }
         let mut chosen = Vec::new();
         for peer in PEERS {
             let unless_named = if peer.is_variant { all_variants } else { self.peers.is_empty() };
@@ -191,10 +194,10 @@ impl CompareArgs {
     }
 }
 
-/// Each of `names` is a server that `suits`, or stands for all of the variants.
+/// Each of `names` is that of a server that `suits`.
 fn known(option: &str, names: &[String], suits: impl Fn(&Peer) -> bool) -> Result<()> {
     let choices: Vec<_> = PEERS.iter().filter(|peer| suits(peer)).map(|peer| peer.name).collect();
-    match names.iter().find(|name| *name != ALL && !choices.contains(&name.as_str())) {
+    match names.iter().find(|name| !choices.contains(&name.as_str())) {
         Some(unknown) => bail!("{option} {unknown}: not one of {}", choices.join(", ")),
         None => Ok(()),
     }

@@ -124,15 +124,14 @@ impl Scenario {
 
     /// The arguments of `load` for it.
     pub(crate) fn arguments(self, connections: u32, directories: u32) -> Vec<String> {
-        let by_size = |size: u64| format!("--size {size} --per-request");
-        let what = match self {
-            Scenario::Persistent1K | Scenario::Active10K => "--size 1KiB".to_owned(),
-            Scenario::PerRequest1K => "--size 1KiB --per-request".to_owned(),
-            Scenario::Persistent64K => "--size 64KiB".to_owned(),
-            Scenario::Persistent1M => "--size 1MiB".to_owned(),
-            Scenario::SpecWeb96 => format!("--specweb96 --directories {directories} --per-request"),
-            Scenario::Idle10K => "--size 1KiB --idle".to_owned(),
-            _ => by_size(self.size().unwrap_or(1 << 10)),
+        let what = match (self, self.size()) {
+            (_, Some(size)) => format!("--size {size} --per-request"),
+            (Scenario::PerRequest1K, _) => "--size 1KiB --per-request".to_owned(),
+            (Scenario::Persistent64K, _) => "--size 64KiB".to_owned(),
+            (Scenario::Persistent1M, _) => "--size 1MiB".to_owned(),
+            (Scenario::SpecWeb96, _) => format!("--specweb96 --directories {directories} --per-request"),
+            (Scenario::Idle10K, _) => "--size 1KiB --idle".to_owned(),
+            _ => "--size 1KiB".to_owned(),
         };
         format!("{what} --connections {}", self.connections(connections)).split(' ').map(str::to_owned).collect()
     }

@@ -289,6 +289,15 @@ pub(super) mod tests {
         comparison
     }
 
+    impl Comparison {
+        /// Counts the samples of `scenario` as those of `other`, too.
+        pub(in super::super) fn repeat(&mut self, scenario: Scenario, other: Scenario) {
+            let samples = self.samples.iter().filter(|sample| sample.scenario == scenario);
+            let repeated: Vec<_> = samples.map(|sample| Sample { scenario: other, ..sample.clone() }).collect();
+            self.samples.extend(repeated);
+        }
+    }
+
     #[test]
     fn medians_and_ratios_are_over_the_rounds() {
         let rows = example().rows(Scenario::Persistent1K);

@@ -11,9 +11,8 @@ use std::time::{Duration, Instant};
 
 /// How long frames may be silent before they are lost, and others are sent.
 const LOST: Duration = Duration::from_millis(20);
-/// How long the echo may take to answer the first datagram, and how often it is asked.
-const ATTEMPT: Duration = Duration::from_millis(500);
-const ATTEMPTS: u32 = 10;
+/// How long the echo may take to send the first frame back.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The result, as JSON too.
 #[derive(Serialize, Debug)]
@@ -39,15 +38,17 @@ struct Report {
 }
 
 pub(super) fn run(args: &EchoArgs, to: IpAddr) -> Result<()> {
-    let local = first_echo(SocketAddr::new(to, args.port))?;
+    let local = local_address(SocketAddr::new(to, args.port))?;
     let wire = args.attach()?;
     let largest = wire.facts.mtu as usize + 14;
     if usize::from(args.size) > largest {
         bail!("--size {}: a frame of {} has at most {largest} octets", args.size, args.interface);
     }
-    let link = wire.link_header(to)?;
+    let link = interrupt::wait_for(PATIENCE, || Ok(wire.link_header(to).ok()))?;
+    let link = link.map_or_else(|| wire.link_header(to), Ok)?;
     let frame = frame::build(link.as_bytes(), local, to, args.port, args.size.into());
     let mut client = Client { wire, frame, window: args.window, under_way: 0, back: 0, silences: 0 };
+    client.wait_for_first()?;
     client.run_for(args.warmup)?;
     let watch = || args.watch_core.map(CoreTimes::read).transpose();
     let (begin, before, earlier) = (Instant::now(), watch()?, client.back);
@@ -68,25 +69,15 @@ pub(super) fn run(args: &EchoArgs, to: IpAddr) -> Result<()> {
     report.print(args.json)
 }
 
-/// Waits until the echo answers a datagram through the kernel, and returns the address that it left from. The
-/// kernel knows the way afterwards.
-fn first_echo(to: SocketAddr) -> Result<IpAddr> {
+/// The address that datagrams to `to` leave from. One through the kernel has it learn the way there.
+fn local_address(to: SocketAddr) -> Result<IpAddr> {
     let any: IpAddr = if to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-    let socket = UdpSocket::bind((any, 0)).and_then(|socket| {
+    let local = UdpSocket::bind((any, 0)).and_then(|socket| {
         socket.connect(to)?;
-        socket.set_read_timeout(Some(ATTEMPT))?;
-        Ok(socket)
+        socket.send(b"?")?;
+        socket.local_addr()
     });
-    let socket = socket.with_context(|| format!("cannot reach {to}"))?;
-    for _ in 0..ATTEMPTS {
-        interrupt::check()?;
-        // An echo that is not there yet may be reported as an error of either.
-        if socket.send(b"?").is_ok() && socket.recv(&mut [0; 16]).is_ok() {
-            return Ok(socket.local_addr().context("cannot tell the own address")?.ip());
-        }
-        interrupt::sleep(Duration::from_millis(50))?;
-    }
-    bail!("nobody echoes at {to}")
+    Ok(local.with_context(|| format!("cannot reach {to}"))?.ip())
 }
 
 struct Client {
@@ -99,6 +90,17 @@ struct Client {
 }
 
 impl Client {
+    /// Sends one frame after another until one comes back.
+    fn wait_for_first(&mut self) -> Result<()> {
+        let window = std::mem::replace(&mut self.window, 1);
+        let first = interrupt::wait_for(PATIENCE, || {
+            self.run_for(Duration::from_millis(50))?;
+            Ok((self.back > 0).then_some(()))
+        })?;
+        (self.window, self.silences) = (window, 0);
+        first.context("nobody echoes there")
+    }
+
     fn run_for(&mut self, duration: Duration) -> Result<()> {
         let end = Instant::now() + duration;
         let mut heard = Instant::now();

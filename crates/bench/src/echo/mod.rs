@@ -85,6 +85,7 @@ impl EchoArgs {
         println!("echoing UDP port {} of {}", self.port, self.interface);
         let mut answer = Vec::new();
         loop {
+            interrupt::check()?;
             let count = wire.exchange(BUDGET, |frame, transmitter| {
                 answer.clear();
                 answer.extend_from_slice(frame);
@@ -94,7 +95,6 @@ impl EchoArgs {
                 }
             })?;
             if count == 0 {
-                interrupt::check()?;
                 wire.wait(PATIENCE)?;
             }
         }

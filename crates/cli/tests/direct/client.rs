@@ -37,17 +37,21 @@ impl Answer {
 
 impl Client {
     pub(crate) fn connect(from: &Namespace, address: SocketAddr) -> Client {
-        Client::on(from.inside(|| TcpStream::connect(address)).unwrap())
+        from.inside(|| Client::here(address))
+    }
+
+    /// In the namespace of the calling thread.
+    pub(crate) fn here(address: SocketAddr) -> Client {
+        Client::on(TcpStream::connect(address).unwrap())
     }
 
     /// One of very many: it keeps little memory ready.
-    pub(crate) fn small(from: &Namespace, address: SocketAddr) -> Client {
-        let Client(reader) = Client::connect(from, address);
-        Client(BufReader::with_capacity(1024, reader.into_inner()))
+    pub(crate) fn with_little_memory(self) -> Client {
+        Client(BufReader::with_capacity(1024, self.0.into_inner()))
     }
 
-    /// Reading that takes this long has failed.
     pub(crate) fn on(connection: TcpStream) -> Client {
+        // Reading that takes this long has failed.
         connection.set_read_timeout(Some(Duration::from_secs(45))).unwrap();
         connection.set_nodelay(true).unwrap();
         Client(BufReader::with_capacity(256 << 10, connection))
@@ -99,7 +103,7 @@ impl Client {
         }
     }
 
-    /// Reads so many octets of a body and compares them; stops early if `enough` says so.
+    /// Reads a body up to this octet and compares it.
     pub(crate) fn compare(&mut self, comparison: &mut Comparison, until: u64) {
         while comparison.at() < until {
             let available = self.0.fill_buf().unwrap();

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::net::{SocketAddr, SocketAddrV4};
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -89,24 +88,79 @@ fn only_a_reset_with_the_very_number_is_one() {
     fs::write(dir.path().join("index.html"), "<p>dry").unwrap();
     let server = Server::direct(&lab, dir.path(), &[]);
     let mut client = Client::connect(&lab.client, lab.address());
-    let (client_address, server_address) = ends(&client);
-    // What the server expects next, and what it has sent; while the client is silent, both hold.
-    let expected = |client: &mut Client| {
-        let mut count = 0;
-        let mut segments = capture(&lab, 20, || {
-            // An exchange takes two frames or three.
-            if count < 200 {
-                assert_eq!(client.get("").body, b"<p>dry");
-            }
-            count += 1;
-        });
-        assert_eq!(client.get("").body, b"<p>dry");
-        segments.retain(|segment| segment.from == SocketAddr::V4(server_address));
-        let last = segments.last().unwrap();
-        (last.acknowledgment, last.sequence)
+    let (from, to) = ends(&client);
+    let mut peer = Known::by_capture(&lab, &mut client);
+    let forger = Forger::new(&lab.client);
+    let forge = |peer: &Known, flags: Flags, distance: u32, ahead: u32, payload: &[u8]| {
+        let sequence = peer.expected.wrapping_add(distance);
+        let acknowledgment = peer.sent.wrapping_add(ahead);
+        forger.send(from, to, Header { sequence, acknowledgment, flags, window: 100, ..Header::default() }, payload);
     };
-    let _ = expected;
-    let _ = (&mut client, client_address, &server);
+    // Within the window, but not what is expected next (RFC 5961 §3.2); a SYN (§4.2).
+    for distance in [1, 2, 100, 30_000, 60_000, u32::MAX, u32::MAX - 1000] {
+        for flags in [Flags::RST, Flags::RST.with(Flags::ACK), Flags::SYN, Flags::SYN.with(Flags::ACK)] {
+            forge(&peer, flags, distance, 0, b"");
+        }
+        peer.exchange(&mut client);
+    }
+    // The right place, but acknowledgments of what was never sent, or long ago (§5.2).
+    for ahead in [1, 100_000, 1 << 30, 1 << 31, 3 << 30] {
+        forge(&peer, Flags::ACK, 0, ahead, b"GET /forged HTTP/1.1\r\n");
+        forge(&peer, Flags::ACK.with(Flags::FIN), 0, ahead, b"");
+        peer.exchange(&mut client);
+    }
+    assert!(server.tcp("challenge_acknowledgments") > 0);
+    assert_eq!(server.engine("connections"), 1);
+    // Which shows that all of it went to the right place.
+    forge(&peer, Flags::RST, 0, 0, b"");
+    server.has_connections(0);
+    assert_eq!(server.engine("resets"), 1);
+}
+
+/// Where a server stands with a client that is silent.
+struct Known {
+    /// The number that the server expects next.
+    expected: u32,
+    /// The number that follows what it has sent.
+    sent: u32,
+    /// Octets of a question and of its answer.
+    question: u32,
+    answer: u32,
+}
+
+impl Known {
+    /// By looking at what the server sees. Every question has a number, and all are of one length, as the answers.
+    fn by_capture(lab: &Lab, client: &mut Client) -> Known {
+        let mut asked = 0;
+        let segments = capture(lab, 50, || {
+            ask(client, asked);
+            asked += 1;
+        });
+        let questions: Vec<_> = segments.iter().filter(|segment| segment.payload.starts_with(b"GET /?")).collect();
+        let [.., before, last] = &questions[..] else { panic!("{segments:?}") };
+        let number: u32 = str::from_utf8(&last.payload[6..14]).unwrap().parse().unwrap();
+        let question = last.payload.len() as u32;
+        assert_eq!(before.sequence.wrapping_add(question), last.sequence);
+        let answer = last.acknowledgment.wrapping_sub(before.acknowledgment);
+        let later = asked - number;
+        Known {
+            expected: last.sequence.wrapping_add(later * question),
+            sent: last.acknowledgment.wrapping_add(later * answer),
+            question,
+            answer,
+        }
+    }
+
+    fn exchange(&mut self, client: &mut Client) {
+        ask(client, 0);
+        self.expected = self.expected.wrapping_add(self.question);
+        self.sent = self.sent.wrapping_add(self.answer);
+    }
+}
+
+fn ask(client: &mut Client, number: u32) {
+    client.send(&format!("GET /?{number:08} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+    assert_eq!(client.answer().body, b"<p>dry");
 }
 
 /// Both ends of a connection over IPv4: the client's, the server's.

@@ -1,7 +1,7 @@
 //! Network namespaces and the cables between them, for as long as a test lasts.
 
 use std::fs::File;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::panic::resume_unwind;
 use std::path::Path;
@@ -14,6 +14,8 @@ pub(crate) const DEVICE: &str = "lab0";
 pub(crate) const SERVER: &str = "10.77.0.1";
 pub(crate) const SERVER_V6: &str = "fd77::1";
 pub(crate) const CLIENT: &str = "10.77.0.2";
+/// How frames are taken and given.
+pub(crate) const FRAMES: [&str; 2] = ["xdp", "packet"];
 /// The port that the server serves.
 pub(crate) const PORT: u16 = 8080;
 
@@ -178,14 +180,9 @@ pub(crate) fn skip(reason: &str) {
     println!("skipped: {reason}");
 }
 
-/// Whether an address is one of the other version's: clients of IPv6 are a part of those of IPv4.
+/// Whether this machine has IPv6; what is tried with it is tried with IPv4, too.
 pub(crate) fn has_ipv6() -> bool {
     Path::new("/proc/net/if_inet6").exists()
-}
-
-/// The client's address of the same version, on a cable.
-pub(crate) fn client_of(server: IpAddr) -> IpAddr {
-    if server.is_ipv4() { CLIENT.parse().unwrap() } else { "fd77::2".parse().unwrap() }
 }
 
 fn obstacle() -> Option<String> {

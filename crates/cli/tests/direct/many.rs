@@ -24,7 +24,10 @@ fn ten_thousand_connections_are_all_answered() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("index.html"), "<p>one of many").unwrap();
     let server = Server::direct(&lab, dir.path(), &[]);
-    let open = |count| -> Vec<Client> { (0..count).map(|_| Client::small(&lab.client, lab.address())).collect() };
+    let open = |count| -> Vec<Client> {
+        let connect = |_| Client::here(lab.address()).with_little_memory();
+        lab.client.inside(|| (0..count).map(connect).collect())
+    };
     // What the first ones need is there for all.
     let mut warm = open(100);
     warm.iter_mut().for_each(ask_and_check);

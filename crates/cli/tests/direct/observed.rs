@@ -46,7 +46,7 @@ fn connections_and_counters_are_shown_while_traffic_runs() {
     // Counters may be a little old while there is traffic.
     eventually("counting", || server.tcp("payload_octets_out") > LENGTH);
     let counters = ["frames_in", "frames_out", "payload_octets_in", "cookies_sent", "cookies_accepted"];
-    counters.map(|name| assert!(server.tcp(name) > 0, "{name}"));
+    counters.iter().for_each(|name| assert!(server.tcp(name) > 0, "{name}"));
     assert_eq!(server.tcp("bad_checksums"), 0);
     let frames = server.tcp("frames_out");
     assert!(frames > LENGTH / 1448, "{frames} frames");

@@ -25,7 +25,7 @@ pub(crate) struct Server<'a> {
 }
 
 impl<'a> Server<'a> {
-    /// Serves a directory on the direct transport, with one engine.
+    /// Serves a directory on the direct transport, with one engine, over AF_XDP unless something else is wanted.
     pub(crate) fn direct(lab: &'a Lab, site: &Path, arguments: &[&str]) -> Server<'a> {
         let transport = ["--transport", "direct", "--interface", DEVICE];
         Server::serve(lab, site, &[&transport, arguments].concat())

@@ -5,24 +5,25 @@ use std::path::Path;
 use std::process::Stdio;
 
 use crate::client::Client;
-use crate::lab::{DEVICE, Lab, PORT, SERVER};
+use crate::lab::{DEVICE, FRAMES, Lab, PORT, SERVER};
 use crate::pattern::{self, Comparison};
 use crate::server::{ADMIN, Server, eventually, first_cpu};
 
 #[test]
-fn a_gibibyte_arrives() {
-    const LENGTH: u64 = 1 << 30;
+fn a_gibibyte_arrives_as_it_is() {
     let Some(lab) = Lab::cable("long") else { return };
     let dir = tempfile::tempdir().unwrap();
-    pattern::write(&dir.path().join("big"), LENGTH);
-    let server = Server::direct(&lab, dir.path(), &[]);
-    let mut client = Client::connect(&lab.client, lab.address());
-    client.ask(Path::new("big"), "Connection: close\r\n");
-    assert_eq!(client.head().length(), LENGTH);
-    client.compare(&mut Comparison::default(), LENGTH);
-    assert!(client.is_finished());
-    server.has_connections(0);
-    assert_eq!(server.engine("pins"), 0);
+    for (frames, length) in [("packet", 256 << 20), ("xdp", 1 << 30)] {
+        pattern::write(&dir.path().join("big"), length);
+        let server = Server::direct(&lab, dir.path(), &["--frames", frames]);
+        let mut client = Client::connect(&lab.client, lab.address());
+        client.ask(Path::new("big"), "Connection: close\r\n");
+        assert_eq!(client.head().length(), length);
+        client.compare(&mut Comparison::default(), length);
+        assert!(client.is_finished());
+        server.has_connections(0);
+        assert_eq!(server.engine("pins"), 0);
+    }
 }
 
 #[test]
@@ -49,20 +50,21 @@ fn a_transfer_goes_on_when_the_cable_is_plugged_in_again() {
     let Some(lab) = Lab::cable("plugged") else { return };
     let dir = tempfile::tempdir().unwrap();
     pattern::write(&dir.path().join("big"), LENGTH);
-    let server = Server::direct(&lab, dir.path(), &[]);
-    let mut client = Client::connect(&lab.client, lab.address());
-    client.ask(Path::new("big"), "");
-    assert_eq!(client.head().length(), LENGTH);
-    let mut comparison = Comparison::default();
-    client.compare(&mut comparison, LENGTH / 4);
-    let before = server.tcp("retransmission_timeouts");
-    lab.client.ip(&["link", "set", DEVICE, "down"]);
-    // What had arrived before.
-    eventually("a timeout", || server.tcp("retransmission_timeouts") >= before + 2);
-    lab.client.ip(&["link", "set", DEVICE, "up"]);
-    client.compare(&mut comparison, LENGTH);
-    assert_eq!(client.get("none").status, 404);
-    assert_eq!(Client::connect(&lab.client, lab.address()).get("none").status, 404, "new clients come in, too");
+    for frames in FRAMES {
+        let server = Server::direct(&lab, dir.path(), &["--frames", frames]);
+        let mut client = Client::connect(&lab.client, lab.address());
+        client.ask(Path::new("big"), "");
+        assert_eq!(client.head().length(), LENGTH);
+        let mut comparison = Comparison::default();
+        client.compare(&mut comparison, LENGTH / 4);
+        let before = server.tcp("retransmission_timeouts");
+        lab.client.ip(&["link", "set", DEVICE, "down"]);
+        eventually("a timeout", || server.tcp("retransmission_timeouts") >= before + 2);
+        lab.client.ip(&["link", "set", DEVICE, "up"]);
+        client.compare(&mut comparison, LENGTH);
+        assert_eq!(client.get("none").status, 404);
+        assert_eq!(Client::connect(&lab.client, lab.address()).get("none").status, 404, "new clients come in, too");
+    }
 }
 
 #[test]

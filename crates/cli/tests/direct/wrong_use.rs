@@ -30,7 +30,7 @@ fn what_is_missing_is_said_in_a_sentence() {
         let other = format!("{SERVER}:{}", PORT + 1);
         let arguments = ["serve", site, "--listen", &other, "--transport", "direct", "--interface", DEVICE];
         let _server = Server::start(&lab, &arguments);
-        let said = serve(&[], &["--interface", DEVICE]);
+        let said = serve(&[], &["--interface", DEVICE, "--frames", "xdp"]);
         assert!(said.contains(DEVICE) && said.contains("program"), "{said}");
     }
     lab.server.ip(&["link", "set", DEVICE, "down"]);

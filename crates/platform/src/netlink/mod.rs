@@ -5,6 +5,7 @@
 //! here, so that what an operator or a routing daemon sets holds for it as for the kernel's TCP.
 
 mod change;
+pub mod fuzz;
 mod message;
 
 use std::io;

@@ -1,4 +1,4 @@
-//! A small language for conversations with one TCP, after the manner of packetdrill: [the README](../scripts/README.md)
+//! A small language for conversations with one TCP, after the manner of packetdrill; `scripts/README.md`
 //! describes it.
 //!
 //! ```text

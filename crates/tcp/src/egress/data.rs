@@ -10,6 +10,7 @@ use super::{Progress, acknowledged, outgoing, window};
 use crate::config::Checksum;
 use crate::connection::{Connection, Flags, Sending};
 use crate::packet::{Packet, Piece, Sink};
+use crate::path_mtu;
 use crate::payload::Payload;
 use crate::send::piece::{self, Pieces};
 use crate::shared::Shared;
@@ -47,6 +48,7 @@ pub(crate) fn send<P: Payload>(
 ) -> Progress {
     let Some(mut sending) = connection.sending.take() else { return Progress::Done };
     restart_after_idle(connection, &sending, shared, now);
+    path_mtu::try_larger(connection, shared, now);
     let most = sink.max_payload().min(MAX_PAYLOAD) as u32;
     let (mut progress, mut left, mut has_sent) = (Progress::Done, BUDGET, false);
     while let Some(range) = choose(connection, &sending, shared, most) {

@@ -136,14 +136,7 @@ impl Peer {
         (first, first.wrapping_add(program.distance()))
     }
 
-    fn header(
-        &self,
-        sequence: u32,
-        acknowledgment: u32,
-        flags: Flags,
-        window: u16,
-        options: Options,
-    ) -> tcp::Header {
+    fn header(&self, sequence: u32, acknowledgment: u32, flags: Flags, window: u16, options: Options) -> tcp::Header {
         let (source_port, destination_port) = (self.remote.port(), self.local.port());
         tcp::Header { source_port, destination_port, sequence, acknowledgment, flags, window, options }
     }

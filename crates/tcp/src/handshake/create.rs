@@ -37,6 +37,7 @@ pub(crate) fn new<P: Payload>(
         keep_alives: 0,
         peer_mss: SMALL_SEGMENT,
         path_mtu: config.mtu,
+        path_mtu_at: Time::NEVER,
         initial_send,
         initial_receive: Sequence(0),
         largest_window: 0,

@@ -154,9 +154,13 @@ fn answer_with_cookie<P: Payload>(shared: &mut Shared<P>, now: Time, tuple: &Tup
         window_scale: offered.window_scale,
         sack_permitted: offered.sack_permitted && config.selective_acknowledgments,
     };
-    let timestamps = offered.timestamps.filter(|_| config.timestamps).map(|timestamps| Timestamps {
-        value: milliseconds(now).wrapping_add(shared.secret.timestamp_offset(tuple.local, tuple.remote)),
-        echo: timestamps.value,
+    let asks_for_ecn = segment.flags.contains(Controls::ECE | Controls::CWR);
+    let has_ecn = config.congestion_notification && asks_for_ecn && offered.timestamps.is_some() && config.timestamps;
+    let timestamps = offered.timestamps.filter(|_| config.timestamps).map(|timestamps| {
+        let offset = shared.secret.timestamp_offset(tuple.local, tuple.remote);
+        let value = milliseconds(now).wrapping_add(offset);
+        let value = if config.congestion_notification { marked(value, has_ecn) } else { value };
+        Timestamps { value, echo: timestamps.value }
     });
     let options = Options {
         mss: Some(path_mtu::announced(config.mtu, tuple.remote)),
@@ -168,12 +172,23 @@ fn answer_with_cookie<P: Payload>(shared: &mut Shared<P>, now: Time, tuple: &Tup
     let window = config.receive_window.min(65_535) as u16;
     let sequence = shared.cookies.make(now, tuple, Sequence(segment.sequence), kept);
     let acknowledgment = Sequence(segment.sequence) + 1;
-    let flags = Controls::SYN | Controls::ACK;
+    let ecn = if has_ecn { Controls::ECE } else { Controls::NONE };
+    let flags = Controls::SYN | Controls::ACK | ecn;
     let reply = Reply { tuple: *tuple, sequence, acknowledgment, flags, window, options };
     if shared.replies.push(reply, &mut shared.stats) {
         shared.stats.cookies_sent += 1;
         shared.offers.note(now, hash, sequence);
     }
+}
+
+/// A cookie has no room for whether ECN was agreed on: the last bit of the timestamp in the SYN-ACK says it, which comes back
+/// as an echo. The timestamp is never later than the clock, so that later ones are not older.
+fn marked(value: u32, mark: bool) -> u32 {
+    if is_marked(value) == mark { value } else { value.wrapping_sub(1) }
+}
+
+fn is_marked(value: u32) -> bool {
+    value & 1 == 1
 }
 
 /// Whether the acknowledgment is of a cookie, and of which options.
@@ -222,8 +237,10 @@ pub(crate) fn accept<P: Payload>(
     options::agree(&mut connection, shared, &options, now);
     connection.send_window = u32::from(segment.window) << connection.send_shift;
     connection.cold.largest_window = connection.send_window;
-    // A cookie has no room for it.
-    connection.flags.clear(Flags::CONGESTION_NOTIFICATION);
+    let echo = segment.options.timestamps.filter(|_| shared.config.timestamps).map_or(0, |timestamps| timestamps.echo);
+    if !is_marked(echo) {
+        connection.flags.clear(Flags::CONGESTION_NOTIFICATION);
+    }
     create::establish(&mut connection, shared, now);
     let echo = segment.options.timestamps.filter(|_| connection.flags.has(Flags::TIMESTAMPS));
     if let Some(timestamps) = echo

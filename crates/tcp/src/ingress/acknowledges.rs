@@ -28,7 +28,7 @@ pub(crate) fn judge<P: Payload>(
         return None;
     }
     let behind = connection.send_unacknowledged.offset_from(acknowledgment);
-    if acknowledgment.before(connection.send_unacknowledged) && behind > connection.cold.largest_window.max(65_535) {
+    if acknowledgment.before(connection.send_unacknowledged) && behind > connection.cold.largest_window {
         // RFC 5961 §5.2: older than any window was, so it is a guess.
         shared.stats.acknowledgments_rejected += 1;
         resets::challenge(connection, shared, now);

@@ -8,6 +8,9 @@ use crate::connection::{Connection, Flags};
 use crate::payload::Payload;
 use crate::shared::Shared;
 
+/// Of IPv4 and TCP, with timestamps.
+const HEADERS: u16 = 52;
+
 /// Takes the octets of a segment that was cut to the window.
 pub(crate) fn take<'f, P: Payload>(
     connection: &mut Connection<P>,
@@ -42,10 +45,12 @@ pub(crate) fn take_next<'f, P: Payload>(
 ) -> Input<'f> {
     count(connection, shared, payload.len() as u32);
     let largest = connection.receive_segment_size.max(payload.len().min(usize::from(u16::MAX)) as u16);
-    connection.receive_segment_size = largest.min(connection.cold.path_mtu);
-    // RFC 9293 §3.8.6.3: at least every second full-sized segment. Other acknowledgments wait for a response.
+    // A device may merge segments; the largest that one can be is what the link takes.
+    connection.receive_segment_size = largest.min(connection.cold.path_mtu.saturating_sub(HEADERS));
+    // RFC 9293 §3.8.6.3: at least every second full-sized segment, and here every second that follows a full-sized one, or the
+    // peer probes for what is only late. Other acknowledgments wait for a response.
     let unacknowledged = connection.receive_next.offset_from(connection.acknowledgment_sent);
-    if unacknowledged >= 2 * u32::from(connection.receive_segment_size) {
+    if unacknowledged > u32::from(connection.receive_segment_size) {
         connection.acknowledge_at_once();
     } else {
         connection.owe_acknowledgment();
