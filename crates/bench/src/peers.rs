@@ -23,6 +23,9 @@ pub(crate) struct Peer {
     pub(crate) files: &'static [(&'static str, &'static str)],
     /// Whether it is a cache and needs an origin behind it.
     pub(crate) origin: bool,
+    /// What it says when it is ready, if listening is not enough: on frames, our server listens through the kernel
+    /// before it takes the frames of its connections away from it.
+    pub(crate) ready: &'static str,
     /// What it can be asked for.
     pub(crate) abilities: Abilities,
     /// Whether it is one of the others with something switched off, and takes part only if it is named.
@@ -88,6 +91,7 @@ pub(crate) const PEERS: &[Peer] = &[
         options: &[],
         files: &[("nginx.conf", include_str!("../peers/nginx.conf"))],
         origin: false,
+        ready: "",
         abilities: Abilities::All,
         is_variant: false,
     },
@@ -98,6 +102,7 @@ pub(crate) const PEERS: &[Peer] = &[
         options: &[],
         files: &[("lighttpd.conf", include_str!("../peers/lighttpd.conf"))],
         origin: false,
+        ready: "",
         abilities: Abilities::All,
         is_variant: false,
     },
@@ -108,6 +113,7 @@ pub(crate) const PEERS: &[Peer] = &[
         options: &[],
         files: &[("h2o.conf", include_str!("../peers/h2o.conf"))],
         origin: false,
+        ready: "",
         abilities: Abilities::All,
         is_variant: false,
     },
@@ -118,6 +124,7 @@ pub(crate) const PEERS: &[Peer] = &[
         options: &[],
         files: &[("haproxy.cfg", include_str!("../peers/haproxy.cfg"))],
         origin: true,
+        ready: "",
         abilities: Abilities::All,
         is_variant: false,
     },
@@ -152,6 +159,7 @@ pub(crate) const PEERS: &[Peer] = &[
         options: &[],
         files: &[("varnish.vcl", include_str!("../peers/varnish.vcl"))],
         origin: true,
+        ready: "",
         abilities: Abilities::All,
         is_variant: false,
     },
@@ -162,6 +170,7 @@ pub(crate) const PEERS: &[Peer] = &[
         options: &[],
         files: &[],
         origin: false,
+        ready: "",
         abilities: Abilities::OneAtATime,
         is_variant: false,
     },
@@ -172,6 +181,7 @@ pub(crate) const PEERS: &[Peer] = &[
         options: &[],
         files: &[],
         origin: false,
+        ready: "",
         abilities: Abilities::Constant,
         is_variant: false,
     },
@@ -179,7 +189,17 @@ pub(crate) const PEERS: &[Peer] = &[
 
 const fn ours(name: &'static str, arguments: &'static [&'static str], options: &'static [&'static str]) -> Peer {
     let (program, abilities) = (Program::Afpa, Abilities::All);
-    Peer { name, program, arguments, options, files: &[], origin: false, abilities, is_variant: false }
+    Peer {
+        name,
+        program,
+        arguments,
+        options,
+        files: &[],
+        origin: false,
+        ready: "serving ",
+        abilities,
+        is_variant: false,
+    }
 }
 
 const fn variant(name: &'static str, arguments: &'static [&'static str], options: &'static [&'static str]) -> Peer {

@@ -42,7 +42,8 @@ impl<'t> Server<'t> {
         let origin = peer.origin.then(|| start_origin(topology, root, &run)).transpose()?;
         let mut command = topology.server.command(program);
         command.args(peer.arguments.iter().chain(peer.options).map(|argument| places.fill(argument)));
-        let running = start(command, &run.join("output"), topology::SERVER, PORT).with_context(|| peer.name)?;
+        let running = start(command, &run.join("output"), peer.ready, topology::SERVER, PORT);
+        let running = running.with_context(|| peer.name)?;
         Ok(Server { topology, _running: running, origin, run })
     }
 
@@ -70,11 +71,11 @@ fn start_origin(topology: &Topology, root: &Path, run: &Path) -> Result<Running>
     let mut command = topology.server.command(std::env::current_exe().context("cannot find this program")?);
     let listen = format!("127.0.0.1:{}", peers::BACKEND_PORT);
     command.args(["howl", "loop"]).arg(root).args(["--origin", "--listen", &listen]);
-    start(command, &run.join("origin"), Ipv4Addr::LOCALHOST, peers::BACKEND_PORT).context("the origin")
+    start(command, &run.join("origin"), "", Ipv4Addr::LOCALHOST, peers::BACKEND_PORT).context("the origin")
 }
 
-/// Starts `command`, with its output in the file `log`, and waits until it listens.
-fn start(mut command: Command, log: &Path, address: Ipv4Addr, port: u16) -> Result<Running> {
+/// Starts `command`, with its output in the file `log`, and waits until it listens and has said `words`.
+fn start(mut command: Command, log: &Path, words: &str, address: Ipv4Addr, port: u16) -> Result<Running> {
     let output = fs::File::create(log).with_context(|| format!("cannot create {}", log.display()))?;
     let errors = output.try_clone().context("cannot share the log")?;
     let mut running = Running::start(command.stdout(Stdio::from(output)).stderr(Stdio::from(errors)))?;
@@ -85,7 +86,7 @@ fn start(mut command: Command, log: &Path, address: Ipv4Addr, port: u16) -> Resu
             bail!("ended at once ({status}): {}", said().trim());
         }
         let listens = fs::read_to_string(&sockets).is_ok_and(|table| is_listening(&table, address, port));
-        Ok(listens.then_some(()))
+        Ok((listens && said().contains(words)).then_some(()))
     })?;
     ready.with_context(|| format!("does not listen on {address}:{port} after {START:?}: {}", said().trim()))?;
     Ok(running)

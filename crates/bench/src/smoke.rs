@@ -83,7 +83,7 @@ impl SmokeArgs {
             println!("direct: skipped, as network namespaces need root");
             return Ok(());
         }
-        let topology = Topology::build("reno", 9000)?;
+        let topology = Topology::build("reno", 9000, None)?;
         let peer = PEERS.iter().find(|peer| peer.name == "afpa-direct").context("no such server")?;
         let _server = Server::start(&topology, peer, root, program)?;
         let url = format!("http://{}:{PORT}/", topology::SERVER);

@@ -52,11 +52,12 @@ pub(crate) struct End {
 }
 
 impl Topology {
-    /// Builds it, with `congestion` as the congestion control of both ends, for packets of at most `mtu` octets.
+    /// Builds it, with `congestion` as the congestion control of both ends, for packets of at most `mtu` octets, with
+    /// queues of `queue` packets or none.
     ///
     /// # Errors
     /// Not root, fewer than two CPUs, a tool is missing, or the kernel refuses something.
-    pub(crate) fn build(congestion: &str, mtu: u16) -> Result<Topology> {
+    pub(crate) fn build(congestion: &str, mtu: u16, queue: Option<u32>) -> Result<Topology> {
         if !rustix::process::geteuid().is_root() {
             bail!(
                 "network namespaces need root: run this as root, or use `afpa-bench load` against a server of your own"
@@ -77,7 +78,7 @@ impl Topology {
         // From here on dropping the value removes what there is of it.
         let (server, client) = (end("server", 0), end("client", 1));
         let topology = Topology { server, client, congestion: congestion.to_owned(), directory };
-        topology.raise(mtu)?;
+        topology.raise(mtu, queue)?;
         Ok(topology)
     }
 
@@ -86,7 +87,7 @@ impl Topology {
         &self.directory
     }
 
-    fn raise(&self, mtu: u16) -> Result<()> {
+    fn raise(&self, mtu: u16, queue: Option<u32>) -> Result<()> {
         let Topology { server, client, congestion, directory } = self;
         fs::create_dir(directory).with_context(|| format!("cannot create {}", directory.display()))?;
         for end in [server, client] {
@@ -97,6 +98,9 @@ impl Topology {
         ip(["-n", netns, "link", "add", near, "type", "veth", "peer", "name", far, "netns", &client.namespace])?;
         server.raise(SERVER, congestion, mtu)?;
         client.raise(CLIENT, congestion, mtu)?;
+        if let Some(packets) = queue {
+            [server, client].into_iter().try_for_each(|end| end.queue(packets))?;
+        }
         // Connections per request use up ports fast; the server's TIME-WAITs are no reason to wait.
         client.sysctl("net.ipv4.ip_local_port_range=1024 65535")?;
         client.sysctl("net.ipv4.tcp_tw_reuse=1")?;
@@ -144,6 +148,13 @@ impl End {
         self.run(["ethtool", "-K", device, "gro", "on", "tso", "off"])?;
         // sysfs shows the devices of the namespace in which it was mounted, hence the shell in there.
         self.run(["sh", "-c", &format!("echo 1 > /sys/class/net/{device}/threaded")]).map(drop)
+    }
+
+    /// On veth, a sender whose peer's ring is full waits only if the device has a queue: without one, the packet
+    /// is lost, and AF_XDP's frames, too.
+    fn queue(&self, packets: u32) -> Result<()> {
+        let limit = packets.to_string();
+        self.run(["tc", "qdisc", "replace", "dev", &self.device, "root", "pfifo", "limit", &limit]).map(drop)
     }
 
     fn sysctl(&self, setting: &str) -> Result<()> {
@@ -250,7 +261,7 @@ mod tests {
             eprintln!("skipped: needs root, ip and ethtool");
             return;
         }
-        let topology = Topology::build("reno", 9000).unwrap();
+        let topology = Topology::build("reno", 9000, Some(1000)).unwrap();
         let namespace = topology.server.namespace.clone();
         let control = topology.client.run(["sysctl", "-n", "net.ipv4.tcp_congestion_control"]).unwrap();
         assert_eq!(control.trim(), "reno");

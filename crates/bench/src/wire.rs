@@ -1,5 +1,6 @@
 //! An interface whose frames come to us, through AF_XDP: what the direct client and the echo stand on.
 
+use crate::interrupt;
 use afpa_direct::frames::xdp::XdpDevice;
 use afpa_direct::neighbours::{LinkHeader, Neighbours, Next};
 use afpa_platform::interface::{Interface, Kind};
@@ -10,7 +11,7 @@ use afpa_platform::xdp::{Mode, XdpConfig, XdpSocket};
 use anyhow::{Context, Result, bail};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 /// Frames that each queue holds, received and sent each. Few enough for a processor's caches, as each chunk
@@ -18,6 +19,24 @@ use std::time::Duration;
 pub(crate) const FRAMES: u32 = 4096;
 /// Octets of a frame's chunk. At most a quarter of the memory may be taken by a queue's chunks of one direction.
 const CHUNK: u64 = 4096;
+
+/// How long the kernel may take to find the way to another host.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The address that packets to `remote` leave from. A datagram has the kernel learn the way there: a connection
+/// might meet what a server remembers of one of ours (TIME-WAIT).
+///
+/// # Errors
+/// There is no route.
+pub(crate) fn local_address(remote: SocketAddr) -> Result<IpAddr> {
+    let any: IpAddr = if remote.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let local = UdpSocket::bind((any, 0)).and_then(|socket| {
+        socket.connect(remote)?;
+        socket.send(b"?")?;
+        socket.local_addr()
+    });
+    Ok(local.with_context(|| format!("cannot reach {remote}"))?.ip())
+}
 
 /// Every queue of an interface. Dropping it gives the frames back to the kernel.
 pub(crate) struct Wire {
@@ -62,18 +81,23 @@ impl Wire {
         Ok(Wire { facts, sockets, steering })
     }
 
-    /// The link header of frames to `remote`, which the kernel must know already.
+    /// The link header of frames to `remote`, as soon as the kernel knows it; see [`local_address`].
     ///
     /// # Errors
-    /// It does not, or does not tell.
+    /// It does not within five seconds, or does not tell.
     pub(crate) fn link_header(&self, remote: IpAddr) -> Result<LinkHeader> {
-        let mut kernel = Netlink::subscribe(self.facts.index).context("the kernel tells no neighbours")?;
-        let mut neighbours = Neighbours::new(None);
-        kernel.snapshot(&mut |change| neighbours.apply(&change)).context("the kernel tells no neighbours")?;
-        match neighbours.link_header(remote, None) {
-            Next::Known(header) => Ok(header),
-            Next::Unknown(_) => bail!("{remote} has no link address on {}", self.facts.name),
-            Next::NoRoute => bail!("no route to {remote} leaves through {}", self.facts.name),
+        let mut next = Next::NoRoute;
+        let found = interrupt::wait_for(PATIENCE, || {
+            let mut kernel = Netlink::subscribe(self.facts.index).context("the kernel tells no neighbours")?;
+            let mut neighbours = Neighbours::new(None);
+            kernel.snapshot(&mut |change| neighbours.apply(&change)).context("the kernel tells no neighbours")?;
+            next = neighbours.link_header(remote, None);
+            Ok(if let Next::Known(header) = next { Some(header) } else { None })
+        })?;
+        match (found, next) {
+            (Some(header), _) => Ok(header),
+            (None, Next::NoRoute) => bail!("no route to {remote} leaves through {}", self.facts.name),
+            (None, _) => bail!("{remote} has no link address on {}: is it there?", self.facts.name),
         }
     }
 

@@ -53,12 +53,12 @@ impl Datagrams {
     }
 
     /// Queues one datagram from `local`. Returns whether there was room.
-    pub(crate) fn send<'a>(
+    pub(crate) fn send(
         &mut self,
         local: SocketAddr,
         remote: SocketAddr,
         mtu: usize,
-        pieces: &mut dyn Iterator<Item = &'a [u8]>,
+        pieces: &mut dyn Iterator<Item = &[u8]>,
     ) -> bool {
         let head = if remote.is_ipv4() { 20 } else { 40 } + udp::HEADER_LEN;
         let mut packet = self.free.pop().unwrap_or_default();

@@ -13,6 +13,7 @@ mod connections;
 mod datagrams;
 mod direct;
 pub mod frames;
+pub mod fuzz;
 mod host;
 mod link;
 pub mod neighbours;

@@ -90,7 +90,7 @@ impl Observer {
 
 impl Capture {
     /// Copies a frame that is put together from `pieces`. Returns whether anybody still wants more.
-    pub(crate) fn record<'a>(&self, time: Time, outgoing: bool, pieces: &mut dyn Iterator<Item = &'a [u8]>) -> bool {
+    pub(crate) fn record(&self, time: Time, outgoing: bool, pieces: &mut dyn Iterator<Item = &[u8]>) -> bool {
         let (mut octets, mut length) = (Vec::new(), 0);
         for piece in pieces {
             let room = self.snap.saturating_sub(octets.len()).min(piece.len());

@@ -22,9 +22,14 @@ pub struct Hostile {
     /// How many connections it opens, and how many lies it tells.
     flows: u16,
     left: u32,
+    /// It sends nothing but what will not be delivered before something else was.
+    hoards: bool,
     due: Option<Time>,
     out: Vec<Vec<u8>>,
 }
+
+/// The lie that a hoarder tells.
+const HOARDING: u8 = 3;
 
 /// One connection, as the liar sees it.
 struct Lie {
@@ -42,7 +47,13 @@ impl Hostile {
     /// A liar that opens so many connections and tells so many lies, from now on.
     pub fn new(address: IpAddr, victim: SocketAddr, flows: u16, lies: u32, seed: u64) -> Hostile {
         let random = Rng::with_seed(seed ^ 0x6c69_6172);
-        Hostile { address, victim, random, lies: Vec::new(), flows, left: lies, due: Some(Time(0)), out: Vec::new() }
+        let due = Some(Time(0));
+        Hostile { address, victim, random, lies: Vec::new(), flows, left: lies, hoards: false, due, out: Vec::new() }
+    }
+
+    /// A liar that fills its victim's memory with the ends of windows, quickly.
+    pub fn hoarder(address: IpAddr, victim: SocketAddr, flows: u16, lies: u32, seed: u64) -> Hostile {
+        Hostile { hoards: true, ..Hostile::new(address, victim, flows, lies, seed) }
     }
 
     fn segment(&self, lie: usize) -> Segment {
@@ -117,10 +128,10 @@ impl Hostile {
         let at = self.random.usize(0..self.lies.len());
         let mut segment = self.segment(at);
         let near = self.random.u32(1..=3_000);
-        match self.random.u8(0..18) {
+        match if self.hoards { HOARDING } else { self.random.u8(0..18) } {
             0 | 1 => self.speak(at, &mut segment),
             2 => self.contradict(&mut segment, near),
-            3 => {
+            HOARDING => {
                 let ahead = [self.random.u32(1..60_000), self.random.u32(..)][self.random.usize(0..2)];
                 segment.sequence = segment.sequence.wrapping_add(ahead);
                 segment.payload = vec![self.random.u8(..); self.random.usize(0..=1_400)];
@@ -261,7 +272,8 @@ impl Endpoint for Hostile {
                 self.lie();
             }
         }
-        let pause = Duration::from_micros([10, 1_000, 60_000][self.random.usize(0..3)]);
+        let longest = if self.hoards { 2 } else { 3 };
+        let pause = Duration::from_micros([10, 1_000, 60_000][self.random.usize(0..longest)]);
         self.due = (self.left > 0).then(|| now.after(pause));
     }
 

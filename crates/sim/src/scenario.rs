@@ -131,8 +131,9 @@ impl Scenario {
             stats: [*network.client.tcp().stats(), *network.server.tcp().stats()],
         };
         for (host, name) in [(&network.client, "client"), (&network.server, "server")] {
-            let connections = host.tcp().connections();
-            assert!(over && connections == 0, "{connections} connections of the {name} do not end");
+            let tcp = host.tcp();
+            let left: Vec<_> = tcp.handles().filter_map(|handle| tcp.describe(handle)).collect();
+            assert!(over && tcp.connections() == 0, "connections of the {name} do not end: {left:?}");
         }
         let [client, server] = outcome.tallies;
         let told = |tally: Tally| tally.ending.is_some() != tally.aborted;

@@ -11,13 +11,17 @@ fn without_losses_nothing_is_sent_twice() {
         let mut scenario = Scenario::random(seed);
         let latency = scenario.plan.links[0].latency;
         scenario.plan = FaultPlan::perfect(seed, latency);
+        scenario.configs.iter_mut().for_each(|config| config.receive_memory = MEMORY);
         for talk in scenario.purpose.talks_mut() {
             (talk.reading, talk.patience) = (Reading::AtOnce, None);
         }
         let outcome = scenario.run();
         for stats in outcome.stats {
-            let wasted = (stats.retransmitted_segments, stats.retransmission_timeouts, stats.tail_loss_probes);
-            assert_eq!(wasted, (0, 0, 0), "{scenario}");
+            assert_eq!(stats.retransmission_timeouts, 0, "{scenario}");
+            // Who merges segments may take two for a large one, and let their sender wait for an acknowledgment.
+            if scenario.styles.iter().all(|style| !style.merges) {
+                assert_eq!((stats.retransmitted_segments, stats.tail_loss_probes), (0, 0), "{scenario}");
+            }
         }
     }
 }
@@ -58,6 +62,7 @@ fn a_long_fat_path_is_filled() {
 }
 
 const AMOUNT: u64 = 600_000;
+const MEMORY: u64 = 64 << 20;
 
 fn link() -> LinkPlan {
     LinkPlan::perfect(Duration::from_millis(20))
@@ -72,6 +77,7 @@ fn bulk(seed: u64, link: LinkPlan) -> Scenario {
         config.selective_acknowledgments = true;
         config.timestamps = true;
         config.receive_window = 2_000_000;
+        config.receive_memory = MEMORY;
         config.send_buffer = 2_000_000;
         config.mtu = 1_500;
     }

@@ -44,6 +44,7 @@ fn flood(mut make: impl FnMut(&mut Rng, &mut Segment)) {
         let entries = 64;
         scenario.configs[1].handshake = [Handshake::Cookies, Handshake::Queue { entries }][seed as usize % 2];
         scenario.purpose.talks_mut().into_iter().for_each(|talk| talk.patience = None);
+        scenario.configs.iter_mut().for_each(|config| config.receive_memory = 64 << 20);
         let (mut network, tallies) = scenario.build();
         let mut random = Rng::with_seed(seed);
         let server = SocketAddr::new(scenario.addresses()[1], PORT);

@@ -22,6 +22,7 @@ fn a_forged_segment_neither_ends_a_connection_nor_adds_to_it() {
         let mut scenario = Scenario::random(seed);
         scenario.plan = FaultPlan::perfect(seed, Duration::from_millis(5));
         scenario.purpose.talks_mut().into_iter().for_each(|talk| talk.patience = None);
+        scenario.configs.iter_mut().for_each(|config| config.receive_memory = 64 << 20);
         let (mut network, tallies) = scenario.build();
         let mut random = Rng::with_seed(seed);
         let mut over = false;

@@ -113,7 +113,7 @@ fn an_honest_peer_among_liars_is_served() {
         let mut client = Host::new(honest, Config::default(), style, !seed);
         let tally: SharedTally = Rc::new(RefCell::default());
         client.connect(START, victim, Box::new(Talker::new(talk(), tally.clone())));
-        let liars = Hostile::new(liar, victim, 30, 20_000, seed);
+        let liars = Hostile::hoarder(liar, victim, 30, 20_000, seed);
         let mut plan = FaultPlan::perfect(seed, Duration::from_millis(5));
         plan.links.iter_mut().for_each(|link| link.loss = 200);
         let mut network = Network::new(plan, Neighbours { host: client, address: honest, liars }, server);

@@ -22,6 +22,14 @@ pub struct Arrival<'f> {
     pub ended: Option<Ending>,
 }
 
+impl Arrival<'static> {
+    /// Nothing but an end.
+    pub(crate) fn of_end(handle: Handle, token: u32, ending: Ending) -> Arrival<'static> {
+        let ended = Some(ending);
+        Arrival { handle, token, opened: None, acknowledged: 0, input: Input::None, finished: false, ended }
+    }
+}
+
 /// Who opened a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Opened {

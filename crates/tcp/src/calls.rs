@@ -3,15 +3,17 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use crate::arrival::Ending;
-use crate::connection::{Flags, Sending};
+use crate::arrival::{Arrival, Ending, Input};
+use crate::connection::{Connection, Flags, Sending};
 use crate::egress;
 use crate::error::ConnectError;
 use crate::handle::Handle;
 use crate::handshake::create;
+use crate::ingress::{carries_data, ends};
 use crate::lookup::Tuple;
 use crate::payload::Payload;
 use crate::receive::unread::Unread;
+use crate::shared::Shared;
 use crate::state::{Event, State};
 use crate::tcp::Tcp;
 use crate::time::Time;
@@ -93,6 +95,7 @@ pub(crate) fn give_unread<P: Payload>(tcp: &mut Tcp<P>, handle: Handle, mut unre
         end(tcp, handle, Ending::Reset);
         return;
     }
+    resume(connection, &mut tcp.shared, handle);
     if connection.state == State::TimeWait {
         let wait = if connection.unread.is_empty() { Duration::ZERO } else { tcp.shared.config.fin_wait };
         connection.cold.idle_deadline = tcp.shared.now.after(wait);
@@ -100,6 +103,18 @@ pub(crate) fn give_unread<P: Payload>(tcp: &mut Tcp<P>, handle: Handle, mut unre
         connection.acknowledge_at_once();
     }
     tcp.shared.settle(handle.index, connection);
+}
+
+/// There is memory again: what arrived out of order and had to wait for it may be next.
+fn resume<P: Payload>(connection: &mut Connection<P>, shared: &mut Shared<P>, handle: Handle) {
+    if connection.assembly.is_none() || !carries_data::resume(connection, shared) {
+        return;
+    }
+    let (now, token) = (shared.now, connection.token);
+    let finished = !connection.flags.has(Flags::PEER_FINISHED) && ends::take_kept(connection, shared, now);
+    let notice =
+        Arrival { handle, token, opened: None, acknowledged: 0, input: Input::Buffered, finished, ended: None };
+    shared.notices.push_back(notice);
 }
 
 /// RFC 9293 §3.10.2.
@@ -144,11 +159,15 @@ pub(crate) fn close<P: Payload>(tcp: &mut Tcp<P>, handle: Handle) {
     let Some(connection) = tcp.slots.named_mut(handle) else { return };
     connection.flags.set(Flags::DISCARD);
     connection.unread.clear(&mut tcp.shared.memory);
+    if let Some(mut assembly) = connection.assembly.take() {
+        assembly.clear(&mut tcp.shared.memory);
+        tcp.shared.assemblies.give(assembly);
+    }
     match connection.state {
         State::SynSent => {
             connection.state = connection.state.after(Event::Close);
             let token = connection.token;
-            tcp.shared.endings.push_back((handle, token, Ending::Closed));
+            tcp.shared.notices.push_back(Arrival::of_end(handle, token, Ending::Closed));
             tcp.retire(handle.index, tcp.shared.now, Ending::Closed);
             return;
         }
@@ -164,7 +183,7 @@ pub(crate) fn close<P: Payload>(tcp: &mut Tcp<P>, handle: Handle) {
 pub(crate) fn abort<P: Payload>(tcp: &mut Tcp<P>, handle: Handle) {
     let Some(connection) = tcp.slots.named_mut(handle) else { return };
     if connection.state.is_synchronized() || connection.state == State::SynReceived {
-        let reply = timers::reset(connection);
+        let reply = timers::reset(connection, tcp.shared.now);
         if tcp.shared.replies.push(reply, &mut tcp.shared.stats) {
             tcp.shared.stats.resets_sent_aborted += 1;
         }
@@ -177,5 +196,5 @@ pub(crate) fn abort<P: Payload>(tcp: &mut Tcp<P>, handle: Handle) {
 fn end<P: Payload>(tcp: &mut Tcp<P>, handle: Handle, ending: Ending) {
     let Some(token) = tcp.slots.named(handle).map(|connection| connection.token) else { return };
     abort(tcp, handle);
-    tcp.shared.endings.push_back((handle, token, ending));
+    tcp.shared.notices.push_back(Arrival::of_end(handle, token, ending));
 }

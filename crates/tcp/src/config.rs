@@ -54,7 +54,7 @@ pub struct Config {
     pub nagle: bool,
     /// The congestion controller.
     pub congestion_control: CongestionControl,
-    /// Whether window scaling and timestamps (RFC 7323) are offered and accepted. On.
+    /// Whether timestamps (RFC 7323 §3) are offered and accepted; window scaling always is. On.
     pub timestamps: bool,
     /// Whether selective acknowledgments (RFC 2018) are. On.
     pub selective_acknowledgments: bool,
@@ -135,7 +135,8 @@ impl Config {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Handshake {
     /// Not at all: the SYN-ACK's numbers are a keyed function of the peer's SYN (RFC 4987 §3.6), and a valid
-    /// acknowledgment creates the connection. A lost SYN-ACK is answered by the peer's next SYN.
+    /// acknowledgment creates the connection. A lost SYN-ACK is answered by the peer's next SYN. Only a SYN that reopens a
+    /// remembered connection without timestamps is queued, at most 256 of them: its number must lie above the old ones.
     Cookies,
     /// In a queue, so that SYN-ACKs are retransmitted; with cookies when it is full.
     Queue {

@@ -41,6 +41,11 @@ pub(crate) fn segment_size(peer_mss: u16, path_mtu: u16, address: IpAddr, has_ti
 /// is in flight.
 pub(crate) fn shrink<P: Payload>(connection: &mut Connection<P>, shared: &mut Shared<P>, mtu: u32, now: Time) {
     let remote = connection.cold.tuple.remote;
+    if !remote.is_ipv4() && mtu < u32::from(LEAST_V6) {
+        // RFC 8201 §4: to be discarded.
+        shared.stats.icmp_rejected += 1;
+        return;
+    }
     let least = if remote.is_ipv4() { LEAST_V4 } else { LEAST_V6 };
     // RFC 1191 §5: old routers say zero. What is less than every link takes is not believed.
     let mtu = u16::try_from(mtu).unwrap_or(u16::MAX).max(least);

@@ -2,13 +2,12 @@
 
 use std::collections::VecDeque;
 
-use crate::arrival::Ending;
+use crate::arrival::Arrival;
 use crate::challenge::Challenges;
 use crate::config::Config;
 use crate::connection::{Connection, Flags, Sending};
 use crate::cookie::Cookies;
 use crate::egress::stateless::Replies;
-use crate::handle::Handle;
 use crate::handshake::offers::Offers;
 use crate::payload::Payload;
 use crate::pool::Pool;
@@ -41,8 +40,8 @@ pub(crate) struct Shared<P> {
     pub(crate) replies: Replies,
     pub(crate) challenges: Challenges,
     pub(crate) time_wait: TimeWait,
-    /// What ended in a call rather than by a packet or a timer: reported by the next `expire`.
-    pub(crate) endings: VecDeque<(Handle, u32, Ending)>,
+    /// What came of a call rather than of a packet or a timer: told by the next `expire`. At most one for each call.
+    pub(crate) notices: VecDeque<Arrival<'static>>,
     /// Incoming handshakes that occupy a connection.
     pub(crate) handshakes: u32,
     pub(crate) offers: Offers,
@@ -63,11 +62,18 @@ impl<P: Payload> Shared<P> {
             replies: Replies::new(config.stateless_replies),
             challenges: Challenges::new(config.challenges_per_second, seed),
             time_wait: TimeWait::new(config.time_wait_entries as usize, config.time_wait),
-            endings: VecDeque::new(),
+            notices: VecDeque::new(),
             handshakes: 0,
             offers: Offers::new(),
             config,
         }
+    }
+
+    /// The window that a SYN or SYN-ACK offers: what there is memory for, at least two segments, since a window of zero would
+    /// have to be probed.
+    pub(crate) fn first_window(&self) -> u16 {
+        let room = u32::try_from(self.memory.room() / 2).unwrap_or(u32::MAX).max(2 * 1460);
+        self.config.receive_window.min(room).min(65_535) as u16
     }
 
     /// Puts a connection that wants it into the queue of those that have something to send, and its next deadline on the wheel.

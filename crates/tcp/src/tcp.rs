@@ -7,7 +7,7 @@ use afpa_wire::ip::{self, Ecn, Packet};
 use afpa_wire::sequence::Sequence;
 use afpa_wire::tcp::{self, Flags as Controls, Segment};
 
-use crate::arrival::{Arrival, Ending, Input, Integrity, Opened};
+use crate::arrival::{Arrival, Ending, Input, Integrity};
 use crate::calls;
 use crate::config::Config;
 use crate::connection::{Connection, Flags};
@@ -198,7 +198,7 @@ impl<P: Payload> Tcp<P> {
 
     /// When [`expire`](Tcp::expire) has to be called next. At once if that time has passed.
     pub fn next_deadline(&self) -> Option<Time> {
-        if !self.shared.endings.is_empty() {
+        if !self.shared.notices.is_empty() {
             return Some(self.shared.now);
         }
         let deadlines = [self.shared.wheel.next_deadline(), self.shared.time_wait.next_deadline()];
@@ -208,8 +208,8 @@ impl<P: Payload> Tcp<P> {
     /// Does what is due by `now`. Call it until it returns `None`, then [`dispatch`](Tcp::dispatch).
     pub fn expire(&mut self, now: Time) -> Option<Arrival<'static>> {
         self.shared.now = now;
-        if let Some((handle, token, ending)) = self.shared.endings.pop_front() {
-            return Some(ended(handle, token, ending));
+        if let Some(notice) = self.next_notice() {
+            return Some(notice);
         }
         self.shared.time_wait.expire(now, &self.shared.secret);
         while let Some(entry) = self.shared.wheel.pop(now) {
@@ -230,7 +230,7 @@ impl<P: Payload> Tcp<P> {
             };
             self.retire(entry.key, now, ending);
             if is_known {
-                return Some(ended(handle, token, ending));
+                return Some(Arrival::of_end(handle, token, ending));
             }
         }
         None
@@ -255,6 +255,23 @@ impl<P: Payload> Tcp<P> {
     /// What was counted so far.
     pub fn stats(&self) -> &Stats {
         &self.shared.stats
+    }
+
+    /// What a call came to, if that still holds.
+    fn next_notice(&mut self) -> Option<Arrival<'static>> {
+        while let Some(mut notice) = self.shared.notices.pop_front() {
+            if notice.ended.is_some() {
+                return Some(notice);
+            }
+            let Some(connection) = self.slots.named(notice.handle) else { continue };
+            if connection.unread.is_empty() {
+                notice.input = Input::None;
+            }
+            if notice.finished || notice.input != Input::None {
+                return Some(notice);
+            }
+        }
+        None
     }
 
     fn process_segment<'f>(&mut self, now: Time, packet: &Packet<'f>, integrity: Integrity) -> Option<Arrival<'f>> {
@@ -463,11 +480,6 @@ fn remember<P: Payload>(connection: &mut Connection<P>, shared: &mut Shared<P>, 
         let reply = listen::remind(&connection.cold.tuple, &remains, now);
         shared.replies.push(reply, &mut shared.stats);
     }
-}
-
-fn ended(handle: Handle, token: u32, ending: Ending) -> Arrival<'static> {
-    let ended = Some(ending);
-    Arrival { handle, token, opened: None::<Opened>, acknowledged: 0, input: Input::None, finished: false, ended }
 }
 
 /// RFC 9293 §3.9.2.3: TCP is between two hosts.

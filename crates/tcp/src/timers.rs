@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use afpa_wire::tcp::{Flags as Controls, Options, Timestamps};
+
 use crate::arrival::Ending;
 use crate::connection::{Connection, Flags, SendTimer, Sending};
 use crate::egress::stateless::Reply;
@@ -191,7 +193,7 @@ fn keep_alive<P: Payload>(connection: &mut Connection<P>, shared: &mut Shared<P>
 
 /// The peer does not answer. A reset tells it, should it only have been unreachable.
 fn give_up<P: Payload>(connection: &mut Connection<P>, shared: &mut Shared<P>) -> Ending {
-    let reply = reset(connection);
+    let reply = reset(connection, shared.now);
     if shared.replies.push(reply, &mut shared.stats) {
         shared.stats.resets_sent_timed_out += 1;
     }
@@ -200,13 +202,16 @@ fn give_up<P: Payload>(connection: &mut Connection<P>, shared: &mut Shared<P>) -
 }
 
 /// The reset of a connection that we end (RFC 9293 §3.10.5).
-pub(crate) fn reset<P>(connection: &Connection<P>) -> Reply {
+pub(crate) fn reset<P>(connection: &Connection<P>, now: Time) -> Reply {
+    let has_timestamps = connection.flags.has(Flags::TIMESTAMPS) && connection.state.is_synchronized();
+    let timestamps =
+        has_timestamps.then(|| Timestamps { value: connection.timestamp(now), echo: connection.timestamp_recent });
     Reply {
         tuple: connection.cold.tuple,
         sequence: connection.send_next,
         acknowledgment: connection.receive_next,
-        flags: afpa_wire::tcp::Flags::RST | afpa_wire::tcp::Flags::ACK,
+        flags: Controls::RST | Controls::ACK,
         window: 0,
-        options: afpa_wire::tcp::Options::NONE,
+        options: Options { timestamps, ..Options::NONE },
     }
 }

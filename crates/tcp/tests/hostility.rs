@@ -222,6 +222,37 @@ fn both_ends_may_close_at_once_and_the_port_is_used_again() {
 }
 
 #[test]
+fn a_reset_instead_of_the_last_acknowledgment_is_no_loss() {
+    let (mut host, mut peer) = (Host::new(Config::default()), Peer::new());
+    let handle = peer.connect(&mut host);
+    assert!(host.feed(&peer.fin()).unwrap().finished);
+    host.tcp.close(handle);
+    assert!(host.sent_one().has(Flags::FIN));
+    let event = host.feed(&peer.build(peer.next, Flags::RST, Options::NONE, &[])).unwrap();
+    assert_eq!(event.ended, Some(Ending::Closed));
+}
+
+#[test]
+fn memory_for_what_is_in_order_is_kept_free_of_what_is_not() {
+    let config = Config { receive_memory: 40_000, receive_window: 40_000, ..Config::default() };
+    let mut host = Host::new(config);
+    let mut peers: Vec<_> = (0..8).map(|number| Peer::new().at_port(5000 + number)).collect();
+    peers.iter_mut().for_each(|peer| {
+        peer.connect(&mut host);
+    });
+    for offset in 0..10 {
+        for peer in &peers {
+            host.feed(&peer.data_at(100 + offset * 1448, &[1; 1448]));
+            host.sent();
+        }
+    }
+    assert!(host.tcp.stats().receive_memory_exhausted > 0);
+    let mut honest = Peer::new().at_port(6000);
+    honest.connect(&mut host);
+    assert_eq!(host.feed(&honest.data(b"GET /")).unwrap().input, b"GET /");
+}
+
+#[test]
 fn closed_connections_are_remembered_within_bounds() {
     let mut host = Host::new(Config { time_wait_entries: 4, ..Config::default() });
     for port in 1..=10 {

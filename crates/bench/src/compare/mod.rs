@@ -37,9 +37,6 @@ const SPARE_DESCRIPTORS: u64 = 500;
 /// How long a server is loaded before it is measured.
 const WARM_UP: Duration = Duration::from_secs(1);
 
-/// How long a measurement waits for other programs to be done.
-const PATIENCE: Duration = Duration::from_secs(30);
-
 /// Compares servers on one core: requests per second, what a request costs the core, memory and latency.
 ///
 /// Builds two network namespaces, runs the servers in turns on CPU 0 and the load on CPU 1, and
@@ -76,6 +73,13 @@ pub(crate) struct CompareArgs {
     /// Congestion control of both ends; any kernel lets a namespace choose reno
     #[arg(long, value_name = "NAME", default_value = "reno")]
     congestion: String,
+    /// Give each end of the cable a queue of N packets, as devices have: when the cable is full, senders wait;
+    /// without a queue, packets are lost
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    queue: Option<u32>,
+    /// How long a measurement waits for other programs to be done
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = units::span)]
+    patience: Duration,
     /// The kernel's interface that a client on sockets uses [default: the better one for each scenario]
     #[arg(long, value_enum)]
     io: Option<Io>,
@@ -98,7 +102,7 @@ impl CompareArgs {
     pub(crate) fn run(&self) -> Result<()> {
         let afpa = self.afpa_path()?;
         let peers = self.choose_peers(&afpa)?;
-        let topology = Topology::build(&self.congestion, self.mtu)?;
+        let topology = Topology::build(&self.congestion, self.mtu, self.queue)?;
         allow_descriptors(self.descriptors())?;
         affinity::pin(None, topology.client.core)?;
         let root = topology.directory().join("documents");
@@ -160,6 +164,7 @@ impl CompareArgs {
             connections: self.connections(),
             client: self.client,
             mtu: self.mtu,
+            queue: self.queue,
             directories: self.directories,
             congestion: self.congestion.clone(),
         }
@@ -226,7 +231,7 @@ impl Turn<'_> {
         };
         for scenario in scenarios {
             let cores = [self.topology.server.core, self.topology.client.core];
-            if !cpu::wait_until_quiet(&cores, PATIENCE)? {
+            if !cpu::wait_until_quiet(&cores, self.args.patience)? {
                 eprintln!("  {}: measured although other programs are busy", scenario.name());
             }
             let measured = match scenario {

@@ -24,6 +24,8 @@ pub(super) struct Settings {
     pub(super) client: Stack,
     /// The largest packet on the cable, in octets.
     pub(super) mtu: u16,
+    /// Packets that the queue at each end of the cable holds, if there is one.
+    pub(super) queue: Option<u32>,
     pub(super) directories: u32,
     pub(super) congestion: String,
 }
@@ -118,8 +120,8 @@ impl Comparison {
 
     /// The JSON form:
     ///
-    /// - `schema`, `kernel`, `settings` (`rounds`, `seconds`, `connections`, `client`, `mtu`, `directories`,
-    ///   `congestion`);
+    /// - `schema`, `kernel`, `settings` (`rounds`, `seconds`, `connections`, `client`, `mtu`, `queue` (null: none),
+    ///   `directories`, `congestion`);
     /// - `scenarios`: for each its `name`, `title` and `servers`, the medians over the rounds
     ///   (`requests_per_second`, `cpu_us_per_request`, `core_busy_share` 0 to 1, `p50_us`, `p99_us`,
     ///   `memory_bytes`, `errors`) and, if ours took part, `rate_ratio` and `cost_ratio` to ours;
@@ -129,14 +131,14 @@ impl Comparison {
     /// `memory_bytes` is the server's proportional set size; in `idle-10k` what each idle
     /// connection adds to it, and there are no costs per request.
     pub(super) fn to_json(&self) -> Value {
-        let Settings { scenarios, rounds, duration, connections, client, mtu, directories, congestion } =
+        let Settings { scenarios, rounds, duration, connections, client, mtu, queue, directories, congestion } =
             &self.settings;
         json!({
             "schema": SCHEMA,
             "kernel": kernel(),
             "settings": {
                 "rounds": rounds, "seconds": duration.as_secs_f64(), "connections": connections,
-                "client": client.name(), "mtu": mtu, "directories": directories, "congestion": congestion,
+                "client": client.name(), "mtu": mtu, "queue": queue, "directories": directories, "congestion": congestion,
             },
             "scenarios": scenarios.iter().map(|scenario| json!({
                 "name": scenario.name(),
@@ -180,10 +182,11 @@ impl Comparison {
 /// As text in Markdown, which can be pasted into a document.
 impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Settings { rounds, duration, connections, client, mtu, congestion, .. } = &self.settings;
+        let Settings { rounds, duration, connections, client, mtu, queue, congestion, .. } = &self.settings;
+        let queue = queue.map_or("no queue".to_owned(), |packets| format!("queues of {packets}"));
         writeln!(
             f,
-            "Medians of {rounds} rounds of {duration:?}; {congestion}; MTU {mtu}; server on CPU 0, load on CPU 1 \
+            "Medians of {rounds} rounds of {duration:?}; {congestion}; MTU {mtu}, {queue}; server on CPU 0, load on CPU 1 \
              (client on {}, {connections} connections); Linux {}.",
             client.name(),
             kernel()
@@ -269,6 +272,7 @@ pub(super) mod tests {
             connections: 64,
             client: Stack::Direct,
             mtu: 9000,
+            queue: Some(1000),
             directories: 2,
             congestion: "cubic".into(),
         };
@@ -331,7 +335,7 @@ pub(super) mod tests {
         comparison.failed("varnish", Scenario::Idle10K, 0, &anyhow::anyhow!("not today"));
         let text = comparison.to_string();
         for part in [
-            "MTU 9000;",
+            "MTU 9000, queues of 1000;",
             "client on direct, 64 conn",
             "**persistent-1k**: 1 KiB",
             "| nginx ",

@@ -3,10 +3,10 @@
 use super::{BUDGET, EchoArgs, frame};
 use crate::cpu::CoreTimes;
 use crate::interrupt;
-use crate::wire::Wire;
+use crate::wire::{self, Wire};
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 /// How long frames may be silent before they are lost, and others are sent.
@@ -38,14 +38,13 @@ struct Report {
 }
 
 pub(super) fn run(args: &EchoArgs, to: IpAddr) -> Result<()> {
-    let local = local_address(SocketAddr::new(to, args.port))?;
+    let local = wire::local_address(SocketAddr::new(to, args.port))?;
     let wire = args.attach()?;
     let largest = wire.facts.mtu as usize + 14;
     if usize::from(args.size) > largest {
         bail!("--size {}: a frame of {} has at most {largest} octets", args.size, args.interface);
     }
-    let link = interrupt::wait_for(PATIENCE, || Ok(wire.link_header(to).ok()))?;
-    let link = link.map_or_else(|| wire.link_header(to), Ok)?;
+    let link = wire.link_header(to)?;
     let frame = frame::build(link.as_bytes(), local, to, args.port, args.size.into());
     let mut client = Client { wire, frame, window: args.window, under_way: 0, back: 0, silences: 0 };
     client.wait_for_first()?;
@@ -67,17 +66,6 @@ pub(super) fn run(args: &EchoArgs, to: IpAddr) -> Result<()> {
         core_busy_share: busy.map(|busy| busy / seconds),
     };
     report.print(args.json)
-}
-
-/// The address that datagrams to `to` leave from. One through the kernel has it learn the way there.
-fn local_address(to: SocketAddr) -> Result<IpAddr> {
-    let any: IpAddr = if to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-    let local = UdpSocket::bind((any, 0)).and_then(|socket| {
-        socket.connect(to)?;
-        socket.send(b"?")?;
-        socket.local_addr()
-    });
-    Ok(local.with_context(|| format!("cannot reach {to}"))?.ip())
 }
 
 struct Client {

@@ -12,8 +12,9 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// How many connections may be opening at once: a listener's queue should not overflow.
-const MAX_OPENING: usize = 512;
+/// How many connections may be opening at once: neither a listener's queue should overflow nor the ring of a
+/// virtual cable, of 256 frames.
+const MAX_OPENING: usize = 192;
 /// How often connections are looked over for timeouts.
 const SWEEP: Duration = Duration::from_millis(100);
 /// How long nothing is opened after a connection failed to open.
@@ -141,6 +142,14 @@ impl<C: FnMut() -> Time> Client<C> {
         for due in arrivals.overdue(now) {
             self.tally.unfinished(due, now);
         }
+    }
+
+    /// Opens nothing any more, and aborts at most `count` connections. Returns whether there were any.
+    pub(crate) fn leave(&mut self, calls: &mut dyn Calls, count: usize) -> bool {
+        self.plan.connections = 0;
+        let open: Vec<_> = self.slots.iter().filter_map(|slot| slot.id).take(count).collect();
+        open.iter().for_each(|id| self.discard(calls, *id));
+        !open.is_empty()
     }
 
     /// Opens connections up to what the plan wants.

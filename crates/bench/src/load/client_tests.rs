@@ -171,6 +171,19 @@ fn idle_connections_ask_once() {
 }
 
 #[test]
+fn a_client_that_leaves_has_no_connection_and_opens_none() {
+    let mut bench = Bench::new(Reuse::Persistent, 3, 1, None);
+    bench.at(0);
+    bench.connected(1);
+    assert!(bench.client.leave(&mut bench.calls, 2));
+    assert!(bench.client.leave(&mut bench.calls, 2));
+    assert!(!bench.client.leave(&mut bench.calls, 2));
+    bench.at(1_000_000_000);
+    assert_eq!((&bench.calls.aborted[..], bench.calls.next), (&[id(0), id(1), id(2)][..], 3));
+    assert_eq!((bench.client.open_connections(), bench.client.tally.errors.total()), (0, 0));
+}
+
+#[test]
 fn every_failure_is_counted_as_what_it_is() {
     type Failure = fn(&mut Bench);
     type Count = fn(&crate::load::tally::Errors) -> u64;

@@ -3,7 +3,7 @@
 
 use super::LoadArgs;
 use super::report::Losses;
-use crate::wire::{FRAMES, Wire};
+use crate::wire::{self, FRAMES, Wire};
 use afpa_direct::{Direct, DirectConfig, DirectStats};
 use afpa_engine::TransportId;
 use afpa_platform::interface::Interface;
@@ -12,13 +12,10 @@ use afpa_platform::steering::Steering;
 use afpa_tcp as tcp;
 use afpa_wire::MacAddress;
 use anyhow::{Context, Result, bail};
-use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
-use std::time::Duration;
 
-/// How long the server may take to accept the first connection.
-const PATIENCE: Duration = Duration::from_secs(5);
 /// The same for every run: nobody attacks this client, and with one seed and the machine's clock the numbers of
 /// a run lie above those of the run before. What servers remember of that one (TIME-WAIT) is no obstacle.
 const SEED: [u8; 32] = *b"afpa-bench load: nothing secret.";
@@ -39,11 +36,13 @@ impl Client {
     /// A transport that opens connections to `server` from the ports that `args` name.
     ///
     /// # Errors
-    /// The server does not accept a connection, or what is missing, in a sentence.
+    /// What is missing, in a sentence.
     pub(super) fn open(args: &LoadArgs, server: SocketAddr) -> Result<Client> {
         let Some(name) = &args.interface else { bail!("--transport direct needs --interface") };
-        let local = local_address(server)?;
+        let local = wire::local_address(server)?;
         let wire = Wire::attach(name)?;
+        // Else the first packets would be lost, and sent again after a second.
+        wire.link_header(server.ip())?;
         wire.steering.steer_range(local, args.local_ports.clone()).with_context(|| name.clone())?;
         let tcp = config(args, &wire.facts, wire.has_partial_checksums());
         let (device, facts, steering) = wire.into_device()?;
@@ -68,13 +67,6 @@ impl Client {
         let frames = [receive_ring_full, fill_ring_empty, receive_dropped].map(|counter| counter.get());
         Losses { frames: frames.iter().sum(), retransmissions: self.stats.tcp().retransmitted_segments }
     }
-}
-
-/// The address that packets to `server` leave from. One connection through the kernel tells it, and that the
-/// server is there; and the kernel knows the way afterwards, so that no first packet waits for it.
-fn local_address(server: SocketAddr) -> Result<IpAddr> {
-    let stream = TcpStream::connect_timeout(&server, PATIENCE).with_context(|| format!("cannot reach {server}"))?;
-    Ok(stream.local_addr().context("cannot tell the own address")?.ip())
 }
 
 fn config(args: &LoadArgs, facts: &Interface, partial_checksums: bool) -> tcp::Config {

@@ -155,6 +155,10 @@ impl From<Io> for Interface {
     }
 }
 
+/// Connections that are aborted at once, and how long their resets may take: a virtual cable's ring has 256 places.
+const LEAVING: usize = 128;
+const LEAVING_TIME: Duration = Duration::from_millis(1);
+
 /// How many directories the SPECweb96 file set has when no rate says so: about 100 MB.
 pub(crate) const DEFAULT_DIRECTORIES: u32 = 20;
 
@@ -265,6 +269,12 @@ impl LoadArgs {
         client.finish(end);
         let busy = before.zip(after).map(|(before, after)| after.busy_since(before));
         let report = LoadReport::new(&client.tally, end.since(begin), client.open_connections(), busy);
+        if self.transport == Stack::Direct {
+            // Nobody else tells the server that this client is gone.
+            while client.leave(transport.calls(), LEAVING) {
+                transport.poll(clock(), Some(LEAVING_TIME), &mut client).context("the transport failed")?;
+            }
+        }
         Ok((report, report::distribution(&client.tally.latencies)))
     }
 }

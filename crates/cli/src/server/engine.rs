@@ -133,9 +133,6 @@ fn build(plan: Plan) -> Result<(Engine, Seat), String> {
     let http = Arc::new(HttpStats::default());
     let global = Global::new(settings, view, http.clone(), recorder, SystemTime::now);
     let (owner, module) = engine.install::<Http>(global);
-    for entrance in entrances {
-        enter(&mut sockets, entrance, owner)?;
-    }
     let (mut interface, stats) = (sockets.interface().name(), sockets.stats());
     let mut observed = None;
     if let Some(wire) = wire {
@@ -143,6 +140,10 @@ fn build(plan: Plan) -> Result<(Engine, Seat), String> {
         interface = direct.device();
         observed = Some(wire.observe(&direct));
         engine.add_transport(Box::new(direct)).map_err(|error| failed("watch its mailbox", &error))?;
+    }
+    // After the direct transport: a connection that the kernel accepts before frames are steered would be reset.
+    for entrance in entrances {
+        enter(&mut sockets, entrance, owner)?;
     }
     engine.add_transport(Box::new(sockets)).map_err(|error| failed("watch its mailbox", &error))?;
     let handle = engine.handle();

@@ -57,6 +57,9 @@ impl Frames {
                 Err(reason) => refused.push(reason),
             }
         }
+        if refused.iter().all(|reason| *reason == refused[0]) {
+            return Err(format!("{name} gives no frames: {}", refused[0]));
+        }
         let told: Vec<String> = ways.iter().zip(&refused).map(|(way, reason)| format!("{way}: {reason}")).collect();
         Err(format!("{name} gives no frames ({})", told.join("; ")))
     }
@@ -210,7 +213,16 @@ fn open_packet(interface: u32, engines: u32) -> std::io::Result<Way> {
 /// is opened as it was made.
 fn open_tap(name: &str, engines: u32) -> Result<Vec<Tap>, String> {
     let open = |several| Tap::open(name, several);
-    let first = if engines > 1 { open(true) } else { open(false).or_else(|error| open(true).map_err(|_| error)) };
+    let as_asked = open(engines > 1);
+    let first = match as_asked {
+        Err(_) if engines > 1 && open(false).is_ok() => {
+            return Err("it was made with one queue: choose one core (--cores 0), or make it with several (ip tuntap \
+                        add … mode tap multi_queue)"
+                .to_owned());
+        }
+        Err(error) if engines == 1 => open(true).map_err(|_| error),
+        outcome => outcome,
+    };
     let first = first.map_err(|error| error.to_string())?;
     let others = (1..engines).map(|_| open(true).map_err(|error| error.to_string()));
     std::iter::once(Ok(first)).chain(others).collect()

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::time::Duration;
 
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
@@ -11,7 +12,8 @@ use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketType, ipproto, recv
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 
 use crate::client::Client;
-use crate::lab::{DEVICE, FRAMES, Lab, PORT, SERVER, SERVER_V6, has_ipv6};
+use crate::lab::{CLIENT, DEVICE, FRAMES, Lab, PORT, SERVER, SERVER_V6, has_ipv6};
+use crate::pattern::{self, Comparison};
 use crate::server::{Server, eventually};
 
 #[test]
@@ -39,7 +41,8 @@ fn the_interface_is_as_before_however_the_server_ended() {
         eventually("leaving", || !Interface::of(&lab).has_program());
         let after = Interface::of(&lab);
         assert_eq!((&after.link, &after.addresses, &after.routes), (&before.link, &before.addresses, &before.routes));
-        assert!(before.neighbours.iter().all(|known| after.neighbours.contains(known)), "{:?}", after.neighbours);
+        let is_known = |neighbour| after.neighbours.contains(neighbour);
+        assert!(before.neighbours.iter().all(is_known), "{:?} {:?}", before.neighbours, after.neighbours);
         let connect = || lab.client.inside(|| TcpStream::connect(lab.address()));
         eventually("refusing", || connect().is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused));
 
@@ -66,6 +69,30 @@ fn a_server_follows_one_that_was_killed_at_once() {
         eventually("leaving", || !Interface::of(&lab).has_program());
         // The port is the process's until its ring has gone.
         eventually("a free port", || lab.server.inside(|| TcpListener::bind(lab.address())).is_ok());
+    }
+}
+
+#[test]
+fn a_server_that_is_stopped_finishes_what_is_in_flight() {
+    const LENGTH: u64 = 32 << 20;
+    let Some(lab) = Lab::cable("stopped") else { return };
+    let dir = tempfile::tempdir().unwrap();
+    pattern::write(&dir.path().join("big"), LENGTH);
+    for frames in FRAMES {
+        let server = Server::direct(&lab, dir.path(), &["--frames", frames, "--grace-period", "1m"]);
+        let mut client = Client::connect(&lab.client, lab.address());
+        let mut idle = Client::connect(&lab.client, lab.address());
+        assert_eq!(idle.get("none").status, 404);
+        client.ask(Path::new("big"), "");
+        assert_eq!(client.head().length(), LENGTH);
+        server.signal(Signal::TERM);
+        assert!(idle.is_finished());
+        let connect = || lab.client.inside(|| TcpStream::connect(lab.address()));
+        eventually("refusing", || connect().is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused));
+        client.compare(&mut Comparison::default(), LENGTH);
+        assert!(client.is_finished());
+        let (status, said) = server.end();
+        assert_eq!(status.code(), Some(0), "{said}");
     }
 }
 
@@ -130,12 +157,14 @@ struct Interface {
 impl Interface {
     fn of(lab: &Lab) -> Interface {
         let neighbours = lab.server.ip(&["neighbour", "show", "dev", DEVICE]);
+        // The client alone: what the kernel tried of its own accord it forgets again.
+        let neighbours = neighbours.lines().filter(|line| line.starts_with(CLIENT) || line.starts_with("fd77::2"));
         Interface {
             link: lab.server.ip(&["-d", "link", "show", DEVICE]),
             // The kernel looks for others with an address of its own choice in its own time.
             addresses: lab.server.ip(&["address", "show", DEVICE]).replace(" tentative", ""),
             routes: lab.server.ip(&["route", "show"]),
-            neighbours: neighbours.lines().filter_map(|line| Some(line.rsplit_once(' ')?.0.to_owned())).collect(),
+            neighbours: neighbours.map(|line| line.split_whitespace().take(3).collect()).collect(),
         }
     }
 

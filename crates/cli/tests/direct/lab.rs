@@ -161,7 +161,7 @@ impl Namespace {
         }
     }
 
-    fn shell(&self, line: &str) {
+    pub(crate) fn shell(&self, line: &str) {
         let status = self.command("sh").args(["-c", line]).stdin(Stdio::null()).status().unwrap();
         assert!(status.success(), "{line}");
     }

@@ -10,11 +10,12 @@ use crate::relay::{Faults, Relay};
 use crate::server::{Server, eventually};
 
 const LENGTH: u64 = 20 << 20;
+/// 5 % are lost, and others come twice or late.
+const UNKIND: Faults = Faults { lost: 50, repeated: 20, overtaken: 20, delay: Duration::from_millis(3), longest: 0 };
 
 #[test]
 fn nothing_is_missing_after_loss_repetition_and_delay() {
-    let faults = Faults { lost: 50, repeated: 20, overtaken: 20, delay: Duration::from_millis(3) };
-    let Some(relay) = Relay::lab("loss", 1, faults) else { return };
+    let Some(relay) = Relay::lab("loss", 1, UNKIND) else { return };
     let dir = tempfile::tempdir().unwrap();
     pattern::write(&dir.path().join("big"), LENGTH);
     for frames in FRAMES {
@@ -34,8 +35,7 @@ fn nothing_is_missing_after_loss_repetition_and_delay() {
 
 #[test]
 fn small_exchanges_survive_loss() {
-    let faults = Faults { lost: 50, repeated: 20, overtaken: 20, delay: Duration::from_millis(3) };
-    let Some(relay) = Relay::lab("small", 2, faults) else { return };
+    let Some(relay) = Relay::lab("small", 2, UNKIND) else { return };
     let dir = tempfile::tempdir().unwrap();
     pattern::write(&dir.path().join("file"), 5000);
     let server = Server::direct(&relay.lab, dir.path(), &[]);
@@ -51,6 +51,62 @@ fn small_exchanges_survive_loss() {
         }
     }
     server.has_connections(0);
+}
+
+#[test]
+fn clients_with_less_of_tcp_are_served_as_well() {
+    const LENGTH: u64 = 2 << 20;
+    let Some(relay) = Relay::lab("less", 4, UNKIND) else { return };
+    let dir = tempfile::tempdir().unwrap();
+    pattern::write(&dir.path().join("big"), LENGTH);
+    let server = Server::direct(&relay.lab, dir.path(), &[]);
+    for less in [&["tcp_sack"][..], &["tcp_timestamps"], &["tcp_sack", "tcp_timestamps", "tcp_window_scaling"]] {
+        for name in less {
+            relay.lab.client.shell(&format!("echo 0 > /proc/sys/net/ipv4/{name}"));
+        }
+        let mut client = Client::connect(&relay.lab.client, relay.lab.address());
+        client.ask(Path::new("big"), "");
+        assert_eq!(client.head().length(), LENGTH);
+        client.compare(&mut Comparison::default(), LENGTH);
+        for name in less {
+            relay.lab.client.shell(&format!("echo 1 > /proc/sys/net/ipv4/{name}"));
+        }
+    }
+    server.has_connections(0);
+}
+
+#[test]
+fn a_path_that_swallows_long_packets_is_found_out() {
+    const LENGTH: u64 = 4 << 20;
+    // Of what both links take, and nobody tells.
+    let Some(relay) = Relay::lab("hole", 5, Faults { longest: 1314, ..Faults::default() }) else { return };
+    let dir = tempfile::tempdir().unwrap();
+    pattern::write(&dir.path().join("big"), LENGTH);
+    let server = Server::direct(&relay.lab, dir.path(), &[]);
+    let mut client = Client::connect(&relay.lab.client, relay.lab.address());
+    client.ask(Path::new("big"), "");
+    assert_eq!(client.head().length(), LENGTH);
+    client.compare(&mut Comparison::default(), LENGTH);
+    let connections = server.connections();
+    let size = connections[0]["segment_size"].as_u64().unwrap();
+    assert!((500..=1248).contains(&size), "{connections:?}");
+}
+
+#[test]
+fn a_client_that_thinks_before_it_asks_is_not_taken_for_a_distant_one() {
+    let Some(lab) = Lab::cable("thinks") else { return };
+    let dir = tempfile::tempdir().unwrap();
+    pattern::write(&dir.path().join("file"), 5000);
+    for handshake in ["cookies", "queue"] {
+        let server = Server::direct(&lab, dir.path(), &["--handshake", handshake]);
+        let mut client = Client::connect(&lab.client, lab.address());
+        // What it does in between is not the network's time.
+        std::thread::sleep(Duration::from_secs(2));
+        assert_eq!(client.get("file").status, 200);
+        let connections = server.connections();
+        let round_trip = connections[0]["round_trip_micros"].as_u64().unwrap();
+        assert!(round_trip < 1_000_000, "{handshake}: {connections:?}");
+    }
 }
 
 #[test]

@@ -1,13 +1,17 @@
 //! Very many connections at once.
 
 use std::fs;
+use std::net::{SocketAddr, SocketAddrV4, TcpStream};
 use std::path::Path;
 
+use rustix::io::Errno;
+use rustix::net::sockopt::set_socket_reuseaddr;
+use rustix::net::{AddressFamily, SocketType, bind, socket};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::client::Client;
-use crate::lab::{Lab, skip};
-use crate::server::Server;
+use crate::lab::{CLIENT, Lab, skip};
+use crate::server::{Server, eventually};
 
 const CONNECTIONS: u64 = 10_000;
 /// Descriptors beside those of the connections.
@@ -35,7 +39,7 @@ fn ten_thousand_connections_are_all_answered() {
 
     let mut clients = open(CONNECTIONS - 100);
     clients.append(&mut warm);
-    for _ in 0..3 {
+    for _ in 0..2 {
         // All ask before the first answer is read.
         clients.iter_mut().for_each(|client| client.ask(Path::new(""), ""));
         clients.iter_mut().for_each(check);
@@ -51,6 +55,44 @@ fn ten_thousand_connections_are_all_answered() {
     server.has_connections(0);
     assert_eq!(server.engine("timeouts"), 0);
     ask_and_check(&mut Client::connect(&lab.client, lab.address()));
+}
+
+#[test]
+fn a_port_that_is_used_again_at_once_is_a_new_connection() {
+    let Some(lab) = Lab::cable("again") else { return };
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("index.html"), "<p>one of many").unwrap();
+    let server = Server::direct(&lab, dir.path(), &[]);
+    let SocketAddr::V4(address) = lab.address() else { unreachable!() };
+    let from = SocketAddrV4::new(CLIENT.parse().unwrap(), 40_000);
+    // The server closes first, and remembers (RFC 9293 §3.6.1).
+    for _ in 0..50 {
+        let mut client = None;
+        // The client's kernel keeps the port until its own FIN is acknowledged.
+        eventually("connecting", || {
+            let stream = lab.client.inside(|| connect_from(&from, &address));
+            client = stream.map(Client::on);
+            client.is_some()
+        });
+        let mut client = client.unwrap();
+        client.ask(Path::new(""), "Connection: close\r\n");
+        check(&mut client);
+        assert!(client.is_finished());
+    }
+    server.has_connections(0);
+    assert_eq!(server.engine("connected"), 50);
+}
+
+/// `None` while the port is in use.
+fn connect_from(from: &SocketAddrV4, to: &SocketAddrV4) -> Option<TcpStream> {
+    let socket = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    set_socket_reuseaddr(&socket, true).unwrap();
+    bind(&socket, from).unwrap();
+    match rustix::net::connect(&socket, to) {
+        Ok(()) => Some(TcpStream::from(socket)),
+        Err(Errno::ADDRNOTAVAIL) => None,
+        Err(error) => panic!("{error}"),
+    }
 }
 
 fn ask_and_check(client: &mut Client) {

@@ -8,7 +8,7 @@ use afpa_wire::tcp::{Flags, Segment};
 use afpa_wire::{ethernet, ip};
 
 use crate::client::Client;
-use crate::lab::{CLIENT, DEVICE, Lab};
+use crate::lab::{CLIENT, DEVICE, FRAMES, Lab};
 use crate::pattern::{self, Comparison};
 use crate::server::{ADMIN, Server, eventually};
 
@@ -61,20 +61,27 @@ fn a_capture_holds_what_direct_received_and_sent() {
     let Some(lab) = Lab::cable("capture") else { return };
     let dir = tempfile::tempdir().unwrap();
     pattern::write(&dir.path().join("file"), 10_000);
-    let server = Server::direct(&lab, dir.path(), &[]);
-    let segments = capture(&lab, 200, || {
-        let mut client = Client::connect(&lab.client, lab.address());
-        client.ask(Path::new("file"), "Connection: close\r\n");
-        assert_eq!(client.answer().status, 200);
-        assert!(client.is_finished());
-    });
+    for frames in FRAMES {
+        let server = Server::direct(&lab, dir.path(), &["--frames", frames]);
+        let segments = capture(&lab, 200, || {
+            let mut client = Client::connect(&lab.client, lab.address());
+            client.ask(Path::new("file"), "Connection: close\r\n");
+            assert_eq!(client.answer().status, 200);
+            assert!(client.is_finished());
+        });
+        all_of_an_exchange(&lab, &segments);
+        server.has_connections(0);
+    }
+}
+
+fn all_of_an_exchange(lab: &Lab, segments: &[Captured]) {
     assert_eq!(segments.len(), 200);
     let client: IpAddr = CLIENT.parse().unwrap();
-    for segment in &segments {
+    for segment in segments {
         let ends = [segment.from, segment.to];
         assert!(ends.contains(&lab.address()) && ends.iter().any(|end| end.ip() == client), "{segment:?}");
     }
-    // All of an exchange: the handshake, the question, the answer, the end.
+    // The handshake, the question, the answer, the end.
     let count = |is_sent: bool, flags: Flags| {
         let right = |s: &&Captured| (s.from == lab.address()) == is_sent && s.flags.contains(flags);
         segments.iter().filter(right).count()
@@ -85,7 +92,6 @@ fn a_capture_holds_what_direct_received_and_sent() {
     let asks = |s: &Captured| s.payload.starts_with(b"GET /file HTTP/1.1\r\n");
     assert!(segments.iter().any(asks), "no request");
     assert!(segments.iter().any(|s| s.payload.starts_with(b"HTTP/1.1 200 OK\r\n")), "no answer");
-    server.has_connections(0);
 }
 
 /// A segment of a capture.

@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use afpa_platform::tap::Tap;
+use afpa_platform::tap::{Checksum, Tap};
+use afpa_wire::{checksum, ethernet, ip, tcp, udp};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::lab::{CLIENT, DEVICE, Lab, Namespace};
@@ -16,7 +17,7 @@ use crate::lab::{CLIENT, DEVICE, Lab, Namespace};
 /// The bridge's port.
 const FAR: &str = "far";
 /// Frames that are on their way in one direction at most; beyond it they are lost.
-const LONGEST: usize = 1000;
+const WAITING: usize = 1000;
 /// The longest sleep: how soon an order is obeyed.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -28,6 +29,8 @@ pub(crate) struct Faults {
     /// Held back for [`Faults::delay`], so that others overtake it.
     pub(crate) overtaken: u64,
     pub(crate) delay: Duration,
+    /// Frames of more octets are lost without a word; 0 takes all.
+    pub(crate) longest: usize,
 }
 
 /// A lab with such a cable. The thread ends with it.
@@ -55,6 +58,7 @@ impl Relay {
         middle.ip(&["link", "set", FAR, "up", "master", "bridge0"]);
         // One segment in each frame: the cable knows of no others.
         lab.client.ip(&["link", "set", DEVICE, "gso_max_segs", "1"]);
+        middle.ip(&["link", "set", FAR, "gso_max_segs", "1"]);
         lab.client.address(DEVICE, &format!("{CLIENT}/24"), Some("fd77::2/64"));
         let orders = Arc::new(Orders::default());
         let carrier = Carrier { directions: Default::default(), faults, seed, orders: orders.clone() };
@@ -107,15 +111,20 @@ impl Carrier {
     }
 
     fn take(&mut self, direction: usize, tap: &mut Tap) -> io::Result<usize> {
-        tap.receiver.receive(64, &mut |frame, _| {
-            self.accept(direction, frame);
+        tap.receiver.receive(64, &mut |frame, checksum| {
+            let mut frame = frame.to_vec();
+            if checksum == Checksum::Partial {
+                complete(&mut frame);
+            }
+            self.accept(direction, &frame);
             Ok(())
         })
     }
 
     fn accept(&mut self, direction: usize, frame: &[u8]) {
-        let is_full = self.directions[direction].len() >= LONGEST;
-        if self.orders.cut.load(Ordering::Relaxed) || is_full || self.happens(self.faults.lost) {
+        let is_full = self.directions[direction].len() >= WAITING;
+        let is_too_long = self.faults.longest > 0 && frame.len() > self.faults.longest;
+        if is_too_long || self.orders.cut.load(Ordering::Relaxed) || is_full || self.happens(self.faults.lost) {
             self.orders.lost.fetch_add(1, Ordering::Relaxed);
             return;
         }
@@ -150,4 +159,18 @@ impl Carrier {
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         (mixed ^ (mixed >> 31)) % 1000 < cases
     }
+}
+
+/// Does what a device would have done: the field holds the pseudo-header's sum.
+fn complete(frame: &mut [u8]) {
+    let Ok(link) = ethernet::Frame::parse(frame) else { return };
+    let Ok(packet) = ip::Packet::parse(link.payload) else { return };
+    let field = match packet.protocol() {
+        ip::TCP => tcp::CHECKSUM_OFFSET,
+        ip::UDP => udp::CHECKSUM_OFFSET,
+        _ => return,
+    };
+    let start = frame.len() - packet.payload().len();
+    let sum = !checksum::sum(&frame[start..]);
+    frame[start + field..][..2].copy_from_slice(&sum.to_be_bytes());
 }

@@ -43,7 +43,9 @@ impl<'a> Server<'a> {
             all.extend(["--listen", &ipv6]);
         }
         let core = first_cpu();
-        all.extend(["--cores", &core]);
+        if !arguments.contains(&"--cores") {
+            all.extend(["--cores", &core]);
+        }
         all.extend(arguments);
         Server::start(lab, &all)
     }
@@ -92,20 +94,21 @@ impl<'a> Server<'a> {
         answer.split_once("\r\n\r\n").unwrap().1.to_owned()
     }
 
-    /// A number that the engine counts: `connections`, `resets`, ...
+    /// A number that the engines count: `connections`, `resets`, ...
     pub(crate) fn engine(&self, name: &str) -> u64 {
         let stats: Value = serde_json::from_str(&self.admin("/api/stats")).unwrap();
-        stats["engines"][0][name].as_u64().unwrap_or_else(|| panic!("{name} is not among {stats}"))
+        let engines = stats["engines"].as_array().unwrap().iter();
+        engines.map(|engine| engine[name].as_u64().unwrap_or_else(|| panic!("{name} is not among {stats}"))).sum()
     }
 
-    /// A number that its TCP counts, by its name in `/metrics` without `afpa_tcp_` and `_total`. Up to a tenth of a
+    /// A number that their TCPs count, by its name in `/metrics` without `afpa_tcp_` and `_total`. Up to a tenth of a
     /// second old.
     pub(crate) fn tcp(&self, name: &str) -> u64 {
         let text = self.admin("/metrics");
         let prefix = format!("afpa_tcp_{name}_total{{");
-        let line = text.lines().find(|line| line.starts_with(&prefix));
-        let line = line.unwrap_or_else(|| panic!("{name} is not among {text}"));
-        line.rsplit(' ').next().unwrap().parse().unwrap()
+        let lines: Vec<_> = text.lines().filter(|line| line.starts_with(&prefix)).collect();
+        assert!(!lines.is_empty(), "{name} is not among {text}");
+        lines.iter().map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
     }
 
     /// Its connections, as `/api/connections` shows them.

@@ -59,6 +59,25 @@ fn a_connection_for_each_file() {
 }
 
 #[test]
+fn engines_share_the_clients() {
+    let Some(lab) = Lab::cable("share") else { return };
+    let site = Site::real();
+    for frames in FRAMES {
+        // As many as the machine and the interface's queues allow.
+        let server = Server::direct(&lab, &site.root, &["--frames", frames, "--cores", "all"]);
+        let mut clients: Vec<_> = (0..40).map(|_| Client::connect(&lab.client, lab.address())).collect();
+        for batch in site.files.chunks(40).step_by(10) {
+            batch.iter().zip(&mut clients).for_each(|(file, client)| client.ask(file, ""));
+            batch.iter().zip(&mut clients).for_each(|(file, client)| site.compare(file, client));
+        }
+        assert_eq!(server.engine("connections"), 40);
+        assert_eq!(server.connections().len(), 40);
+        drop(clients);
+        server.has_connections(0);
+    }
+}
+
+#[test]
 fn conditions_ranges_and_heads() {
     let Some(lab) = Lab::cable("ranges") else { return };
     let dir = tempfile::tempdir().unwrap();

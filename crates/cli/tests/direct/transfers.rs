@@ -27,6 +27,26 @@ fn a_gibibyte_arrives_as_it_is() {
 }
 
 #[test]
+fn large_frames_carry_large_segments() {
+    const LENGTH: u64 = 64 << 20;
+    let Some(lab) = Lab::cable("large") else { return };
+    let dir = tempfile::tempdir().unwrap();
+    pattern::write(&dir.path().join("big"), LENGTH);
+    for end in [&lab.server, &lab.client] {
+        end.ip(&["link", "set", DEVICE, "mtu", "9000"]);
+    }
+    for (frames, handling) in FRAMES.into_iter().flat_map(|frames| ["on", "off"].map(|on| (frames, on))) {
+        let server = Server::direct(&lab, dir.path(), &["--frames", frames, "--zero-copy", handling]);
+        let mut client = Client::connect(&lab.client, lab.address());
+        client.ask(Path::new("big"), "");
+        assert_eq!(client.head().length(), LENGTH);
+        client.compare(&mut Comparison::default(), LENGTH);
+        // 40 octets of headers and 12 of timestamps.
+        assert_eq!(server.connections()[0]["segment_size"], 8948);
+    }
+}
+
+#[test]
 fn a_client_that_is_killed_is_forgotten() {
     let Some(lab) = Lab::cable("killed") else { return };
     let dir = tempfile::tempdir().unwrap();

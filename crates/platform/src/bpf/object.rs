@@ -201,10 +201,19 @@ mod tests {
     const SHIELD: &[u8] = include_bytes!("../../bpf/shield.bpf.o");
     const STEER: &[u8] = include_bytes!("../../bpf/steer.bpf.o");
     const LISTS: &[(&str, u32)] = &[("counters", 4), ("ranges", 20), ("services", 20)];
+    const STEERING: &[(&str, u32)] = &[
+        ("areas", 4),
+        ("counters", 4),
+        ("homes", 4),
+        ("ranges", 20),
+        ("scratch", 4),
+        ("services", 20),
+        ("sockets", 4),
+    ];
     const PROGRAMS: [Program; 3] = [
         (SHIELD, "socket", LISTS),
         (SHIELD, "tcx.ingress", LISTS),
-        (STEER, "xdp.frags", &[("counters", 4), ("ranges", 20), ("services", 20), ("sockets", 4)]),
+        (STEER, "xdp.frags", STEERING),
     ];
 
     #[test]
@@ -216,7 +225,7 @@ mod tests {
             names.sort_unstable();
             assert_eq!(names, tables);
             let before = object.instructions.clone();
-            object.relocate(&[101, 102, 103, 104]);
+            object.relocate(&[101, 102, 103, 104, 105, 106, 107]);
             assert!(object.loads.len() > 4);
             assert_ne!(object.instructions, before);
         }

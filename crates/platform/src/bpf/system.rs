@@ -206,9 +206,8 @@ pub(crate) fn link(kind: Kind, program: BorrowedFd<'_>, interface: u32, flags: u
     unsafe { call_for_descriptor(LINK_CREATE, &raw const attributes) }
 }
 
-/// Runs a program on a frame, and returns its verdict.
-#[cfg(test)]
-pub(crate) fn run(program: BorrowedFd<'_>, frame: &[u8]) -> io::Result<u32> {
+/// Runs a program on a frame, and returns its verdict and what it made of the frame, of which 4,096 octets are kept.
+pub(crate) fn run(program: BorrowedFd<'_>, frame: &[u8]) -> io::Result<(u32, Vec<u8>)> {
     const PROGRAM_RUN: libc::c_long = 10;
     #[repr(C)]
     #[derive(Default)]
@@ -222,16 +221,21 @@ pub(crate) fn run(program: BorrowedFd<'_>, frame: &[u8]) -> io::Result<u32> {
         repeat: u32,
         duration: u32,
     }
+    let mut out = vec![0u8; 4096];
     let mut attributes = RunProgram {
         program: number(program),
-        size_in: frame.len() as u32,
+        size_in: u32::try_from(frame.len()).map_err(|_| io::ErrorKind::InvalidInput)?,
+        size_out: out.len() as u32,
         data_in: frame.as_ptr().expose_provenance() as u64,
+        data_out: out.as_mut_ptr().expose_provenance() as u64,
         repeat: 1,
         ..RunProgram::default()
     };
-    // SAFETY: the kernel reads `size_in` octets of the frame, and writes the verdict into the attributes.
+    // SAFETY: the kernel reads `size_in` octets of the frame, writes at most `size_out` octets of what became of it, and
+    // the verdict and the size into the attributes.
     unsafe { call(PROGRAM_RUN, &raw mut attributes) }?;
-    Ok(attributes.verdict)
+    out.truncate(attributes.size_out as usize);
+    Ok((attributes.verdict, out))
 }
 
 /// # Safety

@@ -4,9 +4,13 @@
 //! The program is `bpf/steer.bpf.c`, and what the compiler made of it is part of this crate. It is attached
 //! by a link, which the kernel takes away when the process ends, however it ends.
 //!
+//! Where an engine lends it an [`Assistance`], the program also does the stateless part of the handshake.
+//!
 //! What is bounded: 4,096 services, 1,024 ranges of ports, 256 queues; beyond them the answer is an error.
 
+mod assistance;
 mod error;
+mod rehearsal;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -14,13 +18,16 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::bpf::object::{Object, Table, Unreadable};
 use crate::bpf::system::{self, Kind, Map};
 use crate::interface::Interface;
 use crate::xdp::XdpSocket;
+pub use assistance::{Assistance, CookieKey, Parameters};
 pub use error::SteeringError;
+pub use rehearsal::{Rehearsal, Verdict};
 
 const OBJECT: &[u8] = include_bytes!("../../bpf/steer.bpf.o");
 /// The section of the program: of XDP, for frames of several pieces.
@@ -32,6 +39,7 @@ const STEER: Kind = Kind { program: 6, attach: 37, flags: 1 << 5 };
 /// Entries of the tables, as the program has them.
 const SERVICES: u32 = 4096;
 const RANGES: u32 = 1024;
+const QUEUES: u32 = 256;
 
 /// Flags of a link.
 const GENERIC: u32 = 1 << 1;
@@ -70,6 +78,10 @@ pub struct SteeringCounters {
     pub steered: u64,
     /// For us, but their queue had no socket: left to the kernel.
     pub no_socket: u64,
+    /// SYNs answered by the program itself.
+    pub answered: u64,
+    /// Acknowledgments without news that were dropped.
+    pub absorbed: u64,
 }
 
 /// A program on an interface; dropping it takes the program away. Shared by the engines.
@@ -82,6 +94,11 @@ pub struct Steering {
     ranges: Map,
     sockets: Map,
     counters: Map,
+    areas: Map,
+    homes: Map,
+    /// Areas that there are, and how many of them were lent.
+    engines: u32,
+    lent: AtomicU32,
     /// How often each service is listed: engines come and go, and the last takes it away.
     listed: Mutex<HashMap<[u8; KEY], usize>>,
 }
@@ -91,7 +108,7 @@ pub struct Steering {
 /// # Errors
 /// Who is at fault, and what helps.
 pub fn probe() -> Result<(), SteeringError> {
-    load().map(drop)
+    load(1).map(drop)
 }
 
 impl Steering {
@@ -100,7 +117,16 @@ impl Steering {
     /// # Errors
     /// Who is at fault, and what helps.
     pub fn attach(interface: u32, mode: AttachMode) -> Result<Steering, SteeringError> {
-        let (program, mut maps) = load()?;
+        Steering::attach_for(interface, mode, 1)
+    }
+
+    /// The same, with room for so many engines (1 to 256) to be assisted: each takes 320 KiB of the kernel's memory.
+    ///
+    /// # Errors
+    /// Who is at fault, and what helps.
+    pub fn attach_for(interface: u32, mode: AttachMode, engines: u32) -> Result<Steering, SteeringError> {
+        let engines = engines.clamp(1, QUEUES);
+        let (program, mut maps) = load(engines)?;
         // The kernel's answer would be the same as for a driver that does not suit.
         Interface::by_index(interface).map_err(|_| SteeringError::NoInterface)?;
         let (link, mode) = attach(&program, interface, mode)?;
@@ -113,6 +139,10 @@ impl Steering {
             ranges: take("ranges")?,
             sockets: take("sockets")?,
             counters: take("counters")?,
+            areas: take("areas")?,
+            homes: take("homes")?,
+            engines,
+            lent: AtomicU32::new(0),
             listed: Mutex::default(),
         })
     }
@@ -202,6 +232,19 @@ impl Steering {
         forgive_absence(self.ranges.remove(&host(local)))
     }
 
+    /// Lends an engine what it needs to have the stateless part of its handshakes done by the program, for the
+    /// frames of these queues.
+    ///
+    /// # Errors
+    /// There is no room for another engine, a queue is beyond the table, or the kernel refused.
+    pub fn assist(&self, queues: &[u32]) -> Result<Assistance, SteeringError> {
+        let place = self.lent.fetch_add(1, Ordering::Relaxed);
+        if place >= self.engines {
+            return Err(SteeringError::TableFull { entries: self.engines });
+        }
+        lend(&self.areas, &self.homes, place, queues)
+    }
+
     /// What the program has seen so far.
     ///
     /// # Errors
@@ -211,7 +254,13 @@ impl Steering {
             let step = "reading the XDP program's counters";
             self.counters.sum(index).map_err(|error| SteeringError::System { step, error })
         };
-        Ok(SteeringCounters { passed: read(0)?, steered: read(1)?, no_socket: read(2)? })
+        Ok(SteeringCounters {
+            passed: read(0)?,
+            steered: read(1)?,
+            no_socket: read(2)?,
+            answered: read(3)?,
+            absorbed: read(4)?,
+        })
     }
 }
 
@@ -228,9 +277,26 @@ fn create(table: &Table<'_>) -> Result<Map, SteeringError> {
     })
 }
 
-/// Loads the program with new tables, by name.
-fn load() -> Result<(OwnedFd, HashMap<&'static str, Map>), SteeringError> {
+/// The area at `place`, for these queues.
+fn lend(areas: &Map, homes: &Map, place: u32, queues: &[u32]) -> Result<Assistance, SteeringError> {
+    let failed = |error| SteeringError::System { step: "mapping a table of the XDP program", error };
+    let assistance = Assistance::map(areas.as_fd(), place).map_err(failed)?;
+    for queue in queues {
+        let home = (place + 1).to_ne_bytes();
+        homes.set(&queue.to_ne_bytes(), &home).map_err(|error| match error.raw_os_error() {
+            Some(libc::E2BIG) => SteeringError::NoSuchQueue { queue: *queue },
+            _ => SteeringError::System { step: "naming a queue's engine to the XDP program", error },
+        })?;
+    }
+    Ok(assistance)
+}
+
+/// Loads the program with new tables, by name, with areas for so many engines.
+fn load(engines: u32) -> Result<(OwnedFd, HashMap<&'static str, Map>), SteeringError> {
     let mut object = Object::parse(OBJECT, SECTION).map_err(unreadable)?;
+    for table in object.tables.iter_mut().filter(|table| table.name == "areas") {
+        table.entries = engines;
+    }
     let maps = object.tables.iter().map(create).collect::<Result<Vec<_>, _>>()?;
     let descriptors: Vec<i32> = maps.iter().map(|map| map.as_fd().as_raw_fd()).collect();
     object.relocate(&descriptors);

@@ -21,7 +21,7 @@ struct Program {
 impl Program {
     /// `None` where programs cannot be loaded.
     fn load() -> Option<Program> {
-        match load() {
+        match load(1) {
             Ok((program, maps)) => Some(Program { program, maps }),
             Err(SteeringError::NoPrivilege | SteeringError::NoBpf) => {
                 let is_root = rustix::process::geteuid().is_root();
@@ -43,7 +43,7 @@ impl Program {
     fn takes(&self, frame: &[u8]) -> bool {
         let counters = &self.maps["counters"];
         let before = [counters.sum(0).unwrap(), counters.sum(2).unwrap()];
-        assert_eq!(system::run(self.program.as_fd(), frame).unwrap(), 2, "XDP_PASS");
+        assert_eq!(system::run(self.program.as_fd(), frame).unwrap().0, 2, "XDP_PASS");
         let after = [counters.sum(0).unwrap(), counters.sum(2).unwrap()];
         assert_eq!(before[0] + before[1] + 1, after[0] + after[1], "each frame is counted once");
         after[1] > before[1]

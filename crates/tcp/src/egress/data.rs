@@ -36,6 +36,8 @@ enum Kind {
     New,
     Retransmission,
     TailProbe,
+    /// Of a window that is closed, or too small.
+    WindowProbe,
 }
 
 /// Sends what is lost, then what is new, as far as the peer, the network and the budget allow.
@@ -79,7 +81,7 @@ pub(crate) fn send<P: Payload>(
     progress
 }
 
-/// Sends one octet although the window is closed.
+/// Sends one octet although the window is closed, or as much as a silly window takes (RFC 9293 §3.8.6.2.1: the override).
 pub(crate) fn send_probe<P: Payload>(
     connection: &mut Connection<P>,
     shared: &mut Shared<P>,
@@ -88,8 +90,10 @@ pub(crate) fn send_probe<P: Payload>(
     sink: &mut impl Sink<P>,
 ) -> Progress {
     let Some(mut sending) = connection.sending.take() else { return Progress::Done };
-    let kind = if connection.outstanding() == 0 { Kind::New } else { Kind::Retransmission };
-    let range = Range { start: connection.send_unacknowledged, len: 1, kind };
+    let is_new = connection.outstanding() == 0;
+    let open = if is_new { unsent(connection, &sending).min(connection.send_window) } else { 1 };
+    let len = open.clamp(1, u32::from(connection.segment_size));
+    let range = Range { start: connection.send_unacknowledged, len, kind: Kind::WindowProbe };
     let sent = transmit(connection, &mut sending, shared, (index, now), range, sink);
     connection.sending = Some(sending);
     if sent.is_some() { Progress::Done } else { Progress::Full }
@@ -214,7 +218,7 @@ fn transmit<P: Payload>(
     if has_finish {
         segment.flags |= Controls::FIN;
     }
-    mark(connection, &mut segment, is_new);
+    mark(connection, &mut segment, is_new && range.kind != Kind::WindowProbe);
     let mut headers = [0; MAX_HEADERS];
     let headers_len = connection.cold.template.write(&segment, &mut headers);
     let packet = Packet {
@@ -241,7 +245,7 @@ fn transmit<P: Payload>(
     Some(taken)
 }
 
-/// RFC 3168 §6.1.1 and §6.1.5: new data is ECN-capable, retransmissions and bare control segments are not.
+/// RFC 3168 §6.1.5 and §6.1.6: new data is ECN-capable; retransmissions, window probes and bare control segments are not.
 fn mark<P: Payload>(connection: &Connection<P>, segment: &mut super::segment::Outgoing, is_new: bool) {
     if !connection.flags.has(Flags::CONGESTION_NOTIFICATION) || !is_new || segment.payload_len == 0 {
         return;

@@ -39,7 +39,12 @@ pub(crate) fn turn<P: Payload>(
     sink: &mut impl Sink<P>,
 ) -> Progress {
     if !connection.state.is_synchronized() {
-        return handshake::synchronize(connection, shared, index, now, sink);
+        let progress = handshake::synchronize(connection, shared, index, now, sink);
+        let is_challenged = connection.state == State::SynReceived && connection.flags.has(Flags::AT_ONCE);
+        return match progress {
+            Progress::Done if is_challenged => acknowledgment::send(connection, shared, index, now, sink),
+            other => other,
+        };
     }
     let mut progress = Progress::Done;
     if connection.sending.is_some() {
@@ -87,7 +92,8 @@ pub(crate) fn outgoing<P: Payload>(connection: &Connection<P>, advertised: Adver
 pub(crate) fn window<P: Payload>(connection: &Connection<P>, shared: &Shared<P>) -> Window {
     let limit = shared.config.receive_window;
     let held = u32::try_from(connection.unread.len()).unwrap_or(u32::MAX);
-    let free = u32::try_from(shared.memory.room()).unwrap_or(u32::MAX);
+    // Buffers are up to twice as large as what they hold.
+    let free = u32::try_from(shared.memory.room() / 2).unwrap_or(u32::MAX);
     Window {
         next: connection.receive_next,
         edge: connection.receive_edge,

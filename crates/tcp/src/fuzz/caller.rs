@@ -60,7 +60,7 @@ impl Caller {
     pub(super) fn process(&mut self, octets: &[u8], integrity: Integrity) {
         let arrival = self.tcp.process(self.now, octets, integrity);
         if let Some(arrival) = arrival {
-            self.arrives(&arrival);
+            self.arrives(&arrival, false);
         }
     }
 
@@ -72,7 +72,7 @@ impl Caller {
         };
         let mut told = 0;
         while let Some(arrival) = self.tcp.expire(self.now) {
-            self.arrives(&arrival);
+            self.arrives(&arrival, true);
             told += 1;
             assert!(told < 10_000, "the same again and again");
         }
@@ -146,7 +146,7 @@ impl Caller {
         assert_eq!(self.tcp.shared.handshakes, 0, "handshakes are counted that are over");
     }
 
-    fn arrives(&mut self, arrival: &Arrival<'_>) {
+    fn arrives(&mut self, arrival: &Arrival<'_>, is_late: bool) {
         let handle = arrival.handle;
         assert!(!self.dead.contains(&handle), "{arrival:?} of a connection that is over");
         let slot = self.tcp.slots.named(handle);
@@ -161,7 +161,7 @@ impl Caller {
             Input::None => {}
             Input::Frame(octets) => {
                 if !self.is_tainted {
-                    life.input(octets);
+                    life.input(octets, is_late);
                 }
                 let count = octets.len().min(self.appetite);
                 life.consumed(count);
@@ -170,7 +170,7 @@ impl Caller {
             Input::Buffered => {
                 if !self.is_tainted {
                     let unread = self.tcp.take_unread(handle);
-                    life.input(&unread);
+                    life.input(&unread, is_late);
                     self.tcp.give_unread(handle, unread, 0);
                 }
                 self.read(handle, self.appetite);

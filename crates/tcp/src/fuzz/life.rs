@@ -85,9 +85,11 @@ impl Life {
         assert_eq!(differs, None, "the place of a wrong octet among {}, of {read:?}", octets.len());
     }
 
-    /// Checks what comes with an arrival.
-    pub(super) fn input(&self, octets: &[u8]) {
-        assert!(!octets.is_empty() && !self.is_finished && !self.is_closed, "no input, or input behind the end");
+    /// Checks what comes with an arrival. What is told later may have been read.
+    pub(super) fn input(&self, octets: &[u8], is_late: bool) {
+        assert!(is_late || !octets.is_empty(), "no input");
+        assert!(octets.is_empty() || !self.is_closed, "input that nobody wants");
+        assert!(octets.is_empty() || !self.is_finished, "input behind the end");
         self.shown(octets);
     }
 

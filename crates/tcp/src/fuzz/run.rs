@@ -17,7 +17,7 @@ pub(super) const ACCEPTED: u32 = 1;
 pub(super) const CONNECTED: u32 = 2;
 /// The most connections, replies that wait, and old connections that are remembered.
 pub(super) const CONNECTIONS: u32 = 4;
-pub(super) const REPLIES: u32 = 8;
+const REPLIES: u32 = 8;
 const REMEMBERED: u32 = 3;
 /// Peers: those before the first server connect, the others are connected to.
 const PEERS: usize = 8;
@@ -128,14 +128,16 @@ impl Run {
         self.caller.process(&self.last, Integrity::Verify);
     }
 
-    /// The last packet again, with an octet changed, and its checksums said to be good.
+    /// The last packet again, with an octet changed; and, unless the highest bit of its place says otherwise, with checksums
+    /// that are said to be good.
     fn mangle(&mut self, program: &mut Program<'_>) {
-        let (place, octet) = (usize::from(program.octet()), program.octet());
-        if let Some(changed) = self.last.get_mut(place) {
+        let (place, octet) = (program.octet(), program.octet());
+        if let Some(changed) = self.last.get_mut(usize::from(place & 0x7f)) {
             *changed ^= octet;
         }
-        self.caller.is_tainted = true;
-        self.caller.process(&self.last, Integrity::Verified);
+        let integrity = if place & 0x80 == 0 { Integrity::Verified } else { Integrity::Verify };
+        self.caller.is_tainted |= integrity == Integrity::Verified;
+        self.caller.process(&self.last, integrity);
     }
 
     fn error(&mut self, program: &mut Program<'_>) {

@@ -86,6 +86,9 @@ pub(crate) fn establish<P: Payload>(connection: &mut Connection<P>, shared: &mut
     connection.cold.congestion = congestion(&shared.config, connection.segment_size);
     if connection.cold.retries > 0 {
         connection.cold.rtt.syn_was_lost();
+        // RFC 5681 §3.1, RFC 6928 §2: a loss so early is congestion.
+        let segment = u32::from(connection.segment_size);
+        connection.cold.congestion.set_window(segment, segment);
     }
     connection.cold.retries = 0;
     connection.cold.sent = Time(0);

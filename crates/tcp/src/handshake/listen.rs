@@ -44,7 +44,7 @@ pub(crate) fn passes_time_wait<P: Payload>(
         ack: segment.flags.contains(Controls::ACK),
         fin: segment.flags.contains(Controls::FIN),
         reset: segment.flags.contains(Controls::RST),
-        timestamp: segment.options.timestamps.map(|timestamps| timestamps.value),
+        timestamp: segment.options.timestamps.filter(|_| shared.config.timestamps).map(|timestamps| timestamps.value),
     };
     match shared.time_wait.judge(now, tuple, &arrived, &shared.secret) {
         None => return Some(None),
@@ -133,7 +133,7 @@ fn remember<P: Payload>(
     let mut connection = create::new(shared, *tuple, initial, state, listener.token, Some(listener.index));
     connection.cold.initial_receive = Sequence(segment.sequence);
     connection.receive_next = Sequence(segment.sequence) + 1;
-    connection.receive_edge = connection.receive_next + shared.config.receive_window.min(65_535);
+    connection.receive_edge = connection.receive_next + u32::from(shared.first_window());
     connection.acknowledgment_sent = connection.receive_next;
     connection.send_next = initial + 1;
     connection.send_window = u32::from(segment.window);
@@ -169,7 +169,7 @@ fn answer_with_cookie<P: Payload>(shared: &mut Shared<P>, now: Time, tuple: &Tup
         timestamps,
         sack: SackBlocks::NONE,
     };
-    let window = config.receive_window.min(65_535) as u16;
+    let window = shared.first_window();
     let sequence = shared.cookies.make(now, tuple, Sequence(segment.sequence), kept);
     let acknowledgment = Sequence(segment.sequence) + 1;
     let ecn = if has_ecn { Controls::ECE } else { Controls::NONE };

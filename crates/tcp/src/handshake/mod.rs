@@ -42,12 +42,12 @@ pub(crate) fn synchronize<P: Payload>(
             flags |= Controls::ECE;
         }
     }
-    let window = shared.config.receive_window.min(65_535);
+    let window = shared.first_window();
     let segment = Outgoing {
         sequence: connection.cold.initial_send,
         acknowledgment: connection.receive_next,
         flags,
-        window: window as u16,
+        window,
         options: options::of(connection, shared, now),
         ecn: Ecn::NotCapable,
         payload_len: 0,
@@ -70,7 +70,7 @@ pub(crate) fn synchronize<P: Payload>(
     connection.send_next = connection.cold.initial_send + 1;
     if has_syn {
         connection.acknowledgment_sent = connection.receive_next;
-        connection.receive_edge = connection.receive_edge.max(connection.receive_next + window);
+        connection.receive_edge = connection.receive_edge.max(connection.receive_next + u32::from(window));
     }
     connection.flags.clear(Flags::SYNCHRONIZE.with(Flags::ACKNOWLEDGE).with(Flags::AT_ONCE));
     if connection.cold.retries == 0 && connection.cold.sent == Time(0) {

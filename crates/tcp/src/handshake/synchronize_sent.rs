@@ -60,7 +60,7 @@ pub(crate) fn arrives<'f, P: Payload>(
 fn synchronize<P: Payload>(connection: &mut Connection<P>, shared: &mut Shared<P>, now: Time, segment: &Segment<'_>) {
     connection.cold.initial_receive = Sequence(segment.sequence);
     connection.receive_next = Sequence(segment.sequence) + 1;
-    connection.receive_edge = connection.receive_next + shared.config.receive_window.min(65_535);
+    connection.receive_edge = connection.receive_next + u32::from(shared.first_window());
     connection.acknowledgment_sent = connection.receive_next;
     options::agree(connection, shared, &segment.options, now);
     // RFC 3168 §6.1.1: a SYN-ACK agrees with ECE alone, a SYN asks with both.

@@ -6,10 +6,11 @@ use afpa_wire::tcp::Segment;
 use crate::arrival::Input;
 use crate::connection::{Connection, Flags};
 use crate::payload::Payload;
+use crate::receive::reassembly::Reassembly;
 use crate::shared::Shared;
 
-/// Of IPv4 and TCP, with timestamps.
-const HEADERS: u16 = 52;
+/// Of IPv4 and TCP, at least.
+const HEADERS: u16 = 40;
 
 /// Takes the octets of a segment that was cut to the window.
 pub(crate) fn take<'f, P: Payload>(
@@ -25,7 +26,7 @@ pub(crate) fn take<'f, P: Payload>(
     if start != connection.receive_next {
         return keep(connection, shared, start, segment.payload);
     }
-    if connection.assembly.is_none() {
+    if connection.assembly.is_none() || connection.flags.has(Flags::DISCARD) {
         if !connection.flags.has(Flags::DISCARD) && !connection.unread.fits(segment.payload.len(), &shared.memory) {
             shared.stats.receive_memory_exhausted += segment.payload.len() as u64;
             connection.acknowledge_at_once();
@@ -72,26 +73,43 @@ pub(crate) fn take_next<'f, P: Payload>(
 /// Takes the octets that come next and those behind them that were waiting.
 fn fill<'f, P: Payload>(connection: &mut Connection<P>, shared: &mut Shared<P>, payload: &'f [u8]) -> Input<'f> {
     connection.acknowledge_at_once();
-    let is_wanted = !connection.flags.has(Flags::DISCARD);
-    if is_wanted && !connection.unread.push(payload, &mut shared.memory) {
-        shared.stats.receive_memory_exhausted += payload.len() as u64;
-        return Input::None;
-    }
-    count(connection, shared, payload.len() as u32);
-    if let Some(mut assembly) = connection.assembly.take() {
-        let ready = assembly.take_ready(connection.receive_next, &mut connection.unread, &mut shared.memory);
-        count(connection, shared, ready);
-        if assembly.is_empty() {
-            shared.assemblies.give(assembly);
-        } else {
-            connection.assembly = Some(assembly);
+    let Some(mut assembly) = connection.assembly.take() else { return Input::None };
+    let next = connection.receive_next;
+    let taken = assembly.take_with(next, payload, &mut connection.unread, &mut shared.memory);
+    count(connection, shared, taken);
+    if taken == 0 {
+        // There is no memory, perhaps because of what is waiting. It comes again (RFC 2018 §8), and what is next goes first.
+        assembly.clear(&mut shared.memory);
+        shared.assemblies.give(assembly);
+        if !connection.unread.push(payload, &mut shared.memory) {
+            shared.stats.receive_memory_exhausted += payload.len() as u64;
+            return Input::None;
         }
-    }
-    if is_wanted {
+        count(connection, shared, payload.len() as u32);
         return Input::Buffered;
     }
-    connection.unread.clear(&mut shared.memory);
-    Input::None
+    keep_assembly(connection, shared, assembly);
+    Input::Buffered
+}
+
+/// Takes what is next of what was waiting, and could not be taken before for want of memory. True if there was some.
+pub(crate) fn resume<P: Payload>(connection: &mut Connection<P>, shared: &mut Shared<P>) -> bool {
+    let Some(mut assembly) = connection.assembly.take() else { return false };
+    let taken = assembly.take_ready(connection.receive_next, &mut connection.unread, &mut shared.memory);
+    count(connection, shared, taken);
+    if taken > 0 {
+        connection.acknowledge_at_once();
+    }
+    keep_assembly(connection, shared, assembly);
+    taken > 0
+}
+
+fn keep_assembly<P: Payload>(connection: &mut Connection<P>, shared: &mut Shared<P>, assembly: Box<Reassembly>) {
+    if assembly.is_empty() {
+        shared.assemblies.give(assembly);
+    } else {
+        connection.assembly = Some(assembly);
+    }
 }
 
 /// Keeps octets that arrived out of order.
@@ -104,6 +122,14 @@ fn keep<'f, P: Payload>(
     shared.stats.out_of_order += 1;
     // RFC 5681 §4.2: at once, so that the peer learns of the gap.
     connection.acknowledge_at_once();
+    if connection.flags.has(Flags::DISCARD) {
+        return Input::None;
+    }
+    // The last quarter of the memory is for what comes in order, lest those who leave gaps stop the others.
+    if (shared.memory.room() as u64) < shared.config.receive_memory / 4 {
+        shared.stats.receive_memory_exhausted += payload.len() as u64;
+        return Input::None;
+    }
     let (next, promised) = (connection.receive_next, connection.promised());
     let assembly = connection.assembly.get_or_insert_with(|| shared.assemblies.take());
     let inserted = assembly.insert(start, payload, next, promised, &mut shared.memory);
@@ -113,10 +139,8 @@ fn keep<'f, P: Payload>(
     } else if inserted.stored == 0 {
         shared.stats.receive_memory_exhausted += payload.len() as u64;
     }
-    if assembly.is_empty()
-        && let Some(assembly) = connection.assembly.take()
-    {
-        shared.assemblies.give(assembly);
+    if let Some(assembly) = connection.assembly.take() {
+        keep_assembly(connection, shared, assembly);
     }
     Input::None
 }

@@ -19,17 +19,24 @@ pub(crate) fn take<P: Payload>(
     if connection.flags.has(Flags::PEER_FINISHED) {
         return false;
     }
-    let mut is_next = connection.assembly.as_ref().is_some_and(|assembly| assembly.is_end(connection.receive_next));
     if segment.flags.contains(Controls::FIN) {
         let end = Sequence(segment.sequence) + segment.payload.len() as u32;
         if end == connection.receive_next {
-            is_next = true;
-        } else if end.after(connection.receive_next) {
+            finish(connection, shared, now);
+            return true;
+        }
+        if end.after(connection.receive_next) {
             let assembly = connection.assembly.get_or_insert_with(|| shared.assemblies.take());
             assembly.insert_end(end);
             connection.acknowledge_at_once();
         }
     }
+    take_kept(connection, shared, now)
+}
+
+/// Takes a FIN that came earlier and is now what comes next.
+pub(crate) fn take_kept<P: Payload>(connection: &mut Connection<P>, shared: &mut Shared<P>, now: Time) -> bool {
+    let is_next = connection.assembly.as_ref().is_some_and(|assembly| assembly.is_end(connection.receive_next));
     if is_next {
         finish(connection, shared, now);
     }

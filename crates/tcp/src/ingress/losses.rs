@@ -123,6 +123,7 @@ pub(crate) fn timed_out<P: Payload>(connection: &mut Connection<P>, sending: &mu
     };
     let outstanding = sending.flight.outstanding();
     connection.cold.congestion.timed_out(outstanding, mss, is_first);
+    connection.flags.set(Flags::REDUCED);
     sending.flight.lose_all();
     sending.tail.cancel();
     sending.look_again = None;
@@ -172,6 +173,7 @@ fn enter<P: Payload>(connection: &mut Connection<P>, sending: &mut Sending<P>, s
     let before = connection.cold.congestion;
     let outstanding = sending.flight.outstanding();
     connection.cold.congestion.lost(outstanding, mss);
+    connection.flags.set(Flags::REDUCED);
     sending.tail.cancel();
     sending.recovery = Some(Recovery::fast(connection.send_next, outstanding, before));
     proceed(connection, sending, delivered, false);
@@ -215,6 +217,7 @@ fn recovered<P: Payload>(connection: &mut Connection<P>, sending: &mut Sending<P
 fn reduce<P: Payload>(connection: &mut Connection<P>, sending: &mut Sending<P>, mss: u32) {
     if sending.recovery.is_none() {
         connection.cold.congestion.lost(sending.flight.outstanding(), mss);
+        connection.flags.set(Flags::REDUCED);
         connection.cold.congestion.recovered(mss);
     }
 }

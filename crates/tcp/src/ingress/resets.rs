@@ -28,7 +28,12 @@ pub(crate) fn judge<P: Payload>(
     }
     shared.stats.resets_received += 1;
     let was_asked_for = connection.state == State::SynReceived && connection.listener.is_none();
+    // All that the caller sent is acknowledged, and all that the peer sent was delivered: only FIN's acknowledgment is missing.
+    let is_complete = matches!(connection.state, State::LastAck | State::Closing) && connection.queued() == 0;
     connection.state = connection.state.after(Event::Reset);
+    if is_complete && connection.unread.is_empty() {
+        return Some(Ending::Closed);
+    }
     Some(if was_asked_for { Ending::Refused } else { Ending::Reset })
 }
 
