@@ -10,11 +10,13 @@ use std::time::Duration;
 use afpa_engine::Transport;
 use afpa_engine::seam::{Address, Calls, Events, Listen, ListenerId, Owner, Time};
 use afpa_platform::netlink::Netlink;
+use afpa_platform::steering::Assistance;
 use afpa_tcp::Integrity;
 use afpa_wire::tcp::Integrity as Found;
 use afpa_wire::{ip, udp};
 use rustix::event::epoll;
 
+use crate::assistance::Driver;
 use crate::config::DirectConfig;
 use crate::connections::Connections;
 use crate::frames::{Checksum, FrameDevice, FrameTransmitter};
@@ -43,6 +45,8 @@ pub struct Direct {
     epoll: OwnedFd,
     watched: Vec<OwnedFd>,
     listeners: u16,
+    /// Connections are accepted.
+    listens: bool,
     /// The device had no room for everything.
     blocked: bool,
     /// Something was pushed since the last flush.
@@ -50,6 +54,8 @@ pub struct Direct {
     /// The last pass found frames.
     busy: bool,
     published: Time,
+    /// Answers SYNs for us.
+    driver: Option<Arc<Driver>>,
 }
 
 /// Everything that a frame passes through, apart from the device.
@@ -91,11 +97,22 @@ impl Direct {
             epoll,
             watched: Vec::new(),
             listeners: 0,
+            listens: true,
             blocked: false,
             unflushed: false,
             busy: false,
             published,
+            driver: None,
         })
+    }
+
+    /// Has the driver do the stateless part of handshakes from the next [`Transport::poll`] on: answer SYNs with cookies,
+    /// and drop acknowledgments that carry no news.
+    pub fn assist(&mut self, assistance: Assistance) {
+        let driver = Driver::new(assistance);
+        self.traffic.connections.tcp.assisted_by(driver.clone());
+        self.driver = Some(driver);
+        self.published = Time::default();
     }
 
     /// Listens on an address of the interface, or on any. That packets for it reach the device and not
@@ -242,6 +259,12 @@ impl Direct {
             stats.fill_ring_empty.set(losses.fill_ring_empty);
             stats.receive_dropped.set(losses.receive_dropped);
             stats.transmit_invalid.set(losses.transmit_invalid);
+            if let Some(driver) = &self.driver {
+                stats.driver_answered.set(driver.answered());
+                stats.driver_absorbed.set(driver.absorbed());
+                // The keys of the next epoch, too: for as long we may sleep.
+                driver.publish(connections.tcp.offload(connections.tcp_now()).filter(|_| self.listens));
+            }
             let connections = &mut self.traffic.connections;
             connections.links.refresh(connections.tcp_now())?;
         }
@@ -387,6 +410,10 @@ impl Transport for Direct {
     }
 
     fn stop_listening(&mut self) {
+        self.listens = false;
+        if let Some(driver) = &self.driver {
+            driver.publish(None);
+        }
         self.traffic.connections.tcp.stop_listening();
         self.traffic.connections.datagrams.stop();
     }

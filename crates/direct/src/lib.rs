@@ -8,6 +8,7 @@
 //! frames held for a capture (dropped and counted beyond 4,096).
 #![forbid(unsafe_code)]
 
+mod assistance;
 mod config;
 mod connections;
 mod datagrams;

@@ -28,6 +28,10 @@ pub struct DirectStats {
     pub unresolved: Counter,
     /// Datagrams that were too large for the path, or found no room.
     pub datagrams_lost: Counter,
+    /// SYNs that the driver answered for us.
+    pub driver_answered: Counter,
+    /// Acknowledgments without news that the driver kept from us.
+    pub driver_absorbed: Counter,
     /// Connections alive: a gauge.
     pub connections: Counter,
     tcp: Mutex<afpa_tcp::Stats>,

@@ -19,7 +19,11 @@ typedef unsigned long long u64;
 
 #define SECTION(name) __attribute__((section(name), used))
 #define INLINE static inline __attribute__((always_inline))
+// A function of its own, behind the program.
+#define FUNCTION static __attribute__((noinline, section("xdp.frags")))
 #define big_endian(value) __builtin_bswap16(value)
+// Keeps the compiler from proving what the verifier has to see.
+#define opaque(value) asm volatile("" : "+r"(value))
 
 // From the kernel's interface (linux/bpf.h).
 enum { XDP_DROP = 1, XDP_PASS = 2, XDP_TX = 3, XDP_REDIRECT = 4 };
@@ -409,67 +413,10 @@ INLINE void round(struct hash *h)
 	h->v2 = rotate(h->v2, 32);
 }
 
-// SipHash-1-3: one round for each word, three at the end.
-INLINE void begin(struct hash *h, const u64 *key)
-{
-	h->v0 = key[0] ^ 0x736f6d6570736575ull;
-	h->v1 = key[1] ^ 0x646f72616e646f6dull;
-	h->v2 = key[0] ^ 0x6c7967656e657261ull;
-	h->v3 = key[1] ^ 0x7465646279746573ull;
-}
-
-INLINE void absorb_word(struct hash *h, u64 word)
-{
-	h->v3 ^= word;
-	round(h);
-	h->v0 ^= word;
-}
-
-INLINE u64 end_of(struct hash *h)
-{
-	h->v2 ^= 0xff;
-	round(h);
-	round(h);
-	round(h);
-	return h->v0 ^ h->v1 ^ h->v2 ^ h->v3;
-}
-
 // The cookie of crates/tcp/src/cookie.rs: over both addresses, both ports, the SYN's number and `options`.
-INLINE u32 cookie(const u64 *key, const struct ends *ends, u32 sequence, u8 options)
-{
-	struct hash h;
-	u64 length = ends->version == 4 ? 17 : 41;
-
-	begin(&h, key);
-	absorb_word(&h, ends->addresses[0]);
-	if (ends->version == 6) {
-		absorb_word(&h, ends->addresses[1]);
-		absorb_word(&h, ends->addresses[2]);
-		absorb_word(&h, ends->addresses[3]);
-	}
-	absorb_word(&h, ends->ports | (u64)sequence << 32);
-	absorb_word(&h, length << 56 | options);
-	return (u32)end_of(&h) << 8 | options;
-}
-
+FUNCTION u32 cookie(const u64 *key, const struct ends *ends, u32 sequence, u8 options);
 // What is added to the clock for this peer: over our address, the peer's, and four zeros.
-INLINE u32 clock_offset(const u64 *key, const struct ends *ends)
-{
-	struct hash h;
-
-	begin(&h, key);
-	if (ends->version == 4) {
-		absorb_word(&h, rotate(ends->addresses[0], 32));
-		absorb_word(&h, 12ull << 56);
-	} else {
-		absorb_word(&h, ends->addresses[2]);
-		absorb_word(&h, ends->addresses[3]);
-		absorb_word(&h, ends->addresses[0]);
-		absorb_word(&h, ends->addresses[1]);
-		absorb_word(&h, 36ull << 56);
-	}
-	return (u32)end_of(&h);
-}
+FUNCTION u32 clock_offset(const u64 *key, const struct ends *ends);
 
 // Under which number tables know a connection; the engine's side computes the same.
 INLINE u64 mix(u64 hash, u64 word)
@@ -580,11 +527,15 @@ INLINE u64 size_index(int version, u64 size)
 	       fits(1440, size) + fits(8940, size);
 }
 
+// The place of an epoch. The engine may have been too slow to fill it: then the number is another's.
 INLINE struct epoch *epoch_of(struct area *area, u64 number)
 {
-	struct epoch *epoch = &area->epochs[number & 3];
+	return &area->epochs[number & 3];
+}
 
-	return epoch->number == number + 1 ? epoch : 0;
+INLINE int is_made(const struct epoch *epoch, u64 number, const struct ends *ends, u32 sequence, u32 made)
+{
+	return epoch->number == number + 1 && cookie(epoch->key, ends, sequence, made) == made;
 }
 
 // Whether a bare acknowledgment is of a cookie, so that it says nothing that data will not say.
@@ -593,12 +544,9 @@ INLINE int is_of_cookie(struct area *area, const struct ends *ends, struct tcp *
 	u64 number = monotonic_time() / EPOCH;
 	u32 made = __builtin_bswap32(tcp->acknowledgment) - 1;
 	u32 sequence = __builtin_bswap32(__builtin_bswap32(tcp->sequence) - 1);
-	struct epoch *epoch = epoch_of(area, number);
 
-	if (epoch && cookie(epoch->key, ends, sequence, made) == made)
-		return 1;
-	epoch = epoch_of(area, number - 1);
-	return epoch && cookie(epoch->key, ends, sequence, made) == made;
+	return is_made(epoch_of(area, number), number, ends, sequence, made) ||
+	       is_made(epoch_of(area, number - 1), number - 1, ends, sequence, made);
 }
 
 INLINE u32 write_options(u32 *words, struct area *area, const struct ends *ends, const struct offered *offered, u64 now)
@@ -632,17 +580,23 @@ INLINE u32 write_options(u32 *words, struct area *area, const struct ends *ends,
 INLINE int is_sound(struct xdp_md *context, struct area *area, const struct ends *ends, struct tcp *tcp, u32 words,
 		    struct offered *offered)
 {
-	u32 place = 0, length = words * 4 - sizeof(struct tcp);
+	u32 place = 0;
+	u64 length = words * 4 - sizeof(struct tcp);
 	u32 *fixed = (void *)tcp;
 	struct options *options = look_up(&scratch, &place);
 	u64 pseudo = pseudo_header(ends, words * 4), sum = pseudo;
 	u32 *octets = (void *)options;
 
-	if (!options || length > 40)
+	if (!options)
 		return 0;
 	__builtin_memset(options, 0, 40);
-	if (length && load_octets(context, (ends->version == 4 ? 34 : 54) + sizeof(struct tcp), options, length) < 0)
-		return 0;
+	if (length) {
+		opaque(length);
+		if (length < 1 || length > 40)
+			return 0;
+		if (load_octets(context, (ends->version == 4 ? 34 : 54) + sizeof(struct tcp), options, length) < 0)
+			return 0;
+	}
 #pragma clang loop unroll(full)
 	for (int i = 0; i < 5; i++)
 		sum += fixed[i];
@@ -756,11 +710,14 @@ INLINE int answer(struct xdp_md *context, struct area *area, const struct ends *
 {
 	struct offered offered;
 	u64 now = monotonic_time(), offer, *place = &area->offers[hash >> 32 & ((1 << OFFER_BITS) - 1)];
-	struct epoch *epoch = epoch_of(area, now / EPOCH);
+	u64 epoch_number = now / EPOCH;
+	struct epoch *epoch = epoch_of(area, epoch_number);
 	u32 words[5], count, number, sequence = tcp->sequence;
 	u8 kept;
 
-	if (!epoch || frame_length(context) > LONGEST_SYN || !is_sound(context, area, ends, tcp, header_words, &offered))
+	if (epoch->number != epoch_number + 1 || frame_length(context) > LONGEST_SYN)
+		return 0;
+	if (!is_sound(context, area, ends, tcp, header_words, &offered))
 		return 0;
 	if (!(area->flags & SELECTIVE))
 		offered.selective = 0;
@@ -900,6 +857,66 @@ SECTION("xdp.frags") int steer(struct xdp_md *context)
 	action = redirect(&sockets, context->receive_queue, XDP_PASS);
 	count(action == XDP_REDIRECT ? STEERED : NO_SOCKET);
 	return action;
+}
+
+// SipHash-1-3: one round for each word, three at the end.
+INLINE void begin(struct hash *h, const u64 *key)
+{
+	h->v0 = key[0] ^ 0x736f6d6570736575ull;
+	h->v1 = key[1] ^ 0x646f72616e646f6dull;
+	h->v2 = key[0] ^ 0x6c7967656e657261ull;
+	h->v3 = key[1] ^ 0x7465646279746573ull;
+}
+
+INLINE void absorb_word(struct hash *h, u64 word)
+{
+	h->v3 ^= word;
+	round(h);
+	h->v0 ^= word;
+}
+
+INLINE u64 end_of(struct hash *h)
+{
+	h->v2 ^= 0xff;
+	round(h);
+	round(h);
+	round(h);
+	return h->v0 ^ h->v1 ^ h->v2 ^ h->v3;
+}
+
+FUNCTION u32 cookie(const u64 *key, const struct ends *ends, u32 sequence, u8 options)
+{
+	struct hash h;
+	u64 length = ends->version == 4 ? 17 : 41;
+
+	begin(&h, key);
+	absorb_word(&h, ends->addresses[0]);
+	if (ends->version == 6) {
+		absorb_word(&h, ends->addresses[1]);
+		absorb_word(&h, ends->addresses[2]);
+		absorb_word(&h, ends->addresses[3]);
+	}
+	absorb_word(&h, ends->ports | (u64)sequence << 32);
+	absorb_word(&h, length << 56 | options);
+	return (u32)end_of(&h) << 8 | options;
+}
+
+FUNCTION u32 clock_offset(const u64 *key, const struct ends *ends)
+{
+	struct hash h;
+
+	begin(&h, key);
+	if (ends->version == 4) {
+		absorb_word(&h, rotate(ends->addresses[0], 32));
+		absorb_word(&h, 12ull << 56);
+	} else {
+		absorb_word(&h, ends->addresses[2]);
+		absorb_word(&h, ends->addresses[3]);
+		absorb_word(&h, ends->addresses[0]);
+		absorb_word(&h, ends->addresses[1]);
+		absorb_word(&h, 36ull << 56);
+	}
+	return (u32)end_of(&h);
 }
 
 char license_text[] SECTION("license") = "Apache-2.0 OR MIT";

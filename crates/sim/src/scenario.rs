@@ -69,7 +69,13 @@ impl Scenario {
     /// The scenario of a seed.
     pub fn random(seed: u64) -> Scenario {
         let mut random = Rng::with_seed(seed ^ 0x0073_6365_6e65);
-        let plan = FaultPlan::random(seed);
+        let mut plan = FaultPlan::random(seed);
+        let version = if random.bool() { 4 } else { 6 };
+        // No IPv6 link takes less than 1280 octets (RFC 8200 §5); a TCP need not believe that an IPv4 link takes less than 576.
+        let least = if version == 4 { 576 } else { 1_280 };
+        for (_, mtu) in plan.links.iter_mut().flat_map(|link| &mut link.mtu) {
+            *mtu = [*mtu, random.u32(least..=1_500), random.u32(least..=9_000)][random.usize(0..3)];
+        }
         let purpose = Purpose::random(&mut random);
         let mut configs = [config(&mut random), config(&mut random)];
         // Only a client that speaks first makes up for a lost last acknowledgment of a handshake that nobody
@@ -78,13 +84,7 @@ impl Scenario {
             configs[1].handshake = Handshake::Queue { entries: 16 };
             configs[1].accept_on_data = false;
         }
-        Scenario {
-            plan,
-            version: if random.bool() { 4 } else { 6 },
-            configs,
-            styles: [style(&mut random), style(&mut random)],
-            purpose,
-        }
+        Scenario { plan, version, configs, styles: [style(&mut random), style(&mut random)], purpose }
     }
 
     /// The addresses of the client and the server.

@@ -6,9 +6,7 @@ use afpa_wire::sequence::Sequence;
 use siphasher::sip::SipHasher13;
 
 use crate::lookup::Tuple;
-#[cfg(test)]
-use crate::secret::key;
-use crate::secret::keyed;
+use crate::secret::{key, keyed};
 use crate::time::Time;
 
 /// Makes and checks the initial sequence numbers of SYN-ACKs that nothing here remembers.
@@ -57,7 +55,8 @@ pub(crate) struct Options {
     pub(crate) sack_permitted: bool,
 }
 
-const EPOCH: u64 = 64_000_000_000;
+/// Nanoseconds.
+pub(crate) const EPOCH: u64 = 64_000_000_000;
 const PURPOSE: &[u8] = b"cookie";
 const NO_SCALE: u8 = 15;
 
@@ -93,13 +92,11 @@ impl Cookies {
         (is_ours(&self.current) || is_ours(&self.previous)).then(|| unpack(tuple.remote, options))
     }
 
-    /// The current key and the previous, each as SipHash's two words, and when they change: for a program
-    /// in the driver that computes the same.
-    #[cfg(test)]
-    pub(crate) fn keys(&self, now: Time) -> ([[u64; 2]; 2], Time) {
+    /// The previous epoch, the current and the next, each with its key as SipHash's two words: for a program in the
+    /// driver that computes the same.
+    pub(crate) fn keys(&self, now: Time) -> [(u64, [u64; 2]); 3] {
         let epoch = now.0 / EPOCH;
-        let keys = [epoch, epoch.wrapping_sub(1)].map(|epoch| key(&self.seed, PURPOSE, epoch));
-        (keys, Time(epoch.saturating_add(1).saturating_mul(EPOCH)))
+        [epoch.wrapping_sub(1), epoch, epoch.wrapping_add(1)].map(|epoch| (epoch, key(&self.seed, PURPOSE, epoch)))
     }
 
     fn rotate(&mut self, now: Time) {
@@ -257,8 +254,8 @@ mod tests {
     #[test]
     fn the_layout_is_as_documented() {
         let mut cookies = Cookies::new(&[5; 32], Time(0));
-        let ([[low, high], _], changes) = cookies.keys(Time(1));
-        assert_eq!(changes, Time(EPOCH));
+        let [_, (epoch, [low, high]), _] = cookies.keys(Time(1));
+        assert_eq!(epoch, 0);
         let function = SipHasher13::new_with_keys(low, high);
         let short = [198, 51, 100, 1, 192, 0, 2, 1, 0x9c, 0x40, 0, 80, 1, 2, 3, 4, 6 << 5 | 7 << 1 | 1];
         let expected = (function.hash(&short) as u32) << 8 | 6 << 5 | 7 << 1 | 1;

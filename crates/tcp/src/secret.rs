@@ -15,6 +15,7 @@ pub(crate) struct Secret {
     lookup: SipHasher13,
     sequence: SipHasher13,
     timestamp: SipHasher13,
+    timestamp_key: [u64; 2],
     port: SipHasher13,
     /// `next_ephemeral` of RFC 6056 §3.3.3.
     next_port: u32,
@@ -35,6 +36,7 @@ impl Secret {
             lookup: keyed(seed, b"lookup", 0),
             sequence: keyed(seed, b"sequence", 0),
             timestamp: keyed(seed, b"timestamp", 0),
+            timestamp_key: key(seed, b"timestamp", 0),
             port,
             next_port,
         }
@@ -56,6 +58,11 @@ impl Secret {
     /// addresses, so that it is monotonic over connections, and hides the machine's uptime.
     pub(crate) fn timestamp_offset(&self, local: IpAddr, remote: IpAddr) -> u32 {
         hash_tuple(&self.timestamp, &Tuple { local, remote, local_port: 0, remote_port: 0 }) as u32
+    }
+
+    /// The key of [`Secret::timestamp_offset`], as SipHash's two words.
+    pub(crate) fn timestamp_key(&self) -> [u64; 2] {
+        self.timestamp_key
     }
 
     /// A port of `range` for a connection to `remote` (RFC 6056 §3.3.3, algorithm 3): not to be guessed

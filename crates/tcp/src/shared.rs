@@ -9,6 +9,7 @@ use crate::connection::{Connection, Flags, Sending};
 use crate::cookie::Cookies;
 use crate::egress::stateless::Replies;
 use crate::handshake::offers::Offers;
+use crate::offload::Assisted;
 use crate::payload::Payload;
 use crate::pool::Pool;
 use crate::receive::memory::Memory;
@@ -45,6 +46,7 @@ pub(crate) struct Shared<P> {
     /// Incoming handshakes that occupy a connection.
     pub(crate) handshakes: u32,
     pub(crate) offers: Offers,
+    pub(crate) assisted: Assisted,
 }
 
 impl<P: Payload> Shared<P> {
@@ -65,6 +67,7 @@ impl<P: Payload> Shared<P> {
             notices: VecDeque::new(),
             handshakes: 0,
             offers: Offers::new(),
+            assisted: Assisted::default(),
             config,
         }
     }

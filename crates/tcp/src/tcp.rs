@@ -16,6 +16,7 @@ use crate::egress::{self, Progress};
 use crate::error::{ConnectError, ListenError};
 use crate::handle::{Handle, ListenerIndex};
 use crate::handshake::listen::{self, Listener};
+use crate::handshake::offers;
 use crate::info::ConnectionInfo;
 use crate::ingress::{self, Step};
 use crate::lookup::{Listeners, Lookup, Tuple};
@@ -387,7 +388,10 @@ impl<P: Payload> Tcp<P> {
         listener: Listener,
     ) -> Option<Arrival<'f>> {
         let Some(agreed) = listen::cookie_of(&mut self.shared, now, tuple, &segment) else {
-            if !self.shared.offers.is_recent(now, hash, Sequence(segment.acknowledgment) - 1) {
+            let made = Sequence(segment.acknowledgment) - 1;
+            let is_offered = self.shared.offers.is_recent(now, hash, made)
+                || self.shared.assisted.has_offered(now, offers::UNCERTAIN, tuple, made.0);
+            if !is_offered {
                 self.refuse(tuple, &segment);
             }
             return None;
@@ -432,6 +436,7 @@ impl<P: Payload> Tcp<P> {
         let (slots, secret) = (&self.slots, &self.shared.secret);
         self.lookup.insert(hash, index, |index| slots.get(index).map_or(0, |slot| secret.hash(&slot.cold.tuple)));
         if let Some(connection) = self.slots.get_mut(index) {
+            self.shared.assisted.comes(&connection.cold.tuple);
             self.shared.settle(index, connection);
         }
         Some(index)
@@ -461,6 +466,7 @@ impl<P: Payload> Tcp<P> {
             shared.assemblies.give(assembly);
         }
         connection.unread.clear(&mut shared.memory);
+        shared.assisted.goes(&connection.cold.tuple);
         let hash = shared.secret.hash(&connection.cold.tuple);
         self.lookup.remove(hash, index);
         self.slots.remove(index);

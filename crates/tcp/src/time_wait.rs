@@ -6,6 +6,7 @@ use std::time::Duration;
 use afpa_wire::sequence::Sequence;
 
 use crate::lookup::Tuple;
+use crate::offload::Assisted;
 use crate::secret::Secret;
 use crate::time::Time;
 
@@ -29,6 +30,8 @@ pub(crate) struct TimeWait {
     now: u64,
     /// By hash, the first entry of each chain. A power of two, at most as many as there are entries.
     chains: Vec<u32>,
+    /// Is told of connections without timestamps, whose successors' sequence numbers have to be chosen.
+    assisted: Assisted,
 }
 
 /// What a connection leaves behind.
@@ -124,7 +127,13 @@ impl TimeWait {
             lifetime: u64::try_from(lifetime.as_millis()).unwrap_or(LONGEST).clamp(1, LONGEST),
             now: 0,
             chains: Vec::new(),
+            assisted: Assisted::default(),
         }
+    }
+
+    /// Has an assistant told of what is remembered from now on. Nothing must be yet.
+    pub(crate) fn assisted_by(&mut self, assisted: Assisted) {
+        self.assisted = assisted;
     }
 
     /// Entries that are alive.
@@ -182,6 +191,37 @@ impl TimeWait {
         Some(verdict)
     }
 
+    /// Whether a segment without SYN can only be of a newer connection than the one that is remembered. `made` is our initial
+    /// sequence number for it, `offered` when we sent that, in milliseconds of our clock, if it has timestamps.
+    pub(crate) fn is_outlived(
+        &self,
+        tuple: &Tuple,
+        arrived: &Arrived,
+        made: Sequence,
+        offered: Option<u32>,
+        secret: &Secret,
+    ) -> bool {
+        let Some(entry) = self.find(tuple, secret).map(|index| &self.entries[index]) else { return false };
+        let remains = entry.remains();
+        match (remains.timestamps, arrived.timestamp, offered) {
+            // RFC 6191 §2, and the peer has answered what we sent after the old connection's end.
+            (Some(stamps), Some(value), Some(offered)) => {
+                let began = entry.end.wrapping_sub(self.lifetime as u32);
+                value.wrapping_sub(stamps.recent) as i32 > 0 && offered.wrapping_sub(began) & MOMENT <= MOMENT / 2
+            }
+            // RFC 1122 §4.2.2.13, for both directions.
+            _ => !(arrived.sequence - 1).before(remains.next) && made.after(remains.sent),
+        }
+    }
+
+    /// Forgets a connection before its time; whether it was remembered.
+    pub(crate) fn forget(&mut self, tuple: &Tuple, secret: &Secret) -> bool {
+        let Some(index) = self.find(tuple, secret) else { return false };
+        self.kill(index, secret);
+        self.settle(secret);
+        true
+    }
+
     /// When to call [`TimeWait::expire`] again.
     pub(crate) fn next_deadline(&self) -> Option<Time> {
         let entry = self.entries.get(self.first).filter(|_| self.count > 0)?;
@@ -196,12 +236,22 @@ impl TimeWait {
         self.now = self.now.max(now.0 / 1_000_000);
         if self.now - before > self.lifetime {
             // None lives longer than that.
+            self.let_all_go();
             (self.first, self.count, self.live) = (0, 0, 0);
             self.chains.fill(NONE);
         }
         while self.count > 0 && !is_ahead(self.entries[self.first].end, self.moment(0)) {
             self.drop_first(secret);
             self.settle(secret);
+        }
+    }
+
+    fn let_all_go(&self) {
+        let places = (0..self.count).map(|place| (self.first + place) % self.entries.len().max(1));
+        for entry in places.map(|index| &self.entries[index]) {
+            if entry.end & LIVE != 0 && entry.end & TIMESTAMPS == 0 {
+                self.assisted.goes(&entry.tuple());
+            }
         }
     }
 
@@ -244,6 +294,9 @@ impl TimeWait {
         }
         self.entries[index].end &= !LIVE;
         self.live -= 1;
+        if entry.end & TIMESTAMPS == 0 {
+            self.assisted.goes(&entry.tuple());
+        }
         let chain = self.chain(&entry.tuple(), secret);
         let mut at = self.chains[chain];
         if at as usize == index {
@@ -261,6 +314,9 @@ impl TimeWait {
 
     /// Adds an entry at the end of the ring, where there is room.
     fn append(&mut self, mut entry: Entry, secret: &Secret) {
+        if entry.end & TIMESTAMPS == 0 {
+            self.assisted.comes(&entry.tuple());
+        }
         let index = (self.first + self.count) % self.entries.len();
         let chain = self.chain(&entry.tuple(), secret);
         entry.link = std::mem::replace(&mut self.chains[chain], index as u32);

@@ -59,6 +59,7 @@ fn may_probe_tail<P>(flags: Flags, sending: &Sending<P>) -> bool {
         && sending.tail.may_probe()
         && sending.recovery.is_none()
         && sending.flight.sacked() == 0
+        && sending.flight.lost() == 0
 }
 
 pub(crate) fn timeout<P>(rtt: &crate::send::rtt::Rtt, shared: &Shared<P>) -> Duration {
@@ -108,7 +109,13 @@ fn fire_sender<P: Payload>(connection: &mut Connection<P>, shared: &mut Shared<P
             connection.cold.rtt.back_off();
             connection.flags.set(Flags::PROBE.with(Flags::WAKE));
         }
-        SendTimer::TailLoss => connection.flags.set(Flags::PROBE_TAIL.with(Flags::WAKE)),
+        SendTimer::TailLoss => {
+            connection.flags.set(Flags::PROBE_TAIL.with(Flags::WAKE));
+            // Should the probe not be sent, the timeout still comes.
+            if let Some(sending) = &connection.sending {
+                (connection.send_timer, connection.send_deadline) = (SendTimer::Retransmission, sending.retransmit_at);
+            }
+        }
         SendTimer::Reordering => {
             if let Some(mut sending) = connection.sending.take() {
                 sending.look_again = None;

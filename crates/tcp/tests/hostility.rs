@@ -175,6 +175,33 @@ fn a_smaller_path_mtu_is_believed_only_about_what_is_in_flight() {
 }
 
 #[test]
+fn what_a_smaller_path_mtu_sent_again_is_sent_again_when_that_is_lost() {
+    let (mut host, mut peer) = (Host::new(Config::default()), Peer::new());
+    let handle = peer.connect(&mut host);
+    let payload = pinned(14_480);
+    host.tcp.send_pinned(handle, payload.clone());
+    let mut received = Vec::new();
+    for mtu in [1380, 1285] {
+        let sent = host.sent();
+        host.feed(&about(&host, &peer, sent[0].sequence, icmp::Kind::TooBig { mtu }, 1448));
+    }
+    // All of it is lost, for seconds.
+    host.pass(milliseconds(4000));
+    host.sink.sent.clear();
+    for _ in 0..2000 {
+        host.pass(milliseconds(10));
+        for sent in std::mem::take(&mut host.sink.sent) {
+            if sent.sequence == peer.expected {
+                received.extend_from_slice(&sent.payload);
+                peer.take(&sent);
+                host.feed(&peer.ack());
+            }
+        }
+    }
+    assert_eq!(received, &payload[..]);
+}
+
+#[test]
 fn a_black_hole_is_got_around() {
     // RFC 4821 §7.7.
     let (mut host, mut peer) = (Host::new(Config::default()), Peer::new());

@@ -99,7 +99,9 @@ impl Client {
             }
             interrupt::check()?;
             self.send()?;
-            let count = self.wire.exchange(BUDGET, |_, _| {})? as u32;
+            let (length, mut count) = (self.frame.len(), 0);
+            // Errors that routers or the other kernel send (ICMP) come here, too.
+            self.wire.exchange(BUDGET, |back, _| count += u32::from(frame::is_datagram(back, length)))?;
             self.under_way = self.under_way.saturating_sub(count);
             self.back += u64::from(count);
             if count > 0 {

@@ -18,6 +18,11 @@ pub(super) fn reverse(frame: &mut [u8]) -> bool {
     true
 }
 
+/// Whether a frame of `length` octets has a UDP datagram.
+pub(super) fn is_datagram(frame: &[u8], length: usize) -> bool {
+    frame.len() == length && transport(frame).is_some()
+}
+
 /// Where the UDP header of a frame begins that has one behind plain headers, whole.
 fn transport(frame: &[u8]) -> Option<usize> {
     let parsed = ethernet::Frame::parse(frame).ok().filter(|parsed| parsed.vlan.is_none())?;

@@ -12,9 +12,8 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// How many connections may be opening at once: neither a listener's queue should overflow nor the ring of a
-/// virtual cable, of 256 frames.
-const MAX_OPENING: usize = 192;
+/// How many connections may be opening at once: a listener's queue should not overflow.
+const MAX_OPENING: usize = 512;
 /// How often connections are looked over for timeouts.
 const SWEEP: Duration = Duration::from_millis(100);
 /// How long nothing is opened after a connection failed to open.

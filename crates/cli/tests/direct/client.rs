@@ -1,6 +1,6 @@
 //! An HTTP client on the kernel's TCP.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::time::Duration;
@@ -106,7 +106,7 @@ impl Client {
     /// Reads a body up to this octet and compares it.
     pub(crate) fn compare(&mut self, comparison: &mut Comparison, until: u64) {
         while comparison.at() < until {
-            let available = self.0.fill_buf().unwrap();
+            let available = self.available();
             assert!(!available.is_empty(), "the connection ended at {} of {until}", comparison.at());
             let count = available.len().min((until - comparison.at()) as usize);
             comparison.take(&available[..count]);
@@ -116,7 +116,14 @@ impl Client {
 
     /// Whether the peer has sent everything and finished.
     pub(crate) fn is_finished(&mut self) -> bool {
-        self.0.fill_buf().unwrap().is_empty()
+        self.available().is_empty()
+    }
+
+    /// What has arrived, as soon as there is something; nothing at the end.
+    fn available(&mut self) -> &[u8] {
+        // A wait with a limit is not taken up again by the kernel after an interruption.
+        while self.0.fill_buf().is_err_and(|error| error.kind() == ErrorKind::Interrupted) {}
+        self.0.fill_buf().unwrap()
     }
 }
 

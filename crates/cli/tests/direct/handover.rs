@@ -7,6 +7,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::Duration;
 
+use rustix::io::retry_on_intr;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketType, ipproto, recv, sendto, socket};
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
@@ -197,7 +198,8 @@ fn wait_for(socket: &OwnedFd, is_it: impl Fn(&[u8]) -> bool) {
     set_socket_timeout(socket, Timeout::Recv, Some(Duration::from_secs(30))).unwrap();
     let mut packet = [0; 2048];
     loop {
-        let (length, _) = recv(socket, &mut packet[..], RecvFlags::empty()).expect("an echo");
+        let received = retry_on_intr(|| recv(socket, &mut packet[..], RecvFlags::empty()));
+        let (length, _) = received.expect("an echo");
         if is_it(&packet[..length]) {
             return;
         }

@@ -81,6 +81,7 @@ fn a_port_that_is_used_again_at_once_is_a_new_connection() {
     }
     server.has_connections(0);
     assert_eq!(server.engine("connected"), 50);
+    eventually("counting", || server.tcp("time_waits") == 50);
 }
 
 /// `None` while the port is in use.

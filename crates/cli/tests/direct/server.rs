@@ -28,7 +28,9 @@ impl<'a> Server<'a> {
     /// Serves a directory on the direct transport, with one engine, over AF_XDP unless something else is wanted.
     pub(crate) fn direct(lab: &'a Lab, site: &Path, arguments: &[&str]) -> Server<'a> {
         let transport = ["--transport", "direct", "--interface", DEVICE];
-        Server::serve(lab, site, &[&transport, arguments].concat())
+        // Not the first way that works: what does not work is to be seen.
+        let frames: &[&str] = if arguments.contains(&"--frames") { &[] } else { &["--frames", "xdp"] };
+        Server::serve(lab, site, &[&transport, frames, arguments].concat())
     }
 
     /// Serves it by the kernel's TCP.

@@ -94,8 +94,9 @@ fn a_client_that_is_unplugged_is_given_up() {
     pattern::write(&dir.path().join("big"), 64 << 20);
     let configuration = dir.path().join("afpa.toml");
     let text = format!(
-        "listen = '{SERVER}:{PORT}'\ntransport = 'direct'\ncores = '{}'\n[direct]\ninterface = '{DEVICE}'\n[site]\n\
-         root = {:?}\n[limits]\nmin-rate = 100000\nidle-timeout = '2s'\n[admin]\nlisten = '{ADMIN}'\n",
+        "listen = '{SERVER}:{PORT}'\ntransport = 'direct'\ncores = '{}'\n\
+         [direct]\ninterface = '{DEVICE}'\nframes = 'xdp'\n[site]\nroot = {:?}\n\
+         [limits]\nmin-rate = 100000\nidle-timeout = '2s'\n[admin]\nlisten = '{ADMIN}'\n",
         first_cpu(),
         dir.path()
     );

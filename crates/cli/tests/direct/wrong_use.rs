@@ -7,6 +7,9 @@ use crate::client::Client;
 use crate::lab::{DEVICE, FRAMES, Lab, PORT, SERVER};
 use crate::server::Server;
 
+/// What the program is started by, where it listens, its other arguments, and parts of what it says.
+type Case<'a> = (&'a [&'a str], &'a str, &'a [&'a str], &'a [&'a str]);
+
 /// A program that takes the privileges away, and leaves root its number.
 const UNPRIVILEGED: [&str; 3] = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"];
 
@@ -15,12 +18,17 @@ fn what_is_missing_is_said_in_a_sentence() {
     let Some(lab) = Lab::cable("wrong") else { return };
     let dir = tempfile::tempdir().unwrap();
     let here = format!("{SERVER}:{PORT}");
-    let cases: [(&[&str], &str, &[&str], &[&str]); 9] = [
+    let cases: [Case<'_>; 9] = [
         (&[], &here, &["--interface", "none0"], &["none0", "No such device", "ip link shows"]),
         (&[], &here, &["--interface", "lo"], &["lo", "no Ethernet frames; choose another"]),
         (&UNPRIVILEGED, &here, &["--interface", DEVICE], &["CAP_BPF", "CAP_NET_ADMIN", "run it as root"]),
         (&UNPRIVILEGED, &here, &["--interface", DEVICE, "--frames", "packet"], &["CAP_NET_RAW"]),
-        (&[], "127.0.0.1:80", &["--interface", DEVICE], &["no frame for 127.0.0.1:80", "--listen 10.77.0.1:80"]),
+        (
+            &[],
+            "127.0.0.1:80",
+            &["--interface", DEVICE, "--frames", "xdp"],
+            &["no frame for 127.0.0.1:80", "--listen 10.77.0.1:80"],
+        ),
         (&[], "10.77.0.9:80", &["--interface", DEVICE], &["no interface of this machine has this address"]),
         (&[], "unix:/tmp/x", &["--interface", DEVICE], &["Unix sockets need --transport sockets"]),
         (&[], &here, &["--interface", DEVICE, "--frames", "tap"], &["no TAP device"]),

@@ -210,11 +210,8 @@ mod tests {
         ("services", 20),
         ("sockets", 4),
     ];
-    const PROGRAMS: [Program; 3] = [
-        (SHIELD, "socket", LISTS),
-        (SHIELD, "tcx.ingress", LISTS),
-        (STEER, "xdp.frags", STEERING),
-    ];
+    const PROGRAMS: [Program; 3] =
+        [(SHIELD, "socket", LISTS), (SHIELD, "tcx.ingress", LISTS), (STEER, "xdp.frags", STEERING)];
 
     #[test]
     fn the_committed_objects_are_read() {

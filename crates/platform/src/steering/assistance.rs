@@ -105,13 +105,11 @@ impl Assistance {
     pub fn publish(&self, parameters: &Parameters) {
         let store = |place, value| self.word(place).store(value, Ordering::Relaxed);
         for CookieKey { epoch, key } in parameters.cookie_keys {
-            // Of the four places, nobody reads that of the next epoch.
+            // Of the four places, nobody reads that of the next epoch; the others are written as they are.
             let place = EPOCHS + (epoch % 4) as usize * EPOCH;
-            if self.word(place).load(Ordering::Relaxed) != epoch.wrapping_add(1) {
-                store(place + 8, key[0]);
-                store(place + 16, key[1]);
-                self.word(place).store(epoch.wrapping_add(1), Ordering::Release);
-            }
+            store(place + 8, key[0]);
+            store(place + 16, key[1]);
+            self.word(place).store(epoch.wrapping_add(1), Ordering::Release);
         }
         let timestamp_key = parameters.timestamp_key.unwrap_or_default();
         store(TIMESTAMP_KEY, timestamp_key[0]);

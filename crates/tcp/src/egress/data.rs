@@ -8,7 +8,7 @@ use afpa_wire::tcp::Flags as Controls;
 use super::segment::MAX_HEADERS;
 use super::{Progress, acknowledged, outgoing, window};
 use crate::config::Checksum;
-use crate::connection::{Connection, Flags, Sending};
+use crate::connection::{Connection, Flags, SendTimer, Sending};
 use crate::packet::{Packet, Piece, Sink};
 use crate::path_mtu;
 use crate::payload::Payload;
@@ -73,7 +73,7 @@ pub(crate) fn send<P: Payload>(
     }
     let is_stuck = sending.flight.is_empty() && !sending.queue.is_empty() && progress == Progress::Done;
     connection.sending = Some(sending);
-    if has_sent {
+    if has_sent || (!is_stuck && connection.send_timer == SendTimer::None) {
         timers::arm(connection, shared, now, false);
     } else if is_stuck {
         timers::persist(connection, shared, now);

@@ -22,6 +22,9 @@ use crate::time_wait::{Arrived, Remains, Verdict};
 /// an older connection's.
 const REOPENING: u32 = 256;
 
+/// So many milliseconds may an assistant's clock be ahead of ours.
+const LARGEST_LEAD: u32 = 1000;
+
 /// A listener, as a segment found it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Listener {
@@ -52,6 +55,10 @@ pub(crate) fn passes_time_wait<P: Payload>(
             shared.stats.time_waits_reused += 1;
             return Some(Some(above));
         }
+        Some(Verdict::Ignore | Verdict::Challenge(_)) if begins_anew(shared, now, tuple, segment, &arrived) => {
+            shared.stats.time_waits_reused += 1;
+            return Some(None);
+        }
         Some(Verdict::Ignore) => {}
         Some(Verdict::Acknowledge(remains)) => {
             shared.replies.push(remind(tuple, &remains, now), &mut shared.stats);
@@ -66,6 +73,27 @@ pub(crate) fn passes_time_wait<P: Payload>(
         }
     }
     None
+}
+
+/// Whether a segment for a connection in TIME-WAIT belongs to a new one whose SYN somebody else has answered: see
+/// [`Assistant`](crate::Assistant). The old one is forgotten then. That the cookie is good is not enough: so is that of the
+/// old connection's first segment, which may have been delayed.
+fn begins_anew<P: Payload>(
+    shared: &mut Shared<P>,
+    now: Time,
+    tuple: &Tuple,
+    segment: &Segment<'_>,
+    arrived: &Arrived,
+) -> bool {
+    if arrived.syn || arrived.reset || !arrived.ack {
+        return false;
+    }
+    let (made, peer) = (Sequence(segment.acknowledgment) - 1, Sequence(segment.sequence) - 1);
+    let offered = shared.secret.timestamp_offset(tuple.local, tuple.remote);
+    let offered = segment.options.timestamps.map(|timestamps| timestamps.echo.wrapping_sub(offered));
+    shared.time_wait.is_outlived(tuple, arrived, made, offered, &shared.secret)
+        && shared.cookies.check(now, tuple, peer, made).is_some()
+        && shared.time_wait.forget(tuple, &shared.secret)
 }
 
 /// The last acknowledgment of a connection, again.
@@ -242,6 +270,9 @@ pub(crate) fn accept<P: Payload>(
         connection.flags.clear(Flags::CONGESTION_NOTIFICATION);
     }
     create::establish(&mut connection, shared, now);
+    if let Some(timestamps) = segment.options.timestamps {
+        never_before(&mut connection, timestamps.echo, now);
+    }
     let echo = segment.options.timestamps.filter(|_| connection.flags.has(Flags::TIMESTAMPS));
     if let Some(timestamps) = echo
         && let Some(round_trip) = age(now, connection.timestamp_offset, timestamps.echo)
@@ -253,4 +284,13 @@ pub(crate) fn accept<P: Payload>(
     // `announce` counts it out again.
     shared.handshakes += 1;
     connection
+}
+
+/// RFC 7323 §5.3: the peer drops what has an older timestamp than our SYN-ACK, and an assistant that sent it may have read
+/// the clock later than our caller did. The connection's own clock is put forward by that.
+fn never_before<P>(connection: &mut Connection<P>, echo: u32, now: Time) {
+    let ahead = echo.wrapping_sub(connection.timestamp(now));
+    if ahead <= LARGEST_LEAD {
+        connection.timestamp_offset = connection.timestamp_offset.wrapping_add(ahead);
+    }
 }

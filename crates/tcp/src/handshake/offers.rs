@@ -7,7 +7,7 @@ use afpa_wire::sequence::Sequence;
 use crate::time::Time;
 
 /// So long after a cookie, data without a valid one may belong to its handshake.
-const UNCERTAIN: Duration = Duration::from_secs(10);
+pub(crate) const UNCERTAIN: Duration = Duration::from_secs(10);
 /// A newer offer takes the place of an older one.
 const PLACES: usize = 4096;
 

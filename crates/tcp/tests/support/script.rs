@@ -193,6 +193,9 @@ impl Rig {
         let unread: u64 =
             self.tcp.handles().filter_map(|handle| self.tcp.describe(handle)).map(|info| u64::from(info.unread)).sum();
         assert!(unread <= MEMORY, "{unread} octets are held");
+        let is_owed = |info: afpa_tcp::ConnectionInfo| info.outstanding > 0 || info.queued > 0;
+        let owes = self.tcp.handles().filter_map(|handle| self.tcp.describe(handle)).any(is_owed);
+        assert!(!owes || self.seen.room == 0 || self.tcp.next_deadline().is_some(), "nothing is waited for");
     }
 
     /// The peer is gone, and the caller closes: all timers run out.

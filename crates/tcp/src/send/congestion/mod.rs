@@ -15,8 +15,10 @@ use crate::time::Time;
 /// The largest congestion window, in octets: that of the largest window of a receiver (RFC 7323 §2.3).
 pub(crate) const MAX_WINDOW: u32 = 1 << 30;
 
-/// What one acknowledgment adds in slow start at most, in segments (RFC 3465 §2.2, §2.3).
-const MOST_SEGMENTS: u32 = 2;
+/// What one acknowledgment adds in slow start at most, in segments: RFC 9406 §4.2's L for senders that do not pace.
+/// Receivers that merge segments acknowledge many at a time, and with RFC 3465's 2 would hold the window down.
+const MOST_SEGMENTS: u32 = 8;
+/// After a timeout one acknowledgment may be of much that was not lost (RFC 3465 §2.3).
 const MOST_SEGMENTS_AFTER_TIMEOUT: u32 = 1;
 
 /// The congestion window of a connection, and what governs it. A copy is what an [undo](Congestion::undo) needs.

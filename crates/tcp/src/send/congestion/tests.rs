@@ -75,12 +75,12 @@ fn slow_start_ends_at_the_threshold() {
     }
 }
 
-/// RFC 3465 §2.3.
+/// RFC 9406 §4.2, RFC 3465 §2.3.
 #[test]
-fn a_stretched_acknowledgment_counts_for_two_segments_and_after_a_timeout_for_one() {
+fn a_stretched_acknowledgment_counts_for_eight_segments_and_after_a_timeout_for_one() {
     for mut congestion in both() {
         congestion.acknowledged(10_000, 10_000, MSS, at(1), ROUND_TRIP);
-        assert_eq!(congestion.window(), 12_000);
+        assert_eq!(congestion.window(), 18_000);
         congestion.timed_out(20_000, MSS, true);
         assert_eq!(congestion.window(), MSS);
         congestion.acknowledged(10_000, 10_000, MSS, at(2), ROUND_TRIP);
