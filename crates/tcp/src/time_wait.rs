@@ -203,14 +203,19 @@ impl TimeWait {
     ) -> bool {
         let Some(entry) = self.find(tuple, secret).map(|index| &self.entries[index]) else { return false };
         let remains = entry.remains();
+        let is_beyond = !(arrived.sequence - 1).before(remains.next);
         match (remains.timestamps, arrived.timestamp, offered) {
             // RFC 6191 §2, and the peer has answered what we sent after the old connection's end.
             (Some(stamps), Some(value), Some(offered)) => {
                 let began = entry.end.wrapping_sub(self.lifetime as u32);
-                value.wrapping_sub(stamps.recent) as i32 > 0 && offered.wrapping_sub(began) & MOMENT <= MOMENT / 2
+                let is_newer = match value.wrapping_sub(stamps.recent) as i32 {
+                    0 => is_beyond,
+                    newer => newer > 0,
+                };
+                is_newer && offered.wrapping_sub(began) & MOMENT <= MOMENT / 2
             }
             // RFC 1122 §4.2.2.13, for both directions.
-            _ => !(arrived.sequence - 1).before(remains.next) && made.after(remains.sent),
+            _ => is_beyond && made.after(remains.sent),
         }
     }
 
