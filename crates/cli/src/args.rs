@@ -197,6 +197,9 @@ pub struct DirectFlags {
     /// How handshakes are remembered: not at all (cookies), or in a queue, and by cookies when it is full (queue)
     #[arg(long, value_name = "HOW", default_value_t = Handshake::Cookies)]
     pub handshake: Handshake,
+    /// Whether the driver answers SYNs and drops acknowledgments without news (on), or the engine does (off)
+    #[arg(long, value_name = "ON", default_value = "off", value_parser = switch, action = clap::ArgAction::Set)]
+    pub driver_handshake: bool,
     /// Checksums of payloads: as the cache stores them (stored), or from the octets each time (computed)
     #[arg(long, value_name = "FROM", default_value_t = Checksum::Stored)]
     pub checksum: Checksum,
@@ -340,6 +343,7 @@ impl DirectFlags {
             frames: self.frames,
             queues: self.queues,
             handshake: self.handshake,
+            driver_handshake: self.driver_handshake,
             checksum: self.checksum,
             zero_copy: self.zero_copy,
             congestion: self.congestion,
@@ -365,6 +369,7 @@ pub fn in_flags(problem: &Problem) -> String {
         "direct.frames" => "--frames",
         "direct.queues" => "--queues",
         "direct.handshake" => "--handshake",
+        "direct.driver-handshake" => "--driver-handshake",
         "direct.checksum" => "--checksum",
         "direct.zero-copy" => "--zero-copy",
         "direct.congestion" => "--congestion",
@@ -448,6 +453,8 @@ mod tests {
             "2",
             "--handshake",
             "queue",
+            "--driver-handshake",
+            "on",
             "--checksum",
             "computed",
             "--zero-copy",
@@ -471,6 +478,7 @@ mod tests {
             frames: Frames::Packet,
             queues: Some(2),
             handshake: Handshake::Queue,
+            driver_handshake: true,
             checksum: Checksum::Computed,
             zero_copy: false,
             congestion: Congestion::Reno,

@@ -176,7 +176,8 @@ impl Engine {
         let now = self.core.services.now;
         let pending = self.transports.iter().any(|transport| transport.is_pending());
         let due = self.transports.iter_mut().skip(1).any(|transport| transport.is_due(now) == Some(true));
-        if pending || due || self.inbox.was_notified() || !self.inbox.is_empty() || !self.core.services.again.is_empty() {
+        if pending || due || self.inbox.was_notified() || !self.inbox.is_empty() || !self.core.services.again.is_empty()
+        {
             return Some(Duration::ZERO);
         }
         let timers = self.core.services.timers.wait(now);

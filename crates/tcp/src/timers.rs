@@ -21,6 +21,10 @@ const PEER_DELAY: Duration = Duration::from_millis(200);
 /// Sets the sender's timer after something was sent, or acknowledged (`is_progress`: then the retransmission timeout begins
 /// anew, RFC 6298 §5.3).
 pub(crate) fn arm<P: Payload>(connection: &mut Connection<P>, shared: &mut Shared<P>, now: Time, is_progress: bool) {
+    // The handshake has a timer of its own.
+    if !connection.state.is_synchronized() {
+        return;
+    }
     let is_closed = connection.send_window == 0 && (connection.outstanding() > 0 || connection.unsent() > 0);
     if is_closed && connection.sending.is_some() {
         persist(connection, shared, now);

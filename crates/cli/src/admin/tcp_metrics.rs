@@ -11,7 +11,7 @@ use crate::stats::Tcp;
 
 type Field = fn(&Tcp) -> u64;
 
-const COUNTERS: [(&str, &str, Field); 19] = [
+const COUNTERS: [(&str, &str, Field); 21] = [
     ("frames_in", "Frames received", |t| t.frames_in),
     ("frames_out", "Frames sent", |t| t.frames_out),
     ("frames_ignored", "Frames that were malformed or not for a listener", |t| t.frames_ignored),
@@ -26,6 +26,10 @@ const COUNTERS: [(&str, &str, Field); 19] = [
     ("out_of_order_segments", "Segments received ahead of their turn", |t| t.out_of_order_segments),
     ("duplicate_segments", "Segments received again", |t| t.duplicate_segments),
     ("cookies_sent", "SYN-ACKs sent with a cookie", |t| t.cookies_sent),
+    ("driver_cookies_sent", "SYN-ACKs sent by the driver", |t| t.driver_cookies_sent),
+    ("driver_acknowledgments_absorbed", "Acknowledgments without news dropped by the driver", |t| {
+        t.driver_acknowledgments_absorbed
+    }),
     ("cookies_accepted", "Connections opened by a cookie", |t| t.cookies_accepted),
     ("cookies_rejected", "Cookies that were none of ours, or too old", |t| t.cookies_rejected),
     ("syns_dropped", "SYNs not answered", |t| t.syns_dropped),

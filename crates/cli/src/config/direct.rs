@@ -69,6 +69,8 @@ pub struct Direct {
     pub queues: Option<u32>,
     /// How handshakes are remembered.
     pub handshake: Handshake,
+    /// Whether the driver does the stateless part of handshakes with cookies. Only with [`Frames::Xdp`].
+    pub driver_handshake: bool,
     /// Where the checksums of payloads come from.
     pub checksum: Checksum,
     /// Whether payloads leave from where they lie; otherwise each is copied first.
@@ -94,6 +96,7 @@ impl Default for Direct {
             frames: Frames::Auto,
             queues: None,
             handshake: Handshake::Cookies,
+            driver_handshake: false,
             checksum: Checksum::Stored,
             zero_copy: true,
             congestion: Congestion::Cubic,
@@ -130,6 +133,7 @@ impl Direct {
             ("frames", self.frames != default.frames),
             ("queues", self.queues != default.queues),
             ("handshake", self.handshake != default.handshake),
+            ("driver-handshake", self.driver_handshake != default.driver_handshake),
             ("checksum", self.checksum != default.checksum),
             ("zero-copy", self.zero_copy != default.zero_copy),
             ("congestion", self.congestion != default.congestion),

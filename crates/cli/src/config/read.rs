@@ -151,6 +151,7 @@ fn direct(mut section: Section<'_>, direct: &mut Direct) {
     section.count("queues", 1..=1024, &mut queues);
     direct.queues = (queues > 0).then_some(queues);
     section.read("handshake", &mut direct.handshake);
+    section.read("driver-handshake", &mut direct.driver_handshake);
     section.read("checksum", &mut direct.checksum);
     section.read("zero-copy", &mut direct.zero_copy);
     section.read("congestion", &mut direct.congestion);
@@ -239,6 +240,7 @@ mod tests {
             frames = "packet"
             queues = 2
             handshake = "queue"
+            driver-handshake = true
             checksum = "computed"
             zero-copy = false
             congestion = "reno"
@@ -290,6 +292,7 @@ mod tests {
             ("frames", "Packet"),
             ("queues", "Some(2)"),
             ("handshake", "Queue"),
+            ("driver_handshake", "true"),
             ("checksum", "Computed"),
             ("zero_copy", "false"),
             ("congestion", "Reno"),

@@ -135,11 +135,28 @@ impl Wire {
             seed: seed().map_err(|error| failed("be given random numbers", &error))?,
         };
         let mut direct = Direct::new(&config, device, Some(kernel)).map_err(|error| failed("be slept on", &error))?;
+        if self.config.driver_handshake {
+            self.assist(&mut direct, number)?;
+        }
         for address in &self.addresses {
             let listen = Listen::Stream(Address::Inet(*address));
             direct.listen(&listen, owner).map_err(|error| format!("{name} cannot listen to {address}: {error}"))?;
         }
         Ok(direct)
+    }
+
+    /// Has the driver do the stateless part of the engine's handshakes, if it can.
+    fn assist(&self, direct: &mut Direct, number: u32) -> Result<(), String> {
+        let name = &self.frames.interface.name;
+        if self.config.handshake != config::Handshake::Cookies {
+            tracing::warn!("the driver of {name} answers no SYN: that takes handshake = \"cookies\"");
+            return Ok(());
+        }
+        match self.frames.assistance(number, self.engines)? {
+            Some(assistance) => direct.assist(assistance),
+            None => tracing::warn!("the driver of {name} answers no SYN: that takes frames = \"xdp\""),
+        }
+        Ok(())
     }
 
     /// The transport, for other threads.

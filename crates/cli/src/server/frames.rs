@@ -10,7 +10,7 @@ use afpa_direct::frames::xdp::XdpDevice;
 use afpa_platform::interface::{Interface, Kind};
 use afpa_platform::memory::Arena;
 use afpa_platform::packet::{PacketConfig, PacketSocket, Shield, Spread};
-use afpa_platform::steering::{AttachMode, Protocol, Steering};
+use afpa_platform::steering::{Assistance, AttachMode, Protocol, Steering};
 use afpa_platform::tap::Tap;
 use afpa_platform::xdp::{Mode, XdpConfig, XdpSocket};
 
@@ -47,7 +47,7 @@ impl Frames {
         let ways = candidates(config.frames, Interface::by_name(name).ok().map(|facts| facts.kind));
         let mut refused: Vec<String> = Vec::new();
         for way in ways {
-            match Frames::open_as(*way, name, engines) {
+            match Frames::open_as(*way, name, engines, config.driver_handshake) {
                 Ok(frames) => {
                     if let Some(reason) = refused.first() {
                         tracing::info!("{name} is reached through {way}, because {}: {reason}", ways[0]);
@@ -101,7 +101,23 @@ impl Frames {
         }
     }
 
-    fn open_as(way: config::Frames, name: &str, engines: u32) -> Result<Frames, String> {
+    /// Has the driver do the stateless part of engine `number`'s handshakes; `None` if frames come another way.
+    ///
+    /// # Errors
+    /// What is missing.
+    pub(super) fn assistance(&self, number: u32, engines: u32) -> Result<Option<Assistance>, String> {
+        let Way::Xdp(steering) = &self.way else { return Ok(None) };
+        let queues: Vec<u32> = self.queues(number, engines).collect();
+        let Interface { name, .. } = &self.interface;
+        steering.assist(&queues).map(Some).map_err(|error| format!("{name} cannot answer for engine {number}: {error}"))
+    }
+
+    /// The queues of engine `number`.
+    fn queues(&self, number: u32, engines: u32) -> impl Iterator<Item = u32> + use<> {
+        (0..self.interface.receive_queues).filter(move |queue| queue % engines == number)
+    }
+
+    fn open_as(way: config::Frames, name: &str, engines: u32, is_assisted: bool) -> Result<Frames, String> {
         if way == config::Frames::Tap {
             let queues = open_tap(name, engines)?;
             let interface = Interface::by_name(name).map_err(|error| error.to_string())?;
@@ -116,7 +132,11 @@ impl Frames {
         }
         let way = match way {
             config::Frames::Packet => open_packet(interface.index, engines).map_err(|error| error.to_string())?,
-            _ => Way::Xdp(Steering::attach(interface.index, AttachMode::Auto).map_err(|error| error.to_string())?),
+            _ => {
+                let assisted = if is_assisted { engines } else { 1 };
+                let steering = Steering::attach_for(interface.index, AttachMode::Auto, assisted);
+                Way::Xdp(steering.map_err(|error| error.to_string())?)
+            }
         };
         Ok(Frames { interface, way })
     }
@@ -128,12 +148,12 @@ impl Frames {
         arena: &Arc<Arena>,
         zero_copy: bool,
     ) -> Result<Box<dyn FrameDevice>, String> {
-        let Interface { name, index, receive_queues, .. } = &self.interface;
+        let Interface { name, index, .. } = &self.interface;
         let failed = |queue: u32, error: &dyn std::fmt::Display| {
             format!("queue {queue} of {name}: {error}; or take its frames another way: --frames packet")
         };
         let mut sockets = Vec::new();
-        for queue in (0..*receive_queues).filter(|queue| queue % engines == number) {
+        for queue in self.queues(number, engines) {
             let config = XdpConfig {
                 interface: *index,
                 queue,

@@ -59,6 +59,8 @@ pub(super) fn counters(seat: &Seat) -> Option<Tcp> {
         duplicate_segments: tcp.duplicates,
         resets: resets.map(|(direction, reason, count)| Resets { direction, reason, count }).into(),
         cookies_sent: tcp.cookies_sent,
+        driver_cookies_sent: frames.driver_answered.get(),
+        driver_acknowledgments_absorbed: frames.driver_absorbed.get(),
         cookies_accepted: tcp.cookies_accepted,
         cookies_rejected: tcp.cookies_rejected,
         syns_dropped: tcp.syns_dropped,

@@ -41,6 +41,10 @@ pub struct Tcp {
     pub resets: Vec<Resets>,
     /// SYN-ACKs sent whose number was a cookie (RFC 4987 §3.6).
     pub cookies_sent: u64,
+    /// SYN-ACKs that the driver sent for this engine, with cookies, too.
+    pub driver_cookies_sent: u64,
+    /// Acknowledgments without news that the driver kept from it.
+    pub driver_acknowledgments_absorbed: u64,
     /// Connections that a cookie opened.
     pub cookies_accepted: u64,
     /// Acknowledgments without a connection whose cookie was none of ours, or too old.

@@ -132,8 +132,11 @@ fn choose<P: Payload>(
         }
         return may.then_some(Range { start: lost.start, len, kind: Kind::Retransmission });
     }
-    if connection.flags.has(Flags::PROBE_TAIL) {
-        return probe_tail(connection, sending, unsent.min(open).min(mss), mss);
+    // All may have been acknowledged since the timer fired: then there is nothing to probe with, but FIN may be due.
+    if connection.flags.has(Flags::PROBE_TAIL)
+        && let Some(range) = probe_tail(connection, sending, unsent.min(open).min(mss), mss)
+    {
+        return Some(range);
     }
     if unsent > 0 {
         let len = new_data(connection, shared, unsent, open, allowed, most, pipe)?;

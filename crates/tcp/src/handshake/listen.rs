@@ -273,8 +273,9 @@ pub(crate) fn accept<P: Payload>(
     if let Some(timestamps) = segment.options.timestamps {
         never_before(&mut connection, timestamps.echo, now);
     }
-    let echo = segment.options.timestamps.filter(|_| connection.flags.has(Flags::TIMESTAMPS));
-    if let Some(timestamps) = echo
+    // A segment with data echoes the SYN-ACK however long the peer thought before it sent it.
+    let is_prompt = segment.payload.is_empty() && connection.flags.has(Flags::TIMESTAMPS);
+    if let Some(timestamps) = segment.options.timestamps.filter(|_| is_prompt)
         && let Some(round_trip) = age(now, connection.timestamp_offset, timestamps.echo)
         && round_trip < Duration::from_secs(60)
     {

@@ -52,7 +52,8 @@ pub(crate) fn completes<P: Payload>(
     connection.window_acknowledgment = acknowledgment;
     connection.send_window = u32::from(segment.window) << connection.send_shift;
     connection.cold.largest_window = connection.send_window;
-    if connection.cold.retries == 0 {
+    // A segment with data came when the peer had something to say, not when our SYN-ACK reached it.
+    if connection.cold.retries == 0 && is_bare {
         connection.cold.rtt.sample(now.since(connection.cold.sent), now);
     }
     connection.state = connection.state.after(Event::SynAcknowledged);

@@ -66,10 +66,11 @@ impl Rtt {
         (self.smoothed > 0).then(|| Duration::from_micros(self.min.min(self.min_before).into()))
     }
 
-    /// The retransmission timeout, backed off, between `min` and `max` (§2.4, §2.5).
+    /// The retransmission timeout, backed off, between `min` and `max` (§2.4, §2.5). `min` is on top of the round trip,
+    /// as the granularity of §2.3 is: on a long steady path a delayed acknowledgment would else come too late.
     pub(crate) fn timeout(&self, min: Duration, max: Duration) -> Duration {
         let timeout = match self.smoothed() {
-            Some(smoothed) => smoothed + Duration::from_micros(self.variation.into()),
+            Some(smoothed) => smoothed + Duration::from_micros(self.variation.into()).max(min),
             None if self.syn_was_lost => INITIAL_AFTER_LOST_SYN,
             None => INITIAL,
         };
