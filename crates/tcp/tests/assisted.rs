@@ -175,6 +175,7 @@ fn the_assistant_knows_what_lives() {
     let event = pair.host.feed(&peer.data(b"request")).unwrap();
     assert_eq!(ledger.of(peer.local), 1);
     pair.host.tcp.abort(event.handle);
+    assert_eq!(pair.host.sent_one().flags, Flags::RST | Flags::ACK);
     assert_eq!(ledger.of(peer.local), 0);
     let mut peer = peer.clone().at_port(1);
     pair.exchange(&mut peer).unwrap();

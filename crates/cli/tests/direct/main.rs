@@ -4,6 +4,7 @@
 //! `CI=true` root must have all of it.
 
 mod client;
+mod driver;
 mod handover;
 mod hostile;
 mod lab;

@@ -79,6 +79,8 @@ const PARTIAL_CHECKSUMS: u64 = 16;
 
 /// The program tells time in offers in 2^26 ns.
 const OFFER_TICK: u32 = 26;
+/// So many of these may its clock be ahead.
+const OFFER_LEAD: u16 = 64;
 
 // SAFETY: `base` is the address of a mapping that belongs to the process, not to a thread, and all that is read or
 // written there is atomic.
@@ -157,7 +159,7 @@ impl Assistance {
         let offer = self.word(OFFERS + 8 * ((hash >> 32) as usize % OFFER_PLACES)).load(Ordering::Relaxed);
         let elapsed = ((now >> OFFER_TICK) as u16).wrapping_sub((offer >> 16) as u16);
         // The program's clock may be ahead of the time that the caller has read.
-        let elapsed = if elapsed > u16::MAX / 2 { 0 } else { u64::from(elapsed) };
+        let elapsed = if elapsed > u16::MAX - OFFER_LEAD { 0 } else { u64::from(elapsed) };
         (offer >> 32) as u32 == number
             && offer as u16 == hash as u16 | 1
             && u128::from(elapsed) << OFFER_TICK <= age.as_nanos()

@@ -31,8 +31,8 @@ const COMPLETIONS: u32 = 8192;
 /// A pass that starts at least this many sends is one of many: it pays to let its successor gather more.
 const BUSY: u32 = 4;
 /// How many completions more than its sends' own a busy ring waits for, and for how long at most.
-const GATHERED: usize = 16;
-const GATHERING: Duration = Duration::from_micros(20);
+const GATHERED: usize = 8;
+const GATHERING: Duration = Duration::from_micros(40);
 
 /// How often a full submission queue is offered to the kernel before the ring counts as broken.
 const SUBMIT_ATTEMPTS: usize = 1000;
@@ -295,7 +295,7 @@ impl Ring {
         self.submit_and_wait_for(1, wait)
     }
 
-    /// As [`Ring::submit_and_wait`], but a busy ring waits up to 20 µs for a few requests more. Peers that
+    /// As [`Ring::submit_and_wait`], but a busy ring waits up to 40 µs for a few requests more. Peers that
     /// are answered one by one ask again one by one, and each answer then wakes a processor that has just
     /// gone to sleep, which costs more than the answer. A ring with little to do waits for nothing.
     ///
