@@ -119,11 +119,13 @@ fn bpf(machine: &Machine) -> Finding {
     if !machine.bpf {
         return Finding::not(part, "the kernel has no bpf(2)", "use one with CONFIG_BPF_SYSCALL");
     }
-    // CAP_SYS_ADMIN covers CAP_BPF; CAP_NET_ADMIN is needed for programs of the network (capabilities(7)).
-    if has(CapabilitySet::NET_ADMIN) && (has(CapabilitySet::BPF) || has(CapabilitySet::SYS_ADMIN)) {
+    // CAP_SYS_ADMIN covers CAP_BPF and CAP_PERFMON, which lets a program compute with addresses of packets;
+    // CAP_NET_ADMIN is needed for programs of the network (capabilities(7)).
+    let may_load = has(CapabilitySet::BPF | CapabilitySet::PERFMON) || has(CapabilitySet::SYS_ADMIN);
+    if has(CapabilitySet::NET_ADMIN) && may_load {
         return Finding::ok(part, "frames for our listeners can be told from the kernel's");
     }
-    let granted = "run as root, or grant CAP_BPF and CAP_NET_ADMIN (setcap, AmbientCapabilities=)";
+    let granted = "run as root, or grant CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN (setcap, AmbientCapabilities=)";
     Finding::not(part, "this process may not load them", granted)
 }
 

@@ -56,7 +56,9 @@ fn a_client_that_is_killed_is_forgotten() {
         "exec 3<>/dev/tcp/{SERVER}/{PORT}; printf 'GET /big HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n' >&3; exec cat <&3"
     );
     let mut client = lab.client.command("bash").args(["-c", &script]).stdout(Stdio::piped()).spawn().unwrap();
-    client.stdout.take().unwrap().take(1 << 20).read_to_end(&mut Vec::new()).unwrap();
+    // Kept until it is killed: it would end by itself if nobody could read what it writes.
+    let mut output = client.stdout.take().unwrap();
+    output.by_ref().take(1 << 20).read_to_end(&mut Vec::new()).unwrap();
     server.has_connections(1);
     client.kill().unwrap();
     client.wait().unwrap();

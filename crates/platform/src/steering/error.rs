@@ -88,7 +88,7 @@ impl fmt::Display for SteeringError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             SteeringError::NoPrivilege => f.write_str(
-                "this process may not load BPF programs: run it as root, or grant it CAP_BPF and CAP_NET_ADMIN",
+                "this process may not load BPF programs: run it as root, or grant it CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN",
             ),
             SteeringError::NoBpf => f.write_str(
                 "the kernel has no bpf(2), or a seccomp filter hides it: use a kernel with CONFIG_BPF_SYSCALL, \
