@@ -55,7 +55,8 @@ pub struct Ring {
     /// What is being sent, by the number in the operation's user data.
     sends: Vec<Sending>,
     free_sends: Vec<u32>,
-    /// Sends started since the kernel was last called to wait.
+    /// Sends started since the kernel was last called to wait, but for those that close their connection: no
+    /// request follows them.
     started: u32,
     /// Operations that the kernel has and will complete.
     in_flight: u64,
@@ -233,6 +234,7 @@ impl Ring {
     /// Sends the memory at the front of `gather`, all of it unless the connection fails.
     pub fn send(&mut self, token: Token, socket: BorrowedFd<'_>, gather: Box<Gather>) {
         let (entry, _) = self.sending(token, socket, gather, libc::MSG_NOSIGNAL);
+        self.started += 1;
         self.push(entry);
     }
 
@@ -451,7 +453,6 @@ impl Ring {
             self.sends.push(Sending { token, gather: None, closing: None, message: Box::new(Message::new()) });
             (self.sends.len() - 1) as u32
         });
-        self.started += 1;
         let sending = &mut self.sends[index as usize];
         sending.token = token;
         let gather = sending.gather.insert(gather);
