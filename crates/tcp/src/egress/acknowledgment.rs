@@ -2,10 +2,9 @@
 
 use afpa_wire::tcp::SackBlocks;
 
-use super::segment::MAX_HEADERS;
-use super::{Progress, outgoing, window};
+use super::{Progress, outgoing, transmit_bare, window};
 use crate::connection::{Connection, Flags};
-use crate::packet::{Packet, Sink};
+use crate::packet::Sink;
 use crate::payload::Payload;
 use crate::receive::reassembly::sack_blocks;
 use crate::shared::Shared;
@@ -33,19 +32,9 @@ pub(crate) fn send<P: Payload>(
         let blocks = sack_blocks(connection.cold.duplicate, connection.assembly.as_deref(), most);
         segment.options.sack = blocks.into_iter().collect::<SackBlocks>();
     }
-    let mut headers = [0; MAX_HEADERS];
-    let len = connection.cold.template.write(&segment, &mut headers);
-    let packet = Packet {
-        handle: Some(connection.handle(index)),
-        remote: connection.cold.tuple.remote,
-        headers: &headers[..len],
-        pieces: &[],
-        segment_size: None,
-    };
-    if !sink.transmit(packet) {
+    if !transmit_bare(connection, shared, index, &segment, sink) {
         return Progress::Full;
     }
-    shared.stats.packets_sent += 1;
     connection.cold.duplicate = None;
     connection.receive_edge = advertised.edge;
     connection.acknowledgment_sent = connection.receive_next;

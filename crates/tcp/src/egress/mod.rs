@@ -10,9 +10,9 @@ use afpa_wire::ip::Ecn;
 use afpa_wire::tcp::{Flags as Controls, Options, Timestamps};
 
 use crate::connection::{Connection, Flags};
-use crate::egress::segment::Outgoing;
+use crate::egress::segment::{MAX_HEADERS, Outgoing};
 use crate::handshake;
-use crate::packet::Sink;
+use crate::packet::{Packet, Sink};
 use crate::payload::Payload;
 use crate::receive::window::{Advertised, Window};
 use crate::shared::Shared;
@@ -86,6 +86,28 @@ pub(crate) fn outgoing<P: Payload>(connection: &Connection<P>, advertised: Adver
         payload_sum: 0,
         is_cut: false,
     }
+}
+
+/// Sends a segment without payload. Returns whether the sink had room.
+pub(crate) fn transmit_bare<P: Payload>(
+    connection: &Connection<P>,
+    shared: &mut Shared<P>,
+    index: u32,
+    segment: &Outgoing,
+    sink: &mut impl Sink<P>,
+) -> bool {
+    let mut headers = [0; MAX_HEADERS];
+    let len = connection.cold.template.write(segment, &mut headers);
+    let packet = Packet {
+        handle: Some(connection.handle(index)),
+        remote: connection.cold.tuple.remote,
+        headers: &headers[..len],
+        pieces: &[],
+        segment_size: None,
+    };
+    let has_left = sink.transmit(packet);
+    shared.stats.packets_sent += u64::from(has_left);
+    has_left
 }
 
 /// The receive window as it stands.

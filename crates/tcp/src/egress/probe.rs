@@ -1,9 +1,8 @@
 //! Segments that only ask for an answer.
 
-use super::segment::MAX_HEADERS;
-use super::{Progress, acknowledged, data, outgoing, window};
+use super::{Progress, acknowledged, data, outgoing, transmit_bare, window};
 use crate::connection::{Connection, Flags};
-use crate::packet::{Packet, Sink};
+use crate::packet::Sink;
 use crate::payload::Payload;
 use crate::shared::Shared;
 use crate::time::Time;
@@ -32,19 +31,9 @@ pub(crate) fn send<P: Payload>(
         let advertised = window(connection, shared).advertise();
         let mut segment = outgoing(connection, advertised, now);
         segment.sequence = connection.send_next - 1;
-        let mut headers = [0; MAX_HEADERS];
-        let len = connection.cold.template.write(&segment, &mut headers);
-        let packet = Packet {
-            handle: Some(connection.handle(index)),
-            remote: connection.cold.tuple.remote,
-            headers: &headers[..len],
-            pieces: &[],
-            segment_size: None,
-        };
-        if !sink.transmit(packet) {
+        if !transmit_bare(connection, shared, index, &segment, sink) {
             return Progress::Full;
         }
-        shared.stats.packets_sent += 1;
         acknowledged(connection, advertised);
         connection.flags.clear(Flags::ASK);
     }

@@ -11,9 +11,9 @@ use afpa_wire::ip::Ecn;
 use afpa_wire::tcp::Flags as Controls;
 
 use crate::connection::{Connection, Flags, SendTimer};
-use crate::egress::Progress;
-use crate::egress::segment::{MAX_HEADERS, Outgoing};
-use crate::packet::{Packet, Sink};
+use crate::egress::segment::Outgoing;
+use crate::egress::{Progress, transmit_bare};
+use crate::packet::Sink;
 use crate::payload::Payload;
 use crate::shared::Shared;
 use crate::state::State;
@@ -54,19 +54,9 @@ pub(crate) fn synchronize<P: Payload>(
         payload_sum: 0,
         is_cut: false,
     };
-    let mut headers = [0; MAX_HEADERS];
-    let len = connection.cold.template.write(&segment, &mut headers);
-    let packet = Packet {
-        handle: Some(connection.handle(index)),
-        remote: connection.cold.tuple.remote,
-        headers: &headers[..len],
-        pieces: &[],
-        segment_size: None,
-    };
-    if !sink.transmit(packet) {
+    if !transmit_bare(connection, shared, index, &segment, sink) {
         return Progress::Full;
     }
-    shared.stats.packets_sent += 1;
     connection.send_next = connection.cold.initial_send + 1;
     if has_syn {
         connection.acknowledgment_sent = connection.receive_next;
