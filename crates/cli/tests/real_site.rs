@@ -3,6 +3,8 @@
 //!
 //! A test whose packages are missing says so and passes; with `CI=true` it fails.
 
+mod tree;
+
 use std::collections::HashSet;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -13,6 +15,8 @@ use std::process::{Child, Command, Output, Stdio};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde_json::Value;
 use tempfile::TempDir;
+
+use tree::files;
 
 const HANDBOOK: &str = "/usr/share/doc/debian-handbook/html";
 /// What a path may contain as it is, beside letters and digits.
@@ -148,23 +152,6 @@ fn program(names: &[&str]) -> Option<PathBuf> {
 fn missing(package: &str) {
     assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "the package {package} is not installed");
     println!("skipped: the package {package} is not installed");
-}
-
-/// All files below `root`, relative to it, in order.
-fn files(root: &Path) -> Vec<PathBuf> {
-    let (mut found, mut directories) = (Vec::new(), vec![root.to_owned()]);
-    while let Some(directory) = directories.pop() {
-        for entry in fs::read_dir(directory).unwrap() {
-            let entry = entry.unwrap();
-            if entry.file_type().unwrap().is_dir() {
-                directories.push(entry.path());
-            } else {
-                found.push(entry.path().strip_prefix(root).unwrap().to_owned());
-            }
-        }
-    }
-    found.sort();
-    found
 }
 
 fn tree_of(root: &Path) -> HashSet<PathBuf> {

@@ -17,4 +17,6 @@ mod relay;
 mod server;
 mod site;
 mod transfers;
+#[path = "../tree/mod.rs"]
+mod tree;
 mod wrong_use;

@@ -13,6 +13,7 @@ use crate::client::{Client, request};
 use crate::lab::{FRAMES, Lab};
 use crate::pattern::{self, Comparison};
 use crate::server::{Server, eventually};
+use crate::tree::files;
 
 /// Requests that a client writes ahead of the answers.
 const PIPELINE: usize = 32;
@@ -254,21 +255,4 @@ impl Site {
         let same = answer.status == 200 && answer.body == fs::read(self.root.join(file)).unwrap();
         assert!(same, "{}: {}, or different", file.display(), answer.status);
     }
-}
-
-/// All files below `root`, relative to it, in order.
-fn files(root: &Path) -> Vec<PathBuf> {
-    let (mut found, mut directories) = (Vec::new(), vec![root.to_owned()]);
-    while let Some(directory) = directories.pop() {
-        for entry in fs::read_dir(directory).unwrap() {
-            let entry = entry.unwrap();
-            if entry.file_type().unwrap().is_dir() {
-                directories.push(entry.path());
-            } else {
-                found.push(entry.path().strip_prefix(root).unwrap().to_owned());
-            }
-        }
-    }
-    found.sort();
-    found
 }
