@@ -98,9 +98,9 @@ impl Connections {
         for _ in 0..self.resumed.len() {
             let Some(id) = self.resumed.pop_front() else { break };
             let handle = handle_of(id);
-            if let Some(info) = self.tcp.describe(handle) {
+            if let Some(token) = self.tcp.token(handle) {
                 self.pending = true;
-                self.show(handle, id, Owner(info.token as u8), events);
+                self.show(handle, id, Owner(token as u8), events);
             }
         }
     }
@@ -189,16 +189,7 @@ impl Calls for Connections {
         .map(|address| SocketAddr::new(address, local.port()));
         let Some(local) = local else { return };
         self.pending = true;
-        // Collected first: a pin's octets are only lent while it lives.
-        let mut bytes = Vec::new();
-        for segment in segments {
-            match segment {
-                Segment::Copy(piece) => bytes.extend_from_slice(piece),
-                Segment::Pinned(pin) => bytes.extend_from_slice(&pin),
-                Segment::File(_) => return,
-            }
-        }
-        self.datagrams.send(local, peer, self.mtu, &mut std::iter::once(&bytes[..]));
+        self.datagrams.send(local, peer, self.mtu, segments);
     }
 
     fn sends_files(&self) -> bool {

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
-use afpa_engine::seam::{ListenerId, Owner};
+use afpa_engine::seam::{ListenerId, Owner, Segment};
 use afpa_wire::checksum;
 use afpa_wire::ip::{self, Ecn};
 use afpa_wire::udp;
@@ -18,6 +18,8 @@ pub(crate) struct Datagrams {
     outgoing: VecDeque<Outgoing>,
     /// Buffers of packets that have left, kept for the next ones: at most [`QUEUE`].
     free: Vec<Vec<u8>>,
+    /// Datagrams that were not queued.
+    pub(crate) lost: u64,
 }
 
 struct Socket {
@@ -52,26 +54,28 @@ impl Datagrams {
         Some((socket.id, socket.owner))
     }
 
-    /// Queues one datagram from `local`. Returns whether there was room.
+    /// Queues one datagram from `local`, unless it is too large for the path, finds no room, or is of a file.
     pub(crate) fn send(
         &mut self,
         local: SocketAddr,
         remote: SocketAddr,
         mtu: usize,
-        pieces: &mut dyn Iterator<Item = &[u8]>,
-    ) -> bool {
-        let head = if remote.is_ipv4() { 20 } else { 40 } + udp::HEADER_LEN;
+        segments: &mut dyn Iterator<Item = Segment<'_>>,
+    ) {
+        let head = if remote.is_ipv4() { ip::V4_HEADER_LEN } else { ip::V6_HEADER_LEN } + udp::HEADER_LEN;
         let mut packet = self.free.pop().unwrap_or_default();
         packet.clear();
         packet.resize(head, 0);
-        pieces.for_each(|piece| packet.extend_from_slice(piece));
-        if packet.len() > mtu || self.outgoing.len() >= QUEUE {
-            self.recycle(packet);
-            return false;
+        let mut is_whole = true;
+        for segment in segments {
+            is_whole &= append(&mut packet, segment);
+        }
+        if !is_whole || packet.len() > mtu || self.outgoing.len() >= QUEUE {
+            self.lost += 1;
+            return self.recycle(packet);
         }
         write_headers(&mut packet, local, remote);
         self.outgoing.push_back(Outgoing { remote, packet });
-        true
     }
 
     /// Where a socket is bound.
@@ -97,9 +101,19 @@ impl Datagrams {
     }
 }
 
+/// Copies a segment behind what there is. Returns whether it is in memory.
+fn append(packet: &mut Vec<u8>, segment: Segment<'_>) -> bool {
+    match segment {
+        Segment::Copy(octets) => packet.extend_from_slice(octets),
+        Segment::Pinned(pin) => packet.extend_from_slice(&pin),
+        Segment::File(_) => return false,
+    }
+    true
+}
+
 /// Fills in the headers in front of a payload that is there.
 fn write_headers(packet: &mut [u8], local: SocketAddr, remote: SocketAddr) {
-    let network = if remote.is_ipv4() { 20 } else { 40 };
+    let network = if remote.is_ipv4() { ip::V4_HEADER_LEN } else { ip::V6_HEADER_LEN };
     let (head, datagram) = packet.split_at_mut(network);
     let header = ip::Header {
         source: local.ip(),

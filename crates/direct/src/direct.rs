@@ -254,6 +254,7 @@ impl Direct {
             let stats = &self.traffic.stats;
             stats.publish(connections.tcp.stats());
             stats.connections.set(connections.tcp.connections() as u64);
+            stats.datagrams_lost.set(connections.datagrams.lost);
             let losses = self.device.losses();
             stats.receive_ring_full.set(losses.receive_ring_full);
             stats.fill_ring_empty.set(losses.fill_ring_empty);

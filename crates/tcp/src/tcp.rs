@@ -167,6 +167,11 @@ impl<P: Payload> Tcp<P> {
         calls::abort(self, handle);
     }
 
+    /// What the caller gave to [`listen`](Tcp::listen) or [`connect`](Tcp::connect).
+    pub fn token(&self, handle: Handle) -> Option<u32> {
+        self.slots.named(handle).map(|connection| connection.token)
+    }
+
     /// The other end.
     pub fn peer(&self, handle: Handle) -> Option<SocketAddr> {
         let tuple = &self.slots.named(handle)?.cold.tuple;
