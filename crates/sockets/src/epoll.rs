@@ -52,8 +52,8 @@ impl Epoll {
             epoll: epoll::create(CreateFlags::CLOEXEC)?,
             occurred: Vec::with_capacity(EVENTS),
             buffer: vec![0; BUFFER],
-            ready: Vec::new(),
-            reading: Vec::new(),
+            ready: Vec::with_capacity(EVENTS),
+            reading: Vec::with_capacity(EVENTS),
             watched: Vec::new(),
             started: false,
         })

@@ -29,6 +29,10 @@ const KEPT_GATHERS: usize = 512;
 /// Octets queued at a close that need not be minded: the kernel takes them even if the peer does not.
 const CLOSE_AT_ONCE: u64 = 16 * 1024;
 
+/// The room that each queue of connections starts with, so that a slow peer's first linger is not the
+/// hit path's first allocation.
+const QUEUED: usize = 256;
+
 /// The connections of a transport.
 pub(crate) struct Table {
     pub(crate) id: TransportId,
@@ -82,7 +86,7 @@ impl Table {
             now: Time::default(),
             released: false,
             slots: Vec::new(),
-            free: Vec::new(),
+            free: Vec::with_capacity(QUEUED),
             live: 0,
             max_connections: (config.max_connections as usize).clamp(1, ConnectionId::MAX_INDEX as usize + 1),
             respond: config.respond,
@@ -91,12 +95,12 @@ impl Table {
             close_patience: config.close_patience,
             manner,
             senders,
-            touched: Vec::new(),
-            resumed: VecDeque::new(),
-            transmitted: VecDeque::new(),
-            lingering: VecDeque::new(),
-            closing: VecDeque::new(),
-            gathers: Vec::new(),
+            touched: Vec::with_capacity(QUEUED),
+            resumed: VecDeque::with_capacity(QUEUED),
+            transmitted: VecDeque::with_capacity(QUEUED),
+            lingering: VecDeque::with_capacity(QUEUED),
+            closing: VecDeque::with_capacity(QUEUED),
+            gathers: Vec::with_capacity(QUEUED),
             pool: Pool::default(),
             datagram: Vec::new(),
         })
