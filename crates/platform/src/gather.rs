@@ -15,6 +15,9 @@ pub const COPY_LIMIT: usize = 2048;
 /// Octets of copies for which a cleared gather keeps room: the heads of [`MAX_PIECES`] responses.
 const KEPT: usize = 8 * 1024;
 
+/// The least octets that are lent beside a piece that is worth it: copying less is cheaper than a call.
+const LENT_ALONG: usize = 4096;
+
 /// The most pieces in one gather.
 pub const MAX_PIECES: usize = 32;
 
@@ -117,7 +120,8 @@ impl Gather {
         self.pieces.iter().any(|piece| matches!(piece, Piece::File { .. }))
     }
 
-    /// Whether a piece of at least `lend_from` octets can be lent to the kernel. Lends nothing.
+    /// Whether a piece of at least `lend_from` octets can be lent to the kernel, which makes it worth while
+    /// to lend. Lends nothing.
     pub fn has_lendable(&self, lend_from: usize) -> bool {
         self.pieces.iter().any(|piece| match piece {
             Piece::Pinned { pin, start } => pin.len() - start >= lend_from && pin.is_lendable(),
@@ -159,6 +163,13 @@ impl<S> Gather<S> {
 }
 
 impl<S: Slice> Gather<S> {
+    /// From how many octets on pieces are to be lent: if one of `lend_from` octets makes it worth while, its
+    /// shorter neighbours go along with it.
+    pub fn lend_along(&self, lend_from: usize) -> usize {
+        let is_worth = self.pieces.iter().any(|piece| piece.lend(lend_from).is_some());
+        if is_worth { lend_from.min(LENT_ALONG) } else { usize::MAX }
+    }
+
     /// The piece in front, if there is one. It is lent if it has at least `lend_from` octets.
     pub fn front(&self, lend_from: usize) -> Option<Front<'_>> {
         self.pieces.front().map(|piece| match piece {

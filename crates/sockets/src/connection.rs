@@ -81,6 +81,8 @@ pub(crate) struct DriverState {
     pub(crate) ending: bool,
     /// The socket takes no more for now.
     pub(crate) blocked: bool,
+    /// io_uring: the socket's mode is the one in which calls never wait. The ring would not wait for it either.
+    pub(crate) impatient: bool,
     /// epoll: the connection is registered.
     pub(crate) registered: bool,
     /// epoll: room was reported while a thread was sending.

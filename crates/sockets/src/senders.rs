@@ -11,7 +11,7 @@ use afpa_platform::memory::SharedSlice;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use rustix::event::{EventfdFlags, eventfd};
 
-use crate::transmit::{Manner, Progress, transmit};
+use crate::transmit::{Progress, transmit};
 
 /// A gather for a thread to send. `socket` is a duplicate: the connection stays open until the
 /// thread has dropped it.
@@ -19,7 +19,7 @@ pub(crate) struct Job {
     pub(crate) connection: ConnectionId,
     pub(crate) socket: OwnedFd,
     pub(crate) gather: Gather<SharedSlice>,
-    pub(crate) manner: Manner,
+    pub(crate) lend_from: usize,
 }
 
 /// How far a job went. A blocked one is given to a thread again when there is room.
@@ -77,8 +77,8 @@ impl Senders {
 }
 
 fn send_all(queue: &Receiver<Job>, results: &Sender<Done>, wake: &OwnedFd) {
-    for Job { connection, socket, mut gather, manner } in queue {
-        let (sent, result) = transmit(socket.as_fd(), &mut gather, manner);
+    for Job { connection, socket, mut gather, lend_from } in queue {
+        let (sent, result) = transmit(socket.as_fd(), &mut gather, lend_from);
         drop((socket, gather));
         if results.send(Done { connection, sent, result }).is_err() {
             return;

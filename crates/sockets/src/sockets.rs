@@ -16,7 +16,6 @@ use crate::epoll::Epoll;
 use crate::listeners::Listeners;
 use crate::stats::SocketsStats;
 use crate::table::Table;
-use crate::transmit::Manner;
 use crate::uring::Uring;
 
 /// One engine's sockets. Make it on the thread that uses it: a ring belongs to one thread.
@@ -47,9 +46,9 @@ impl Sockets {
                 Err(reason) => (Driver::epoll()?, Some(reason)),
             },
         };
-        let manner = Manner { blocking: matches!(driver, Driver::Uring(_)), lend_from: config.lend_from };
         let listeners = Listeners::new(&config);
-        Ok(Sockets { driver, listeners, table: Table::new(&config, manner)?, fallback })
+        let table = Table::new(&config, matches!(driver, Driver::Uring(_)))?;
+        Ok(Sockets { driver, listeners, table, fallback })
     }
 
     /// The interface in use: never [`Interface::Auto`].

@@ -12,6 +12,7 @@ use afpa_engine::TransportId;
 use afpa_engine::seam::{Address, Calls, ConnectionId, Disconnect, Events, ListenerId, Origin, Owner, Segment, Time};
 use afpa_platform::gather::Gather;
 use afpa_platform::socket::unacknowledged;
+use rustix::io::ioctl_fionbio;
 use rustix::net::sockopt::set_socket_linger;
 use rustix::net::{SendFlags, Shutdown, sendto, shutdown};
 
@@ -20,7 +21,7 @@ use crate::config::{Respond, SocketsConfig};
 use crate::connection::{Connection, Finish, Phase};
 use crate::senders::{Done, Job, Senders};
 use crate::stats::SocketsStats;
-use crate::transmit::{Manner, Progress, transmit};
+use crate::transmit::{Progress, transmit};
 use crate::unread::Pool;
 
 /// Gathers kept for use: each holds at most 8 KiB for copies when it is free, 4 MiB in all.
@@ -52,7 +53,10 @@ pub(crate) struct Table {
     send_buffer: usize,
     linger: Duration,
     close_patience: Duration,
-    pub(crate) manner: Manner,
+    /// The octets from which on a pinned piece is lent.
+    pub(crate) lend_from: usize,
+    /// The driver wants sockets to wait, as io_uring does: one that does not is never waited for there.
+    waits: bool,
     senders: Option<Senders>,
     /// Connections that the driver has to look at.
     touched: Vec<u32>,
@@ -73,7 +77,7 @@ pub(crate) struct Table {
 impl Table {
     /// # Errors
     /// A sending thread cannot be started.
-    pub(crate) fn new(config: &SocketsConfig, manner: Manner) -> io::Result<Table> {
+    pub(crate) fn new(config: &SocketsConfig, waits: bool) -> io::Result<Table> {
         let senders = match config.respond {
             Respond::Inline => None,
             Respond::Thread | Respond::Hybrid => Some(Senders::start(config.senders)?),
@@ -93,7 +97,8 @@ impl Table {
             send_buffer: config.send_buffer.max(1),
             linger: config.linger,
             close_patience: config.close_patience,
-            manner,
+            lend_from: config.lend_from,
+            waits,
             senders,
             touched: Vec::with_capacity(QUEUED),
             resumed: VecDeque::with_capacity(QUEUED),
@@ -417,14 +422,32 @@ impl Table {
 
 /// What drivers do to connections.
 impl Table {
+    /// Switches a socket between waiting for what it is asked and refusing it. Sending lent memory needs
+    /// the one (sendfile(2) has no flag for it), the ring the other; it stays as it is until then.
+    ///
+    /// # Errors
+    /// The socket is no socket any more.
+    pub(crate) fn set_impatient(&mut self, index: u32, impatient: bool) -> io::Result<()> {
+        let slot = &mut self.slots[index as usize];
+        if self.waits
+            && slot.driver.impatient != impatient
+            && let Some(socket) = &slot.socket
+        {
+            ioctl_fionbio(socket, impatient)?;
+            slot.driver.impatient = impatient;
+        }
+        Ok(())
+    }
+
     /// Sends the gather in front without waiting. `sent` is raised later.
     ///
     /// # Errors
     /// The connection failed.
     pub(crate) fn transmit_front(&mut self, index: u32) -> io::Result<Progress> {
+        self.set_impatient(index, true)?;
         let slot = &mut self.slots[index as usize];
         let (Some(socket), Some(gather)) = (&slot.socket, slot.outgoing.front_mut()) else { return Ok(Progress::Done) };
-        let (count, result) = transmit(socket.as_fd(), gather, self.manner);
+        let (count, result) = transmit(socket.as_fd(), gather, self.lend_from);
         if gather.is_empty()
             && let Some(gather) = slot.outgoing.pop_front()
         {
@@ -437,16 +460,18 @@ impl Table {
     /// Gives the gather in front to a sending thread, if that is who sends it. Returns whether it did.
     pub(crate) fn hand_over_front(&mut self, index: u32) -> bool {
         let connection = self.id_of(index);
+        let front = self.slots[index as usize].outgoing.front();
+        let is_theirs = self.respond == Respond::Thread || front.is_some_and(|gather| gather.has_file());
+        if self.senders.is_none() || !is_theirs || self.set_impatient(index, true).is_err() {
+            return false;
+        }
         let slot = &mut self.slots[index as usize];
         let (Some(senders), Some(socket), Some(gather)) = (&self.senders, &slot.socket, slot.outgoing.front()) else {
             return false;
         };
-        if self.respond != Respond::Thread && !gather.has_file() {
-            return false;
-        }
         // Without a descriptor to spare, the engine sends it.
         let Ok(socket) = socket.try_clone() else { return false };
-        senders.submit(Job { connection, socket, gather: gather.share(), manner: self.manner });
+        senders.submit(Job { connection, socket, gather: gather.share(), lend_from: self.lend_from });
         self.stats.handed_over.increment();
         slot.lent = slot.outgoing.pop_front();
         slot.driver.room = false;

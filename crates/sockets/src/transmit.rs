@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use afpa_platform::gather::{Front, Gather, MAX_PIECES, Slice};
 use afpa_platform::source::SourceFile;
 use rustix::fs::sendfile;
-use rustix::io::{Errno, ioctl_fionbio};
+use rustix::io::Errno;
 use rustix::net::{SendAncillaryBuffer, SendFlags, send, sendmsg};
 
 /// The octets at a range's end that are sent as a copy.
@@ -22,44 +22,38 @@ pub(crate) enum Progress {
     Blocked,
 }
 
-/// How to send to a transport's sockets.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Manner {
-    /// They block when they take no more, as io_uring wants it: one that does not is never waited for
-    /// there.
-    pub(crate) blocking: bool,
-    /// The octets from which on a pinned piece is lent.
-    pub(crate) lend_from: usize,
-}
-
 /// Sends as much of `gather` as `socket` takes, and advances it. Returns the octets taken, also in
-/// front of an error.
+/// front of an error. The socket must not block: sendfile(2) has no flag that keeps it from waiting.
 pub(crate) fn transmit<S: Slice>(
     socket: BorrowedFd<'_>,
     gather: &mut Gather<S>,
-    manner: Manner,
+    lend_from: usize,
 ) -> (u64, io::Result<Progress>) {
     let before = gather.remaining();
-    // sendfile(2) has no flag that keeps it from waiting.
-    let switch = |nonblocking| match manner.blocking {
-        true => ioctl_fionbio(socket, nonblocking).map_err(io::Error::from),
-        false => Ok(()),
-    };
-    let result = switch(true).and_then(|()| send_pieces(socket, gather, manner));
-    let result = switch(false).and(result);
+    let result = send_pieces(socket, gather, gather.lend_along(lend_from));
     (before - gather.remaining(), result)
 }
 
-fn send_pieces<S: Slice>(socket: BorrowedFd<'_>, gather: &mut Gather<S>, manner: Manner) -> io::Result<Progress> {
+fn send_pieces<S: Slice>(socket: BorrowedFd<'_>, gather: &mut Gather<S>, lend_from: usize) -> io::Result<Progress> {
     loop {
-        let step = match gather.front(manner.lend_from) {
+        let mut lent_len = 0;
+        let step = match gather.front(lend_from) {
             None => return Ok(Progress::Done),
-            Some(Front::Memory) => send_memory(socket, gather, manner),
-            Some(Front::Lendable(lent)) => send_range(socket, lent.file, lent.offset, lent.len as u64),
+            Some(Front::Memory) => send_memory(socket, gather, lend_from),
+            Some(Front::Lendable(lent)) => {
+                lent_len = lent.len as u64;
+                send_range(socket, lent.file, lent.offset, lent_len)
+            }
             Some(Front::File { file, offset, length }) => send_source(socket, file, offset, length)?,
         };
         match step {
-            Ok(count) => gather.advance(count),
+            Ok(count) => {
+                gather.advance(count);
+                // Lent memory is never shorter than it says: the socket is full.
+                if count < lent_len {
+                    return Ok(Progress::Blocked);
+                }
+            }
             Err(Errno::INTR) => {}
             Err(Errno::AGAIN) => return Ok(Progress::Blocked),
             Err(error) => return Err(error.into()),
@@ -67,10 +61,10 @@ fn send_pieces<S: Slice>(socket: BorrowedFd<'_>, gather: &mut Gather<S>, manner:
     }
 }
 
-fn send_memory<S: Slice>(socket: BorrowedFd<'_>, gather: &Gather<S>, manner: Manner) -> rustix::io::Result<u64> {
+fn send_memory<S: Slice>(socket: BorrowedFd<'_>, gather: &Gather<S>, lend_from: usize) -> rustix::io::Result<u64> {
     let mut pieces = [IoSlice::new(&[]); MAX_PIECES];
     let (mut count, mut length) = (0, 0);
-    for piece in gather.unlendable(manner.lend_from).take(MAX_PIECES) {
+    for piece in gather.unlendable(lend_from).take(MAX_PIECES) {
         pieces[count] = IoSlice::new(piece);
         count += 1;
         length += piece.len() as u64;

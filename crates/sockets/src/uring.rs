@@ -19,9 +19,9 @@ use crate::listeners::Listeners;
 use crate::table::Table;
 use crate::transmit::Progress;
 
-/// The most octets whose sending takes the closing of the socket along: they fit into any socket's
-/// buffer, so that the kernel need not wait for room.
-const CLOSE_BEHIND: u64 = 16 * 1024;
+/// The most octets whose sending takes the closing of the socket along. They fit into a socket's first
+/// buffer, so that they are with the kernel at once: a slow peer's progress could not be seen any more.
+const CLOSE_BEHIND: u64 = 32 * 1024;
 
 /// What a wait for something to read is for, as its token.
 const SENDERS: u64 = 0;
@@ -212,7 +212,7 @@ impl Uring {
     /// Starts the next send; with nothing left to send, winds the connection down.
     fn send(&mut self, index: u32, table: &mut Table) {
         loop {
-            let (token, lend_from) = (table.token(index), table.manner.lend_from);
+            let (token, lend_from) = (table.token(index), table.lend_from);
             let connection = table.connection(index);
             if connection.driver.sending || connection.lent.is_some() {
                 return;
@@ -235,6 +235,9 @@ impl Uring {
                 }
                 continue;
             }
+            if let Err(error) = table.set_impatient(index, false) {
+                return table.failed(index, &error);
+            }
             let connection = table.connection(index);
             let takes_close = connection.phase == Phase::Closing
                 && connection.outgoing.len() == 1
@@ -255,9 +258,13 @@ impl Uring {
     fn receive(&mut self, index: u32, table: &mut Table) {
         let (token, window) = (table.token(index), table.window);
         let connection = table.connection(index);
-        let wants_input = connection.wants_input(window);
+        let starts = connection.wants_input(window) && !connection.driver.receiving;
+        if starts && let Err(error) = table.set_impatient(index, false) {
+            return table.failed(index, &error);
+        }
+        let connection = table.connection(index);
         let Some(socket) = &connection.socket else { return };
-        if wants_input && !connection.driver.receiving {
+        if starts {
             connection.driver.receiving = true;
             self.ring.receive(token, socket.as_fd(), connection.seasoned);
         } else if connection.phase == Phase::Open

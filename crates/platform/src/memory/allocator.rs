@@ -7,6 +7,10 @@ pub(super) const PAGE: u32 = 64 * 1024;
 /// Pages in a block, the unit in which memory is faulted in.
 pub(super) const BLOCK_PAGES: u32 = 32;
 
+/// Octets in a page of the kernel's, the least that can be lent.
+const KERNEL_PAGE: u32 = 4096;
+/// Ranges above this consist of the kernel's pages, so that they can be lent.
+const LARGEST_SHARING: u32 = 14 * 1024;
 /// Ranges above this take a whole page: the rounding stays below an eighth.
 const LARGEST_CLASS: u32 = 56 * 1024;
 const CLASSES: usize = class_index(LARGEST_CLASS) + 1;
@@ -17,10 +21,10 @@ const NO_SLAB: u32 = u32::MAX;
 /// What a block is meant for. Either kind takes what the other has no room for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Purpose {
-    /// Slabs of size classes; never lent.
-    Slabs,
-    /// Whole pages, which can be lent.
-    Pages,
+    /// Ranges that share pages of the kernel's; never lent.
+    Sharing,
+    /// Ranges of whole pages of the kernel's, which can be lent.
+    Lending,
 }
 
 /// A range that was handed out.
@@ -86,8 +90,8 @@ impl Allocator {
     pub(super) fn allocate(&mut self, len: u32, commit: &mut dyn FnMut(u32, u32, Purpose) -> bool) -> Option<Place> {
         let size = rounded(len);
         if size == PAGE {
-            let (page, purpose) = self.take_pages(1, Purpose::Pages, commit)?;
-            return Some(Place { offset: offset_of(page), size, lendable: purpose == Purpose::Pages });
+            let (page, purpose) = self.take_pages(1, Purpose::Lending, commit)?;
+            return Some(Place { offset: offset_of(page), size, lendable: purpose == Purpose::Lending });
         }
         let class = class_index(size);
         if self.partial[class].is_empty() && !self.add_slab(size, commit) {
@@ -140,15 +144,17 @@ impl Allocator {
         if slab.used == slab.slots {
             self.partial[class].remove(&key);
         }
-        Some(Place { offset, size, lendable: false })
+        let purpose = self.blocks[(slab.first_page / BLOCK_PAGES) as usize].purpose;
+        Some(Place { offset, size, lendable: is_lendable(size) && purpose == Purpose::Lending })
     }
 
     /// Cuts a new slab of slots of `size` octets; a single page if there is no room for more.
     fn add_slab(&mut self, size: u32, commit: &mut dyn FnMut(u32, u32, Purpose) -> bool) -> bool {
         let wanted = slab_pages(size);
-        let taken = match self.take_pages(wanted, Purpose::Slabs, commit) {
+        let purpose = if is_lendable(size) { Purpose::Lending } else { Purpose::Sharing };
+        let taken = match self.take_pages(wanted, purpose, commit) {
             Some((page, _)) => Some((page, wanted)),
-            None if wanted > 1 => self.take_pages(1, Purpose::Slabs, commit).map(|(page, _)| (page, 1)),
+            None if wanted > 1 => self.take_pages(1, purpose, commit).map(|(page, _)| (page, 1)),
             None => None,
         };
         let Some((first_page, pages)) = taken else { return false };
@@ -180,7 +186,7 @@ impl Allocator {
         purpose: Purpose,
         commit: &mut dyn FnMut(u32, u32, Purpose) -> bool,
     ) -> Option<(u32, Purpose)> {
-        let other = if purpose == Purpose::Slabs { Purpose::Pages } else { Purpose::Slabs };
+        let other = if purpose == Purpose::Sharing { Purpose::Lending } else { Purpose::Sharing };
         let block = self
             .block_with(count, purpose)
             .or_else(|| self.add_block(count, purpose, commit))
@@ -227,10 +233,20 @@ impl Allocator {
 }
 
 /// The octets that a range of `len` octets occupies: eight classes to each doubling, in steps of at
-/// least 64 octets.
+/// least 64 octets, and of the kernel's pages where those can be lent.
 pub(super) const fn rounded(len: u32) -> u32 {
-    let size = if len <= 512 { len.next_multiple_of(64) } else { len.next_multiple_of((1 << (len - 1).ilog2()) / 8) };
-    if size > LARGEST_CLASS { PAGE } else { size }
+    if len <= 512 {
+        return len.next_multiple_of(64);
+    }
+    let step = (1 << (len - 1).ilog2()) / 8;
+    match len.next_multiple_of(if len > LARGEST_SHARING && step < KERNEL_PAGE { KERNEL_PAGE } else { step }) {
+        size if size > LARGEST_CLASS => PAGE,
+        size => size,
+    }
+}
+
+const fn is_lendable(size: u32) -> bool {
+    size > LARGEST_SHARING
 }
 
 /// The place of a class, by its size, among all classes.
@@ -272,21 +288,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rounding_wastes_at_most_an_eighth() {
+    fn rounding_wastes_at_most_an_eighth_or_less_than_a_page_of_the_kernels() {
         for len in 1..=PAGE {
             let size = rounded(len);
             assert!(size >= len && size <= PAGE);
-            assert!(size - len < 64 || (size - len) * 8 <= size, "{len} takes {size}");
+            let is_little = size - len < 64 || (size - len) * 8 <= size;
+            assert!(is_little || (len > LARGEST_SHARING && size - len < KERNEL_PAGE), "{len} takes {size}");
             assert_eq!(rounded(size), size);
         }
     }
 
     #[test]
-    fn classes_are_numbered_without_gaps() {
+    fn each_class_has_a_place_of_its_own() {
         let mut sizes: Vec<u32> = (1..=LARGEST_CLASS).map(rounded).collect();
         sizes.dedup();
         let indices: Vec<usize> = sizes.iter().map(|&size| class_index(size)).collect();
-        assert_eq!(indices, (0..CLASSES).collect::<Vec<_>>());
+        assert!(indices.is_sorted_by(|a, b| a < b));
+        assert_eq!((indices[0], indices.last()), (0, Some(&(CLASSES - 1))));
     }
 
     #[test]
@@ -299,10 +317,19 @@ mod tests {
     }
 
     #[test]
-    fn a_page_among_slabs_is_not_lendable() {
+    fn nothing_in_a_block_that_shares_is_lendable() {
         let mut allocator = Allocator::new(BLOCK_PAGES);
-        assert!(!allocator.allocate(100, &mut |_, _, _| true).expect("room").lendable);
-        assert!(!allocator.allocate(PAGE, &mut |_, _, _| true).expect("room").lendable);
+        for len in [100, 20_000, PAGE] {
+            assert!(!allocator.allocate(len, &mut |_, _, _| true).expect("room").lendable);
+        }
+    }
+
+    #[test]
+    fn large_ranges_are_lendable_and_small_ones_are_not() {
+        let mut allocator = Allocator::new(2 * BLOCK_PAGES);
+        for (len, lendable) in [(PAGE, true), (100, false), (LARGEST_SHARING, false), (LARGEST_SHARING + 1, true)] {
+            assert_eq!(allocator.allocate(len, &mut |_, _, _| true).expect("room").lendable, lendable, "{len}");
+        }
     }
 
     #[test]
@@ -335,15 +362,15 @@ mod tests {
                         let Some(place) = allocator.allocate(len, &mut |_, _, _| true) else { continue };
                         prop_assert!(place.size >= len);
                         prop_assert!(place.offset + u64::from(place.size) <= offset_of(pages));
+                        if place.lendable {
+                            let page = u64::from(KERNEL_PAGE);
+                            prop_assert_eq!((place.offset % page, u64::from(place.size) % page), (0, 0));
+                        }
                         for other in &live {
                             prop_assert!(
                                 place.offset + u64::from(place.size) <= other.offset
                                     || other.offset + u64::from(other.size) <= place.offset
                             );
-                            let apart = |a: &Place, b: &Place| {
-                                !a.lendable || b.offset / u64::from(PAGE) != a.offset / u64::from(PAGE)
-                            };
-                            prop_assert!(apart(&place, other) && apart(other, &place));
                         }
                         live.push(place);
                     }

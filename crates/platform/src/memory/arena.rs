@@ -6,12 +6,14 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use rustix::param::page_size;
+
 use super::MAX_EXTENT;
 use super::allocator::{Allocator, PAGE, Place, Purpose};
 use super::extent::{ExtentMut, Range};
 use super::mapping::{BLOCK, Mapping};
 
-/// Lent pages that one `allocate` punches beyond what it needs: a purge of everything is paid for by
+/// Lent ranges that one `allocate` punches beyond what it needs: a purge of everything is paid for by
 /// many allocations, not by one.
 const PUNCHES: usize = 8;
 
@@ -58,8 +60,8 @@ enum Lending {
 
 struct State {
     allocator: Allocator,
-    /// Lent pages, by offset, that cannot be used before they are punched.
-    to_punch: Vec<u64>,
+    /// Lent ranges, as offset and octets, that cannot be used before they are punched.
+    to_punch: Vec<(u64, u32)>,
     residence: Residence,
 }
 
@@ -222,28 +224,28 @@ impl Arena {
         let returned = std::mem::take(&mut *lock(&self.returned));
         for Returned { offset, size, lent } in returned {
             if lent {
-                state.to_punch.push(offset);
+                state.to_punch.push((offset, size));
             } else {
                 state.allocator.release(offset, size);
             }
         }
     }
 
-    /// Punches up to `count` lent pages and makes them free; false if there was none, or the system
-    /// refused: the page is tried again by a later `allocate`.
+    /// Punches up to `count` lent ranges and makes them free; false if there was none, or the system
+    /// refused: the range is tried again by a later `allocate`.
     fn punch(&self, state: &mut State, count: usize) -> bool {
         let mut done = false;
         for _ in 0..count {
-            let Some(&offset) = state.to_punch.last() else { break };
-            let (start, len) = (offset as usize, PAGE as usize);
-            // SAFETY: the extent that had this page to itself is gone, and the allocator has not
-            // handed the page out again.
+            let Some(&(offset, size)) = state.to_punch.last() else { break };
+            let (start, len) = (offset as usize, size as usize);
+            // SAFETY: the extent that had these pages to itself is gone, and the allocator has not
+            // handed them out again.
             let punched = unsafe { self.mapping.punch(start, len) };
             if punched.and_then(|()| self.mapping.populate(start, len)).is_err() {
                 break;
             }
             state.to_punch.pop();
-            state.allocator.release(offset, PAGE);
+            state.allocator.release(offset, size);
             done = true;
         }
         done
@@ -251,11 +253,15 @@ impl Arena {
 
     fn place(&self, state: &mut State, len: u32) -> Option<Place> {
         let State { allocator, residence, .. } = state;
-        allocator.allocate(len, &mut |block, pages, purpose| {
+        let mut place = allocator.allocate(len, &mut |block, pages, purpose| {
             let (start, len) = (block as usize * BLOCK, pages as usize * PAGE as usize);
             (start as u64) < residence.committed
-                || self.commit(residence, start, len, purpose == Purpose::Slabs).is_ok()
-        })
+                || self.commit(residence, start, len, purpose == Purpose::Sharing).is_ok()
+        })?;
+        // Some kernels have larger pages than the allocator thinks of.
+        let page = page_size();
+        place.lendable &= (place.size as usize).is_multiple_of(page) && (place.offset as usize).is_multiple_of(page);
+        Some(place)
     }
 
     /// Faults a block in, the first that is not yet, makes it a huge page if that suits it, and locks it.

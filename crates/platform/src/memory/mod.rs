@@ -1,7 +1,7 @@
 //! Pinned memory: one mapping of a memfd, carved into extents that are written once and then shared.
 //!
 //! An [`Arena`] is carved into pages of 64 KiB and, below that, size classes that round a length up
-//! by at most an eighth (or to 64 octets). [`Arena::allocate`] gives an [`ExtentMut`]; sealing it
+//! by at most an eighth (or to 64 octets), and above 14 KiB to the kernel's pages. [`Arena::allocate`] gives an [`ExtentMut`]; sealing it
 //! makes an immutable [`Extent`]; dropping the last reference returns the range. On an engine, a
 //! [`LocalExtent`] counts pins without atomics, and a [`PinnedSlice`] is one pin.
 //!
@@ -9,12 +9,12 @@
 //! the caller frees something first. Memory is faulted in and locked 2 MiB at a time within
 //! `allocate`, which workers call; nothing that an engine calls makes a system call or waits for one.
 //!
-//! Since the mapping is of a file, a whole page can be *lent* to the kernel by reference
-//! (sendfile(2)). Packets that were not acknowledged yet may refer to a lent page after its extent is
-//! gone; its place is punched out of the file before it is used again, so those packets keep the old
-//! page and its contents. A punch must remove pages, not clear them in place, as the kernel does with
-//! a part of a huge page: blocks that hold whole pages are therefore kept free of huge pages, and
-//! blocks that hold size classes, which are never lent, ask for them.
+//! Since the mapping is of a file, an extent that has its pages to itself can be *lent* to the kernel by
+//! reference (sendfile(2)): those above 14 KiB do. Packets that were not acknowledged yet may refer to a
+//! lent page after its extent is gone; its place is punched out of the file before it is used again, so
+//! those packets keep the old page and its contents. A punch must remove pages, not clear them in place,
+//! as the kernel does with a part of a huge page: blocks that hold what can be lent are therefore kept
+//! free of huge pages, and blocks whose extents share pages ask for them.
 //!
 //! Or the arena is *registered* with a device that knows its memory by pages: then nothing is lent or
 //! punched, all of it is faulted in at once, and the device's own buffers are pages of it.
