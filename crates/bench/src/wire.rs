@@ -59,25 +59,18 @@ impl Wire {
         let steering = Steering::attach(facts.index, AttachMode::Auto).with_context(|| name.to_owned())?;
         let arena = Arena::new(u64::from(facts.receive_queues) * u64::from(FRAMES) * CHUNK * 4);
         let arena = arena.context("no memory for frames")?;
-        let mut sockets: Vec<XdpSocket> = Vec::new();
-        for queue in 0..facts.receive_queues {
-            let config = XdpConfig {
-                interface: facts.index,
-                queue,
-                arena: arena.clone(),
-                frames: FRAMES,
-                mode: Mode::Auto,
-                scatter: true,
-                busy_poll: None,
-            };
-            let socket = match sockets.first() {
-                None => XdpSocket::open(&config),
-                Some(first) => XdpSocket::open_beside(&config, first),
-            };
-            let socket = socket.with_context(|| format!("queue {queue} of {name}"))?;
-            steering.add_socket(queue, &socket).with_context(|| format!("queue {queue} of {name}"))?;
-            sockets.push(socket);
-        }
+        let config = XdpConfig {
+            interface: facts.index,
+            queue: 0,
+            arena,
+            frames: FRAMES,
+            mode: Mode::Auto,
+            scatter: true,
+            busy_poll: None,
+        };
+        let queues: Vec<u32> = (0..facts.receive_queues).collect();
+        let sockets = XdpSocket::open_queues(&config, &queues).with_context(|| name.to_owned())?;
+        steering.add_sockets(&sockets).with_context(|| name.to_owned())?;
         Ok(Wire { facts, sockets, steering })
     }
 
@@ -111,12 +104,9 @@ impl Wire {
     /// # Errors
     /// The interface has no queue.
     pub(crate) fn into_device(self) -> Result<(XdpDevice, Interface, Steering)> {
-        let Wire { facts, mut sockets, steering } = self;
-        if sockets.is_empty() {
-            bail!("{} has no queue", facts.name);
-        }
-        let first = sockets.remove(0);
-        Ok((XdpDevice::new(first, sockets, true), facts, steering))
+        let Wire { facts, sockets, steering } = self;
+        let device = XdpDevice::new(sockets, true).with_context(|| format!("{} has no queue", facts.name))?;
+        Ok((device, facts, steering))
     }
 
     /// Shows frames that are there to `each`, at most `budget` of each queue, with the half of their queue that

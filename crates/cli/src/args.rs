@@ -200,6 +200,9 @@ pub struct DirectFlags {
     /// Whether the driver answers SYNs and drops acknowledgments without news (on), or the engine does (off)
     #[arg(long, value_name = "ON", default_value = "off", value_parser = switch, action = clap::ArgAction::Set)]
     pub driver_handshake: bool,
+    /// Whether our calls drive the interface in place of its interrupts (on), with AF_XDP
+    #[arg(long, value_name = "ON", default_value = "off", value_parser = switch, action = clap::ArgAction::Set)]
+    pub busy_poll: bool,
     /// Checksums of payloads: as the cache stores them (stored), or from the octets each time (computed)
     #[arg(long, value_name = "FROM", default_value_t = Checksum::Stored)]
     pub checksum: Checksum,
@@ -344,6 +347,7 @@ impl DirectFlags {
             queues: self.queues,
             handshake: self.handshake,
             driver_handshake: self.driver_handshake,
+            busy_poll: self.busy_poll,
             checksum: self.checksum,
             zero_copy: self.zero_copy,
             congestion: self.congestion,
@@ -370,6 +374,7 @@ pub fn in_flags(problem: &Problem) -> String {
         "direct.queues" => "--queues",
         "direct.handshake" => "--handshake",
         "direct.driver-handshake" => "--driver-handshake",
+        "direct.busy-poll" => "--busy-poll",
         "direct.checksum" => "--checksum",
         "direct.zero-copy" => "--zero-copy",
         "direct.congestion" => "--congestion",
@@ -455,6 +460,8 @@ mod tests {
             "queue",
             "--driver-handshake",
             "on",
+            "--busy-poll",
+            "on",
             "--checksum",
             "computed",
             "--zero-copy",
@@ -479,6 +486,7 @@ mod tests {
             queues: Some(2),
             handshake: Handshake::Queue,
             driver_handshake: true,
+            busy_poll: true,
             checksum: Checksum::Computed,
             zero_copy: false,
             congestion: Congestion::Reno,

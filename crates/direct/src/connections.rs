@@ -1,6 +1,5 @@
 //! What the seam's calls do: TCP's connections under the seam's names.
 
-use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
@@ -12,6 +11,7 @@ use crate::config::DirectConfig;
 use crate::datagrams::Datagrams;
 use crate::link::Links;
 use crate::pinned::Pinned;
+use crate::resumed::Resumed;
 
 /// TCP, and what the seam needs beside it.
 pub(crate) struct Connections {
@@ -23,7 +23,7 @@ pub(crate) struct Connections {
     /// Calls left something for the next dispatch.
     pub(crate) pending: bool,
     /// Connections whose unread input is to be shown again.
-    resumed: VecDeque<ConnectionId>,
+    resumed: Resumed,
     addresses: Vec<IpAddr>,
     mtu: usize,
 }
@@ -37,7 +37,7 @@ impl Connections {
             links,
             now: Time::default(),
             pending: false,
-            resumed: VecDeque::new(),
+            resumed: Resumed::default(),
             addresses: config.addresses.clone(),
             mtu: usize::from(config.mtu),
         }
@@ -96,7 +96,7 @@ impl Connections {
     /// others.
     pub(crate) fn raise_resumed(&mut self, events: &mut dyn Events) {
         for _ in 0..self.resumed.len() {
-            let Some(id) = self.resumed.pop_front() else { break };
+            let Some(id) = self.resumed.take() else { break };
             let handle = handle_of(id);
             if let Some(token) = self.tcp.token(handle) {
                 self.pending = true;
@@ -144,9 +144,7 @@ impl Calls for Connections {
     }
 
     fn resume(&mut self, connection: ConnectionId) {
-        if !self.resumed.contains(&connection) {
-            self.resumed.push_back(connection);
-        }
+        self.resumed.add(connection);
     }
 
     fn close(&mut self, connection: ConnectionId) {

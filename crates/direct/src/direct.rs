@@ -240,36 +240,47 @@ impl Direct {
     /// Does what other threads asked for.
     fn observe(&mut self) -> io::Result<()> {
         for question in self.traffic.observer.take().into_iter().flatten() {
+            // Whoever asked may have given up.
             match question {
+                Question::Counters { answer } => {
+                    self.publish();
+                    let _ = answer.try_send(*self.traffic.connections.tcp.stats());
+                }
                 Question::Connections { limit, answer } => {
-                    // Whoever asked may have given up.
                     let _ = answer.try_send(self.traffic.connections.describe(limit));
                 }
                 Question::Capture(capture) => self.traffic.captures.push(capture),
             }
         }
-        let (now, connections) = (self.traffic.connections.now, &self.traffic.connections);
+        let now = self.traffic.connections.now;
         if now.since(self.published) >= PUBLISH {
             self.published = now;
-            let stats = &self.traffic.stats;
-            stats.publish(connections.tcp.stats());
-            stats.connections.set(connections.tcp.connections() as u64);
-            stats.datagrams_lost.set(connections.datagrams.lost);
-            let losses = self.device.losses();
-            stats.receive_ring_full.set(losses.receive_ring_full);
-            stats.fill_ring_empty.set(losses.fill_ring_empty);
-            stats.receive_dropped.set(losses.receive_dropped);
-            stats.transmit_invalid.set(losses.transmit_invalid);
+            self.publish();
+            let connections = &mut self.traffic.connections;
             if let Some(driver) = &self.driver {
-                stats.driver_answered.set(driver.answered());
-                stats.driver_absorbed.set(driver.absorbed());
                 // The keys of the next epoch, too: for as long we may sleep.
                 driver.publish(connections.tcp.offload(connections.tcp_now()).filter(|_| self.listens));
             }
-            let connections = &mut self.traffic.connections;
             connections.links.refresh(connections.tcp_now())?;
         }
         Ok(())
+    }
+
+    /// Brings the counters that others count up to date.
+    fn publish(&mut self) {
+        let (stats, connections) = (&self.traffic.stats, &self.traffic.connections);
+        stats.publish(connections.tcp.stats());
+        stats.connections.set(connections.tcp.connections() as u64);
+        stats.datagrams_lost.set(connections.datagrams.lost);
+        let losses = self.device.losses();
+        stats.receive_ring_full.set(losses.receive_ring_full);
+        stats.fill_ring_empty.set(losses.fill_ring_empty);
+        stats.receive_dropped.set(losses.receive_dropped);
+        stats.transmit_invalid.set(losses.transmit_invalid);
+        if let Some(driver) = &self.driver {
+            stats.driver_answered.set(driver.answered());
+            stats.driver_absorbed.set(driver.absorbed());
+        }
     }
 }
 
@@ -408,6 +419,11 @@ impl Transport for Direct {
     fn is_pending(&self) -> bool {
         let connections = &self.traffic.connections;
         connections.pending || connections.has_resumed() || connections.links.is_due(connections.tcp_now())
+    }
+
+    fn patience(&self, now: Time) -> Option<Duration> {
+        let elapsed = now.since(self.traffic.connections.now);
+        self.wait(None).map(|wait| wait.saturating_sub(elapsed))
     }
 
     fn stop_listening(&mut self) {

@@ -22,6 +22,7 @@ mod observer;
 mod outbound;
 mod pinned;
 pub mod resolution;
+mod resumed;
 mod stats;
 
 pub use config::DirectConfig;

@@ -26,6 +26,8 @@ struct Shared {
 
 /// What the transport is asked.
 pub(crate) enum Question {
+    /// TCP's counters, and to bring the others up to date.
+    Counters { answer: SyncSender<afpa_tcp::Stats> },
     /// The connections, at most so many.
     Connections { limit: usize, answer: SyncSender<Vec<ConnectionInfo>> },
     /// Copies of the frames from now on.
@@ -53,6 +55,13 @@ pub(crate) struct Capture {
 }
 
 impl Observer {
+    /// Asks for TCP's counters. When they come, all of [`DirectStats`](crate::DirectStats) is up to date.
+    pub fn counters(&self) -> Receiver<afpa_tcp::Stats> {
+        let (answer, receiver) = sync_channel(1);
+        self.ask(Question::Counters { answer });
+        receiver
+    }
+
     /// Asks for at most `limit` connections.
     pub fn connections(&self, limit: usize) -> Receiver<Vec<ConnectionInfo>> {
         let (answer, receiver) = sync_channel(1);

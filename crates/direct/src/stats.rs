@@ -4,7 +4,9 @@ use std::sync::{Mutex, PoisonError};
 
 use afpa_engine::stats::Counter;
 
-/// Counters of one transport, readable from any thread.
+/// Counters of one transport, readable from any thread. What the device, the driver and TCP count is up to a tenth of a
+/// second old while there is traffic, and older while there is none: [`Observer::counters`](crate::Observer::counters)
+/// has it brought up to date.
 #[derive(Default, Debug)]
 #[repr(align(128))]
 pub struct DirectStats {
@@ -38,7 +40,7 @@ pub struct DirectStats {
 }
 
 impl DirectStats {
-    /// TCP's own counters, up to a tenth of a second old while there is traffic.
+    /// TCP's own counters, as they were published last.
     pub fn tcp(&self) -> afpa_tcp::Stats {
         *self.tcp.lock().unwrap_or_else(PoisonError::into_inner)
     }

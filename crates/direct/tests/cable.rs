@@ -190,6 +190,35 @@ fn an_observer_sees_connections_and_frames() {
 }
 
 #[test]
+fn counters_that_are_asked_for_are_up_to_date() {
+    let mut wire = Wire::new(64);
+    let connection = wire.near.connect(&to(FAR[0]));
+    wire.fetch(connection, 5000);
+    let answer = wire.far.direct.observer().counters();
+    // Without any time or traffic between.
+    wire.far.poll(wire.now, Duration::ZERO);
+    let (tcp, stats) = (answer.recv().unwrap(), wire.far.direct.stats());
+    assert_eq!((tcp.accepted, tcp.octets_sent), (1, 5000));
+    assert_eq!((stats.connections.get(), stats.tcp().octets_sent), (1, 5000));
+}
+
+#[test]
+fn a_transport_knows_how_long_it_has_nothing_to_do() {
+    let mut wire = Wire::new(64);
+    let now = wire.now;
+    wire.near.poll(now, Duration::ZERO);
+    assert_eq!(wire.near.direct.patience(now), None);
+    wire.near.connect(&to(FAR[0]));
+    wire.near.poll(now, Duration::ZERO);
+    // RFC 6298 §2.1: the SYN is sent again after a second.
+    let patience = wire.near.direct.patience(now).unwrap();
+    assert!((900..=1000).contains(&patience.as_millis()), "{patience:?}");
+    let part = Duration::from_millis(400);
+    assert_eq!(wire.near.direct.patience(now.after(part)), Some(patience - part));
+    assert_eq!(wire.near.direct.patience(now.after(2 * patience)), Some(Duration::ZERO));
+}
+
+#[test]
 fn who_stops_listening_keeps_its_connections() {
     let mut wire = Wire::new(64);
     let connection = wire.near.connect(&to(FAR[0]));

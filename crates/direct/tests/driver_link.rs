@@ -6,14 +6,12 @@ use std::os::fd::OwnedFd;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use afpa_direct::frames::xdp::XdpDevice;
 use afpa_engine::seam::Time;
 use afpa_platform::clock;
 use afpa_platform::interface::Interface;
 use afpa_platform::memory::Arena;
 use afpa_platform::netlink::Netlink;
-use afpa_platform::steering::{AttachMode, Protocol, Steering};
-use afpa_platform::xdp::{Mode, XdpConfig, XdpSocket};
+use afpa_platform::steering::{AttachMode, Steering};
 use afpa_tcp::Config;
 use afpa_wire::tcp::{self, Flags, Header, Options, Timestamps};
 use afpa_wire::{checksum, ip};
@@ -27,14 +25,13 @@ mod link;
 mod support;
 
 use link::{Pair, privileged};
-use support::{PORT, Place, Side, pattern};
+use support::{FRAMES, PORT, Place, Side, pattern, xdp_device};
 
 /// Longer than any of this takes.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How long an end without traffic waits before it looks whether the test is over.
 const WAIT: Duration = Duration::from_millis(10);
 const OURS: [&str; 2] = ["10.77.0.2", "fd77::2"];
-const FRAMES: u32 = 1024;
 
 /// The kernel's end, and ours with what steers its frames.
 struct Lab<'a> {
@@ -81,31 +78,10 @@ fn assisted(name: &str, test: impl FnOnce(&mut Lab<'_>) + Send) {
     });
     pair.inside("far", || {
         let far = Interface::by_name("far").unwrap();
-        let steering = Steering::attach(far.index, AttachMode::Auto).unwrap();
         let addresses = OURS.map(|address| address.parse::<IpAddr>().unwrap());
-        for address in addresses {
-            steering.steer(Protocol::Tcp, SocketAddr::new(address, PORT)).unwrap();
-        }
+        let services = addresses.map(|address| SocketAddr::new(address, PORT));
         let arena = Arena::new(u64::from(far.receive_queues) * u64::from(FRAMES) * 4096 * 4).unwrap();
-        let mut sockets: Vec<XdpSocket> = Vec::new();
-        for queue in 0..far.receive_queues {
-            let config = XdpConfig {
-                interface: far.index,
-                queue,
-                arena: arena.clone(),
-                frames: FRAMES,
-                mode: Mode::Auto,
-                scatter: true,
-                busy_poll: None,
-            };
-            let socket = match sockets.first() {
-                None => XdpSocket::open(&config),
-                Some(first) => XdpSocket::open_beside(&config, first),
-            };
-            steering.add_socket(queue, socket.as_ref().unwrap()).unwrap();
-            sockets.push(socket.unwrap());
-        }
-        let device = XdpDevice::new(sockets.remove(0), sockets, true);
+        let (device, steering) = xdp_device(&far, &services, &arena);
         let place = Place {
             link: far.mac.unwrap(),
             addresses: &addresses,

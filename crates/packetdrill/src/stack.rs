@@ -164,7 +164,7 @@ impl Stack {
         });
         let now = self.now;
         let handle = self.tcp().connect(now, local, remote, id).map_err(|error| match error {
-            ConnectError::Addresses => Errno::INVALID,
+            ConnectError::Addresses | ConnectError::NotUnicast => Errno::INVALID,
             ConnectError::TooManyConnections => Errno::TOO_MANY,
             ConnectError::NoPort => Errno::ADDRESS_NOT_AVAILABLE,
         })?;

@@ -9,32 +9,13 @@ typedef unsigned long long u64;
 
 #define SECTION(name) __attribute__((section(name), used))
 #define INLINE static inline __attribute__((always_inline))
-// A function of its own, behind the program.
-#define FUNCTION static __attribute__((noinline, section("xdp.frags")))
 #define big_endian(value) __builtin_bswap16(value)
-// Keeps the compiler from proving what the verifier has to see.
-#define opaque(value) asm volatile("" : "+r"(value))
 
 // From the kernel's interface (linux/bpf.h).
-enum { XDP_DROP = 1, XDP_PASS = 2, XDP_TX = 3, XDP_REDIRECT = 4 };
 enum { MAP_HASH = 1, MAP_ARRAY = 2, MAP_PER_CPU_ARRAY = 6, MAP_XDP_SOCKETS = 17 };
 enum { MAP_MAPPABLE = 1 << 10 };
 
-struct xdp_md {
-	u32 data;
-	u32 data_end;
-	u32 data_meta;
-	u32 ingress_interface;
-	u32 receive_queue;
-	u32 egress_interface;
-};
-
 static void *(*const look_up)(void *map, const void *key) = (void *)1;
-static u64 (*const monotonic_time)(void) = (void *)5;
-static long (*const redirect)(void *map, u64 key, u64 flags) = (void *)51;
-static long (*const adjust_tail)(struct xdp_md *context, int octets) = (void *)65;
-static u64 (*const frame_length)(struct xdp_md *context) = (void *)188;
-static long (*const load_octets)(struct xdp_md *context, u32 offset, void *target, u32 length) = (void *)189;
 
 // A table, as the loader makes it.
 struct map {

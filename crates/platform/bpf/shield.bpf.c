@@ -10,21 +10,15 @@
 // ICMP, ARP, neighbour discovery, frames with a VLAN tag, whatever is not understood. A first fragment
 // is dropped, so that the kernel never reassembles a segment of ours; our TCP takes no fragments.
 //
-// Build with build.sh. Nothing is included: the kernel's interface is stable, and the object depends on the
-// compiler alone.
+// Build with build.sh. Nothing but our own is included: the kernel's interface is stable, and the object depends on
+// the compiler alone.
 
-typedef unsigned char u8;
-typedef unsigned short u16;
-typedef unsigned int u32;
-typedef unsigned long long u64;
-
-#define SECTION(name) __attribute__((section(name), used))
-#define INLINE static inline __attribute__((always_inline))
-#define big_endian(value) __builtin_bswap16(value)
+#include "kernel.h"
+#include "packets.h"
+#include "services.h"
 
 // From the kernel's interface (linux/bpf.h).
 enum { TCX_NEXT = -1, TCX_DROP = 2 };
-enum { MAP_HASH = 1, MAP_PER_CPU_ARRAY = 6 };
 
 struct __sk_buff {
 	u32 len;
@@ -35,70 +29,11 @@ struct __sk_buff {
 	u32 vlan_present;
 };
 
-static void *(*const look_up)(void *map, const void *key) = (void *)1;
 static long (*const load)(const void *packet, u32 offset, void *to, u32 length) = (void *)26;
-
-// A table, as the loader makes it.
-struct map {
-	u32 type;
-	u32 key_size;
-	u32 value_size;
-	u32 max_entries;
-	u32 flags;
-};
-
-// An address that we serve. An IPv4 address is followed by zeros; zeros alone are any address.
-struct service {
-	u8 address[16];
-	u16 port; // big-endian
-	u8 protocol;
-	u8 version; // 4 or 6
-};
-
-struct host {
-	u8 address[16];
-	u8 protocol;
-	u8 version;
-	u16 zero;
-};
-
-struct range {
-	u16 first; // in the machine's order, both
-	u16 last;
-};
 
 enum { PASSED, DROPPED, COUNTERS };
 
-struct map services SECTION("maps") = { MAP_HASH, sizeof(struct service), sizeof(u32), 4096, 0 };
-struct map ranges SECTION("maps") = { MAP_HASH, sizeof(struct host), sizeof(struct range), 1024, 0 };
 struct map counters SECTION("maps") = { MAP_PER_CPU_ARRAY, sizeof(u32), sizeof(u64), COUNTERS, 0 };
-
-struct ipv4 {
-	u8 version_and_length;
-	u8 service;
-	u16 length;
-	u16 identification;
-	u16 fragment;
-	u8 hop_limit;
-	u8 protocol;
-	u16 checksum;
-	u8 source[4];
-	u8 destination[4];
-};
-
-struct ipv6 {
-	u32 version_and_flow;
-	u16 length;
-	u8 next_header;
-	u8 hop_limit;
-	u8 source[16];
-	u8 destination[16];
-};
-
-struct ports {
-	u16 source;
-	u16 destination;
-};
 
 struct extension {
 	u8 next_header;
@@ -106,17 +41,11 @@ struct extension {
 	u16 fragment;
 };
 
-enum { ETHERNET = 14, TYPE_AT = 12, ICMP_LENGTH = 8 };
-enum { TYPE_IPV4 = 0x0800, TYPE_IPV6 = 0x86dd };
-enum { HOP_BY_HOP = 0, ICMP = 1, TCP = 6, UDP = 17, ROUTING = 43, FRAGMENT = 44, ICMPV6 = 58, DESTINATION_OPTIONS = 60 };
+enum { ETHERNET = 14, TYPE_AT = 12, ICMP_LENGTH = 8, FRAGMENT = 44 };
 enum { V4_OFFSET = 0x1fff, V4_MORE = 0x2000, V6_OFFSET = 0xfff8, V6_MORE = 0x0001 };
 
 // IPv6 extension headers that are walked over; a packet with more of them passes.
 enum { EXTENSIONS = 4 };
-
-// ICMP errors that TCP and UDP need (RFC 792, RFC 4443).
-enum { UNREACHABLE = 3, TIME_EXCEEDED = 11, PARAMETER_PROBLEM = 12 };
-enum { V6_UNREACHABLE = 1, V6_PARAMETER_PROBLEM = 4 };
 
 // What a frame is to us.
 enum { OTHER, OURS, FIRST_FRAGMENT, ERROR_ABOUT_OURS };
@@ -127,39 +56,6 @@ INLINE void count(u32 which)
 
 	if (counter)
 		*counter += 1;
-}
-
-INLINE int is_transport(u8 protocol)
-{
-	return protocol == TCP || protocol == UDP;
-}
-
-INLINE void clear(void *address)
-{
-	u64 *words = address;
-
-	words[0] = 0;
-	words[1] = 0;
-}
-
-// Whether the address and port of ours are listed.
-INLINE int is_listed(struct service *service)
-{
-	struct host host __attribute__((aligned(8)));
-	struct range *range;
-	u16 port = big_endian(service->port);
-
-	if (look_up(&services, service))
-		return 1;
-	__builtin_memcpy(host.address, service->address, sizeof(host.address));
-	host.protocol = service->protocol;
-	host.version = service->version;
-	host.zero = 0;
-	range = look_up(&ranges, &host);
-	if (range && port >= range->first && port <= range->last)
-		return 1;
-	clear(service->address);
-	return look_up(&services, service) != 0;
 }
 
 // An error about a packet that we sent: its source is ours (RFC 1122 §3.2.2, RFC 4443 §2.4).
@@ -180,7 +76,7 @@ INLINE int is_error_v4(struct __sk_buff *packet, u32 at)
 	if (load(packet, at, &ports, sizeof(ports)))
 		return 0;
 	clear(service.address);
-	__builtin_memcpy(service.address, quoted.source, 4);
+	__builtin_memcpy(service.address, &quoted.source, 4);
 	service.port = ports.source;
 	service.protocol = quoted.protocol;
 	service.version = 4;
@@ -225,7 +121,7 @@ INLINE int look_v4(struct __sk_buff *packet)
 	if (!is_transport(ip.protocol) || load(packet, at, &ports, sizeof(ports)))
 		return OTHER;
 	clear(service.address);
-	__builtin_memcpy(service.address, ip.destination, 4);
+	__builtin_memcpy(service.address, &ip.destination, 4);
 	service.port = ports.destination;
 	service.protocol = ip.protocol;
 	service.version = 4;

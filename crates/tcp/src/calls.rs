@@ -15,7 +15,7 @@ use crate::payload::Payload;
 use crate::receive::unread::Unread;
 use crate::shared::Shared;
 use crate::state::{Event, State};
-use crate::tcp::Tcp;
+use crate::tcp::{Tcp, is_unicast};
 use crate::time::Time;
 use crate::timers;
 
@@ -30,9 +30,12 @@ pub(crate) fn connect<P: Payload>(
     remote: SocketAddr,
     token: u32,
 ) -> Result<Handle, ConnectError> {
-    let is_usable = |address: IpAddr| !address.is_unspecified() && !address.is_multicast();
-    if local.is_ipv4() != remote.is_ipv4() || !is_usable(local) || !is_usable(remote.ip()) || remote.port() == 0 {
+    if local.is_ipv4() != remote.is_ipv4() || remote.port() == 0 {
         return Err(ConnectError::Addresses);
+    }
+    // RFC 9293 §3.9.2.3 (MUST-46).
+    if !is_unicast(local) || !is_unicast(remote.ip()) {
+        return Err(ConnectError::NotUnicast);
     }
     if tcp.slots.is_full() {
         return Err(ConnectError::TooManyConnections);

@@ -34,7 +34,7 @@ pub struct Config {
     pub challenges_per_second: u32,
     /// Timeouts without progress until a connection is given up (RFC 9293 §3.8.3, R2). 10.
     pub retries: u8,
-    /// The same for SYN and SYN-ACK. 5.
+    /// The same for SYN and SYN-ACK. 7: they are given up after 183 s, for RFC 9293 §3.8.3 wants at least three minutes.
     pub handshake_retries: u8,
     /// The most that a retransmission timeout may grow to. 60 s.
     pub max_retransmission_timeout: Duration,
@@ -87,7 +87,7 @@ impl Default for Config {
             stateless_replies: 1024,
             challenges_per_second: 1000,
             retries: 10,
-            handshake_retries: 5,
+            handshake_retries: 7,
             max_retransmission_timeout: Duration::from_secs(60),
             min_retransmission_timeout: Duration::from_millis(200),
             delayed_acknowledgment: Duration::from_millis(40),

@@ -8,6 +8,7 @@ use afpa_wire::sequence::Sequence;
 use crate::egress::segment::Template;
 use crate::handle::Handle;
 use crate::lookup::Tuple;
+use crate::path_mtu::MtuProbe;
 use crate::payload::Payload;
 use crate::pool::Reset;
 use crate::receive::reassembly::Reassembly;
@@ -94,8 +95,10 @@ pub(crate) struct Cold {
     pub(crate) peer_mss: u16,
     /// The largest IP packet that the path takes, as far as is known.
     pub(crate) path_mtu: u16,
-    /// When a router said so; never to be tried again if the segments that were too large just vanished.
+    /// When that became known.
     pub(crate) path_mtu_at: Time,
+    /// The smallest packet that vanished since the search for the largest began; zero if none did.
+    pub(crate) path_mtu_refused: u16,
     /// ISS.
     pub(crate) initial_send: Sequence,
     /// IRS.
@@ -123,6 +126,7 @@ pub(crate) struct Sending<P> {
     pub(crate) duplicates: DuplicateAcknowledgments,
     pub(crate) tail: TailLoss,
     pub(crate) recovery: Option<Recovery>,
+    pub(crate) mtu_probe: Option<MtuProbe>,
     /// When RACK wants to look for losses again.
     pub(crate) look_again: Option<Time>,
     /// When the retransmission timeout is over (RFC 6298 §5); another timer may come before.
@@ -183,6 +187,8 @@ impl Flags {
     pub(crate) const PEER_FINISHED: Flags = Flags(1 << 17);
     /// The caller knows of the connection.
     pub(crate) const ANNOUNCED: Flags = Flags(1 << 18);
+    /// Packets that were too large vanished without a word, so larger ones are tried one at a time.
+    pub(crate) const BLACK_HOLE: Flags = Flags(1 << 20);
     /// The slot is in use.
     pub(crate) const ALIVE: Flags = Flags(1 << 19);
 
@@ -267,6 +273,7 @@ impl<P: Payload> Default for Sending<P> {
             duplicates: DuplicateAcknowledgments::default(),
             tail: TailLoss::default(),
             recovery: None,
+            mtu_probe: None,
             look_again: None,
             retransmit_at: Time::NEVER,
         }
@@ -280,6 +287,7 @@ impl<P: Payload> Reset for Sending<P> {
         self.duplicates = DuplicateAcknowledgments::default();
         self.tail = TailLoss::default();
         self.recovery = None;
+        self.mtu_probe = None;
         self.look_again = None;
         self.retransmit_at = Time::NEVER;
     }

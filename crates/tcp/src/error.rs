@@ -5,8 +5,10 @@ use std::fmt;
 /// Why [`Tcp::connect`](crate::Tcp::connect) did not begin.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ConnectError {
-    /// The addresses are of different families, unspecified or multicast.
+    /// The addresses are of different families, or the port is zero.
     Addresses,
+    /// One of the addresses is that of no single host: multicast, broadcast or unspecified.
+    NotUnicast,
     /// [`Config::max_connections`](crate::Config::max_connections) is reached.
     TooManyConnections,
     /// Every ephemeral port towards that peer is in use.
@@ -16,7 +18,10 @@ pub enum ConnectError {
 impl fmt::Display for ConnectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            ConnectError::Addresses => "the addresses do not belong to one family of unicast addresses",
+            ConnectError::Addresses => "a connection needs two addresses of one family, and a port other than zero",
+            ConnectError::NotUnicast => {
+                "a connection needs the address of one host at each end, not a multicast, broadcast or unspecified one"
+            }
             ConnectError::TooManyConnections => "the limit on connections is reached",
             ConnectError::NoPort => "no ephemeral port is free towards that peer",
         })
@@ -30,7 +35,7 @@ impl std::error::Error for ConnectError {}
 pub enum ListenError {
     /// There is a listener at that address and port.
     InUse,
-    /// Port zero, or a multicast address.
+    /// Port zero, or a multicast or broadcast address.
     Address,
     /// 65,536 listeners exist.
     TooMany,

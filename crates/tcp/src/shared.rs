@@ -91,7 +91,7 @@ impl<P: Payload> Shared<P> {
         let due = connection.deadline();
         if due.0.saturating_add(SLACK_NANOSECONDS) < connection.scheduled.0 {
             connection.scheduled = due;
-            self.wheel.insert(Entry { key: index, generation: connection.generation, due });
+            self.wheel.set(Entry { key: index, due });
         }
     }
 }

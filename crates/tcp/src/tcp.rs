@@ -63,7 +63,7 @@ impl<P: Payload> Tcp<P> {
     /// # Errors
     /// See [`ListenError`].
     pub fn listen(&mut self, local: SocketAddr, token: u32) -> Result<ListenerIndex, ListenError> {
-        if local.port() == 0 || local.ip().is_multicast() {
+        if local.port() == 0 || !(is_unicast(local.ip()) || local.ip().is_unspecified()) {
             return Err(ListenError::Address);
         }
         let index = u16::try_from(self.tokens.len()).map_err(|_| ListenError::TooMany)?;
@@ -219,14 +219,8 @@ impl<P: Payload> Tcp<P> {
         }
         self.shared.time_wait.expire(now, &self.shared.secret);
         while let Some(entry) = self.shared.wheel.pop(now) {
-            let Some(connection) = self.slots.get_mut(entry.key).filter(|slot| slot.generation == entry.generation)
-            else {
-                continue;
-            };
-            // The wheel may bring an older entry, too; what it was told of last is due then, or is still to come.
-            if connection.scheduled <= now {
-                connection.scheduled = Time::NEVER;
-            }
+            let Some(connection) = self.slots.get_mut(entry.key) else { continue };
+            connection.scheduled = Time::NEVER;
             let ending = timers::fire(connection, &mut self.shared, now);
             let (handle, token) = (connection.handle(entry.key), connection.token);
             let is_known = connection.flags.has(Flags::ANNOUNCED) || connection.listener.is_none();
@@ -474,6 +468,7 @@ impl<P: Payload> Tcp<P> {
         shared.assisted.goes(&connection.cold.tuple);
         let hash = shared.secret.hash(&connection.cold.tuple);
         self.lookup.remove(hash, index);
+        shared.wheel.cancel(index);
         self.slots.remove(index);
     }
 }
@@ -494,7 +489,7 @@ fn remember<P: Payload>(connection: &mut Connection<P>, shared: &mut Shared<P>, 
 }
 
 /// RFC 9293 §3.9.2.3: TCP is between two hosts.
-fn is_unicast(address: IpAddr) -> bool {
+pub(crate) fn is_unicast(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => !(address.is_multicast() || address.is_broadcast() || address.is_unspecified()),
         IpAddr::V6(address) => !(address.is_multicast() || address.is_unspecified()),

@@ -144,7 +144,7 @@ fn retransmit<P: Payload>(connection: &mut Connection<P>, shared: &mut Shared<P>
         losses::timed_out(connection, &mut sending);
         connection.sending = Some(sending);
     }
-    path_mtu::suspect_black_hole(connection, shared);
+    path_mtu::suspect_black_hole(connection, shared, now);
     connection.flags.set(Flags::WAKE);
     connection.flags.clear(Flags::PROBE_TAIL);
     arm(connection, shared, now, true);

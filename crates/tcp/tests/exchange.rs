@@ -2,7 +2,9 @@
 
 mod support;
 
-use afpa_tcp::{Config, Ending, Handshake};
+use std::time::Duration;
+
+use afpa_tcp::{Config, Ending, Handshake, KeepAlive};
 use afpa_wire::tcp::Flags;
 use support::{Host, Peer, milliseconds, pinned};
 
@@ -113,4 +115,17 @@ fn a_lost_response_is_sent_again() {
     assert_eq!(host.feed(&peer.ack()).unwrap().acknowledged, 6);
     host.pass(milliseconds(100_000));
     assert_eq!(host.sent(), []);
+}
+
+#[test]
+fn a_connection_that_ended_leaves_no_deadline_behind() {
+    let hours = Duration::from_secs(7200);
+    let keep_alive = KeepAlive { idle: hours, interval: hours, probes: 3 };
+    let mut host = Host::new(Config { keep_alive: Some(keep_alive), ..Config::default() });
+    let mut peer = Peer::new();
+    let handle = peer.connect(&mut host);
+    assert!(host.tcp.next_deadline().is_some());
+    host.tcp.abort(handle);
+    host.sent_one();
+    assert_eq!(host.tcp.next_deadline(), None);
 }

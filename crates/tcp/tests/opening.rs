@@ -229,12 +229,44 @@ fn congestion_notification_is_agreed_on_and_echoed_until_it_is_heard() {
     assert!(host.sent_one().has(Flags::CWR));
 }
 
+/// RFC 9293 §3.9.2.3.
+#[test]
+fn nobody_is_connected_to_but_one_host() {
+    let cases = [
+        // ours, the peer's, why not
+        ("10.0.0.1", "255.255.255.255", Err(ConnectError::NotUnicast)),
+        ("10.0.0.1", "224.0.0.1", Err(ConnectError::NotUnicast)),
+        ("10.0.0.1", "239.255.255.250", Err(ConnectError::NotUnicast)),
+        ("10.0.0.1", "0.0.0.0", Err(ConnectError::NotUnicast)),
+        ("0.0.0.0", "10.0.0.2", Err(ConnectError::NotUnicast)),
+        ("255.255.255.255", "10.0.0.2", Err(ConnectError::NotUnicast)),
+        ("fd00::1", "ff02::1", Err(ConnectError::NotUnicast)),
+        ("fd00::1", "::", Err(ConnectError::NotUnicast)),
+        ("ff02::1", "fd00::2", Err(ConnectError::NotUnicast)),
+        ("10.0.0.1", "fd00::2", Err(ConnectError::Addresses)),
+        ("10.0.0.1", "10.0.0.2", Ok(())),
+        ("fd00::1", "fd00::2", Ok(())),
+    ];
+    for (local, remote, expected) in cases {
+        let mut host = Host::new(Config::default());
+        let remote = SocketAddr::new(remote.parse().unwrap(), 80);
+        let connected = host.tcp.connect(host.now, local.parse().unwrap(), remote, 0).map(|_| ());
+        assert_eq!(connected, expected, "{local} to {remote}");
+        assert_eq!(host.tcp.connections(), usize::from(expected.is_ok()));
+        let segments = host.sent();
+        assert_eq!(segments.len(), usize::from(expected.is_ok()), "{local} to {remote}");
+    }
+    assert!(ConnectError::NotUnicast.to_string().contains("broadcast"));
+}
+
 #[test]
 fn calls_that_cannot_be_done_say_why() {
     let mut host = Host::new(Config { max_connections: 1, ephemeral_ports: 40_000..=40_001, ..Config::default() });
     let local = "10.0.0.1:80".parse::<SocketAddr>().unwrap();
     assert_eq!(host.tcp.listen(local, 0), Err(ListenError::InUse));
-    assert_eq!(host.tcp.listen("10.0.0.1:0".parse().unwrap(), 0), Err(ListenError::Address));
+    for address in ["10.0.0.1:0", "224.0.0.1:80", "255.255.255.255:80", "[ff02::1]:80"] {
+        assert_eq!(host.tcp.listen(address.parse().unwrap(), 0), Err(ListenError::Address), "{address}");
+    }
     let v6 = "[fd00::1]:80".parse().unwrap();
     assert_eq!(host.tcp.connect(host.now, local.ip(), v6, 0), Err(ConnectError::Addresses));
     let remote = "10.0.0.2:80".parse().unwrap();

@@ -71,6 +71,9 @@ pub struct Direct {
     pub handshake: Handshake,
     /// Whether the driver does the stateless part of handshakes with cookies. Only with [`Frames::Xdp`].
     pub driver_handshake: bool,
+    /// Whether system calls drive the interface in place of its interrupts (SO_PREFER_BUSY_POLL). Only with
+    /// [`Frames::Xdp`].
+    pub busy_poll: bool,
     /// Where the checksums of payloads come from.
     pub checksum: Checksum,
     /// Whether payloads leave from where they lie; otherwise each is copied first.
@@ -97,6 +100,7 @@ impl Default for Direct {
             queues: None,
             handshake: Handshake::Cookies,
             driver_handshake: false,
+            busy_poll: false,
             checksum: Checksum::Stored,
             zero_copy: true,
             congestion: Congestion::Cubic,
@@ -134,6 +138,7 @@ impl Direct {
             ("queues", self.queues != default.queues),
             ("handshake", self.handshake != default.handshake),
             ("driver-handshake", self.driver_handshake != default.driver_handshake),
+            ("busy-poll", self.busy_poll != default.busy_poll),
             ("checksum", self.checksum != default.checksum),
             ("zero-copy", self.zero_copy != default.zero_copy),
             ("congestion", self.congestion != default.congestion),

@@ -152,6 +152,7 @@ fn direct(mut section: Section<'_>, direct: &mut Direct) {
     direct.queues = (queues > 0).then_some(queues);
     section.read("handshake", &mut direct.handshake);
     section.read("driver-handshake", &mut direct.driver_handshake);
+    section.read("busy-poll", &mut direct.busy_poll);
     section.read("checksum", &mut direct.checksum);
     section.read("zero-copy", &mut direct.zero_copy);
     section.read("congestion", &mut direct.congestion);
@@ -241,6 +242,7 @@ mod tests {
             queues = 2
             handshake = "queue"
             driver-handshake = true
+            busy-poll = true
             checksum = "computed"
             zero-copy = false
             congestion = "reno"
@@ -293,6 +295,7 @@ mod tests {
             ("queues", "Some(2)"),
             ("handshake", "Queue"),
             ("driver_handshake", "true"),
+            ("busy_poll", "true"),
             ("checksum", "Computed"),
             ("zero_copy", "false"),
             ("congestion", "Reno"),

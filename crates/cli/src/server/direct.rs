@@ -86,11 +86,11 @@ impl Wire {
         self.frames.is_host()
     }
 
-    /// Takes the frames of every door's address away from the kernel.
+    /// Takes note of the doors. The kernel keeps their frames.
     ///
     /// # Errors
-    /// A door gets no frame of this interface, or the table is full: a sentence with the remedy.
-    pub(super) fn listen(&mut self, doors: &[Door]) -> Result<(), String> {
+    /// A door gets no frame of this interface: a sentence with the remedy.
+    pub(super) fn expect(&mut self, doors: &[Door]) -> Result<(), String> {
         let Interface { name, index, is_up, .. } = &self.frames.interface;
         self.addresses = doors.iter().filter_map(Door::inet).collect();
         if self.is_host() {
@@ -98,13 +98,20 @@ impl Wire {
         } else {
             reach::check(name, *index, &self.addresses)?;
         }
-        for address in &self.addresses {
-            self.frames.steer(*address).map_err(|error| format!("{name}: {error}"))?;
-        }
         if !is_up {
             tracing::info!("{name} is down: give the kernel's end an address, and set it up: ip link set {name} up");
         }
         Ok(())
+    }
+
+    /// Takes the frames of every door's address away from the kernel, for the transports that there are by now.
+    ///
+    /// # Errors
+    /// The table is full: a sentence with the remedy.
+    pub(super) fn steer(&self) -> Result<(), String> {
+        let name = &self.frames.interface.name;
+        let mut addresses = self.addresses.iter();
+        addresses.try_for_each(|address| self.frames.steer(*address)).map_err(|error| format!("{name}: {error}"))
     }
 
     /// The transport of engine `number`, listening for `owner`.
@@ -121,7 +128,7 @@ impl Wire {
     ) -> Result<Direct, String> {
         let Interface { name, index, mac, mtu, .. } = &self.frames.interface;
         let failed = |what: &str, error: &dyn std::fmt::Display| format!("{name} cannot {what}: {error}");
-        let device = self.frames.device(number, self.engines, arena, self.config.zero_copy)?;
+        let device = self.frames.device(number, self.engines, arena, &self.config)?;
         let kernel = Netlink::subscribe(*index).map_err(|error| failed("tell its neighbours", &error))?;
         let link_address = mac.ok_or_else(|| format!("{name} has no Ethernet frames; choose another"))?;
         let is_host = self.is_host();

@@ -1,11 +1,14 @@
 //! Where clients come in: ports that each engine opens for itself, and sockets that all share.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+
+use rustix::net::sockopt::set_socket_reuseaddr;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, getsockname, socket_with};
 
 use crate::systemd::Inherited;
 use crate::units::ListenAddress;
@@ -90,9 +93,15 @@ fn open_one(address: &ListenAddress) -> io::Result<Door> {
 }
 
 /// Finds out whether a port is free, and which one port 0 stands for. The engines' own sockets would
-/// not notice another server of the same user: SO_REUSEPORT lets them share its port.
+/// not notice another server of the same user: SO_REUSEPORT lets them share its port. Does not listen: who comes before
+/// the engines is refused, and not accepted by nobody.
 fn reserve(address: SocketAddr) -> io::Result<SocketAddr> {
-    TcpListener::bind(address)?.local_addr()
+    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let socket = socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    // What is left of closed connections is no obstacle; a listener is.
+    set_socket_reuseaddr(&socket, true)?;
+    bind(&socket, &address)?;
+    SocketAddr::try_from(getsockname(&socket)?).map_err(io::Error::from)
 }
 
 /// Removes the socket of a server that is gone. One that answers, and anything that is no socket,
@@ -154,6 +163,8 @@ pub(super) fn explain(address: &ListenAddress, error: &io::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+
     use super::*;
 
     fn inet(address: SocketAddr) -> Vec<ListenAddress> {

@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::mpsc::{SyncSender, sync_channel};
-use std::thread::Builder;
-use std::time::SystemTime;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, SystemTime};
 
 use afpa_engine::seam::{Address, Listen};
 use afpa_engine::stats::ModuleStats;
@@ -77,41 +77,130 @@ pub(super) fn entrances(doors: &[Door]) -> Result<Vec<Entrance>, String> {
     doors.iter().filter_map(entrance).collect()
 }
 
-/// Starts an engine and returns when it listens. Its end, for whatever reason, is reported to `ends`.
+/// An engine on its thread that has all it needs and waits until it may open its doors. One that is dropped ends, and
+/// leaves nothing behind.
+pub(super) struct Prepared {
+    seat: Seat,
+    life: Life,
+}
+
+/// The thread of an engine, which ends with this.
+struct Life {
+    handle: EngineHandle,
+    /// Says that it may; `None` when it was said.
+    may_open: Option<SyncSender<()>>,
+    is_open: Receiver<Result<(), String>>,
+    /// `None` if it lives on by itself.
+    thread: Option<JoinHandle<()>>,
+}
+
+/// The thread's end of what its maker holds.
+struct Instructions {
+    made: SyncSender<Result<Seat, String>>,
+    may_open: Receiver<()>,
+    is_open: SyncSender<Result<(), String>>,
+}
+
+/// An engine whose doors are not open.
+struct Unopened {
+    engine: Engine,
+    sockets: Sockets,
+    entrances: Vec<Entrance>,
+    owner: Owner,
+}
+
+/// Makes an engine and returns when it waits for [`Prepared::open`]. Its end, for whatever reason, is reported to `ends`.
 ///
 /// # Errors
-/// It cannot start: a sentence that says why.
-pub(super) fn start(plan: Plan, ends: UnboundedSender<EngineEnd>) -> Result<Seat, String> {
+/// It cannot be made: a sentence that says why.
+pub(super) fn prepare(plan: Plan, ends: UnboundedSender<EngineEnd>) -> Result<Prepared, String> {
     let cpu = plan.cpu;
-    let (started, seat) = sync_channel(1);
+    let ((made, seat), (may_open, told), (answer, is_open)) = (sync_channel(1), sync_channel(1), sync_channel(1));
+    let instructions = Instructions { made, may_open: told, is_open: answer };
     let live = move || {
-        let outcome = catch_unwind(AssertUnwindSafe(|| live(plan, &started)))
+        let outcome = catch_unwind(AssertUnwindSafe(|| live(plan, instructions)))
             .unwrap_or_else(|panic| Err(format!("it panicked: {}", message(&*panic))));
         // Nobody listens any more only when the process is ending.
         let _ = ends.send(EngineEnd { cpu, outcome });
     };
-    Builder::new()
+    let thread = Builder::new()
         .name(format!("engine-{cpu}"))
         .spawn(live)
         .map_err(|error| format!("the thread of the engine on CPU {cpu} cannot be started: {error}"))?;
-    seat.recv().unwrap_or_else(|_| Err(format!("the engine on CPU {cpu} ended while it started")))
+    match seat.recv().unwrap_or_else(|_| Err(format!("the engine on CPU {cpu} ended while it started"))) {
+        Ok(seat) => {
+            let life = Life { handle: seat.handle.clone(), may_open: Some(may_open), is_open, thread: Some(thread) };
+            Ok(Prepared { seat, life })
+        }
+        Err(reason) => {
+            // What it held is gone then.
+            let _ = thread.join();
+            Err(reason)
+        }
+    }
+}
+
+impl Prepared {
+    /// Has it open its doors and serve.
+    ///
+    /// # Errors
+    /// One cannot be listened to: a sentence with the remedy.
+    pub(super) fn open(&mut self) -> Result<(), String> {
+        if let Some(may_open) = self.life.may_open.take() {
+            // If it has ended, there is no answer either.
+            let _ = may_open.send(());
+        }
+        let ended = || format!("the engine on CPU {} ended while it started", self.seat.cpu);
+        self.life.is_open.recv().unwrap_or_else(|_| Err(ended()))
+    }
+
+    /// Lets it live until it is stopped.
+    pub(super) fn into_seat(mut self) -> Seat {
+        self.life.thread = None;
+        self.seat
+    }
+}
+
+impl Drop for Life {
+    fn drop(&mut self) {
+        let Some(thread) = self.thread.take() else { return };
+        self.may_open = None;
+        self.handle.stop(Duration::ZERO);
+        // Its panic was reported.
+        let _ = thread.join();
+    }
 }
 
 /// The engine's life. It is built on its own thread: what it owns never leaves it.
-fn live(plan: Plan, started: &SyncSender<Result<Seat, String>>) -> Result<(), String> {
-    match build(plan) {
-        Ok((mut engine, seat)) => {
-            let _ = started.send(Ok(seat));
+fn live(plan: Plan, instructions: Instructions) -> Result<(), String> {
+    let Instructions { made, may_open, is_open } = instructions;
+    let unopened = match build(plan) {
+        Ok((unopened, seat)) => {
+            let _ = made.send(Ok(seat));
+            unopened
+        }
+        Err(reason) => {
+            let _ = made.send(Err(reason));
+            return Ok(());
+        }
+    };
+    if may_open.recv().is_err() {
+        // Another could not be made.
+        return Ok(());
+    }
+    match unopened.open() {
+        Ok(mut engine) => {
+            let _ = is_open.send(Ok(()));
             engine.run().map_err(|error| error.to_string())
         }
         Err(reason) => {
-            let _ = started.send(Err(reason));
+            let _ = is_open.send(Err(reason));
             Ok(())
         }
     }
 }
 
-fn build(plan: Plan) -> Result<(Engine, Seat), String> {
+fn build(plan: Plan) -> Result<(Unopened, Seat), String> {
     let Plan { cpu, number, wire, io, respond, max_connections, workers, settings, recorder, entrances } = plan;
     let failed = |what: &str, error: &dyn std::fmt::Display| format!("the engine on CPU {cpu} cannot {what}: {error}");
     process::pin_thread(cpu).map_err(|error| failed("be pinned", &error))?;
@@ -125,7 +214,7 @@ fn build(plan: Plan) -> Result<(Engine, Seat), String> {
         peer_speaks_first: true,
         ..SocketsConfig::default()
     };
-    let mut sockets = Sockets::new(config).map_err(|error| failed("reach the network", &error))?;
+    let sockets = Sockets::new(config).map_err(|error| failed("reach the network", &error))?;
     let mut engine = Engine::new(workers, || Time(clock::now())).map_err(|error| failed("be woken", &error))?;
     let waker = engine.handle().waker();
     let view = settings.cache.view(Arc::new(move || waker.wake()));
@@ -141,13 +230,22 @@ fn build(plan: Plan) -> Result<(Engine, Seat), String> {
         observed = Some(wire.observe(&direct));
         engine.add_transport(Box::new(direct)).map_err(|error| failed("watch its mailbox", &error))?;
     }
-    // After the direct transport: a connection that the kernel accepts before frames are steered would be reset.
-    for entrance in entrances {
-        enter(&mut sockets, entrance, owner)?;
-    }
-    engine.add_transport(Box::new(sockets)).map_err(|error| failed("watch its mailbox", &error))?;
     let handle = engine.handle();
-    Ok((engine, Seat { cpu, handle, owner, module, http, sockets: stats, direct: observed, interface }))
+    let seat = Seat { cpu, handle, owner, module, http, sockets: stats, direct: observed, interface };
+    Ok((Unopened { engine, sockets, entrances, owner }, seat))
+}
+
+impl Unopened {
+    fn open(self) -> Result<Engine, String> {
+        let Unopened { mut engine, mut sockets, entrances, owner } = self;
+        for entrance in entrances {
+            enter(&mut sockets, entrance, owner)?;
+        }
+        engine
+            .add_transport(Box::new(sockets))
+            .map_err(|error| format!("an engine cannot watch its mailbox: {error}"))?;
+        Ok(engine)
+    }
 }
 
 fn enter(sockets: &mut Sockets, entrance: Entrance, owner: Owner) -> Result<(), String> {

@@ -12,12 +12,14 @@ use afpa_platform::memory::Arena;
 use afpa_platform::packet::{PacketConfig, PacketSocket, Shield, Spread};
 use afpa_platform::steering::{Assistance, AttachMode, Protocol, Steering};
 use afpa_platform::tap::Tap;
-use afpa_platform::xdp::{Mode, XdpConfig, XdpSocket};
+use afpa_platform::xdp::{BusyPoll, Mode, XdpConfig, XdpSocket};
 
 use crate::config::{self, Direct};
 
 /// Frames of each queue, received and sent each: 16 MiB in all.
 pub(super) const FRAMES: u32 = 2048;
+/// A call looks once; frames as many as an engine handles before it sends.
+const BUSY_POLL: BusyPoll = BusyPoll { microseconds: 20, budget: 64 };
 /// Octets of a link header with a tag.
 const LINK_HEADER: usize = 18;
 /// Octets that the kernel keeps in front of a received frame in its chunk (XDP_PACKET_HEADROOM).
@@ -91,11 +93,15 @@ impl Frames {
         number: u32,
         engines: u32,
         arena: &Arc<Arena>,
-        zero_copy: bool,
+        config: &Direct,
     ) -> Result<Box<dyn FrameDevice>, String> {
-        let gone = || format!("{} has no queue for engine {number}", self.interface.name);
+        let name = &self.interface.name;
+        let gone = || format!("{name} has no queue for engine {number}");
+        if config.busy_poll && !matches!(self.way, Way::Xdp(_)) {
+            tracing::warn!("{name} is not polled busily: that takes frames = \"xdp\"");
+        }
         match &self.way {
-            Way::Xdp(steering) => self.xdp_device(steering, (number, engines), arena, zero_copy),
+            Way::Xdp(steering) => self.xdp_device(steering, (number, engines), arena, config),
             Way::Packet { sockets, .. } => Ok(Box::new(PacketDevice::new(sockets.take(number).ok_or_else(gone)?))),
             Way::Tap(queues) => Ok(Box::new(TapDevice::new(queues.take(number).ok_or_else(gone)?))),
         }
@@ -146,37 +152,28 @@ impl Frames {
         steering: &Steering,
         (number, engines): (u32, u32),
         arena: &Arc<Arena>,
-        zero_copy: bool,
+        wanted: &Direct,
     ) -> Result<Box<dyn FrameDevice>, String> {
         let Interface { name, index, .. } = &self.interface;
-        let failed = |queue: u32, error: &dyn std::fmt::Display| {
-            format!("queue {queue} of {name}: {error}; or take its frames another way: --frames packet")
+        let failed =
+            |error: &dyn std::fmt::Display| format!("{name}: {error}; or take its frames another way: --frames packet");
+        let queues: Vec<u32> = self.queues(number, engines).collect();
+        let config = XdpConfig {
+            interface: *index,
+            queue: 0,
+            arena: arena.clone(),
+            frames: FRAMES,
+            mode: Mode::Auto,
+            scatter: true,
+            busy_poll: wanted.busy_poll.then_some(BUSY_POLL),
         };
-        let mut sockets = Vec::new();
-        for queue in self.queues(number, engines) {
-            let config = XdpConfig {
-                interface: *index,
-                queue,
-                arena: arena.clone(),
-                frames: FRAMES,
-                mode: Mode::Auto,
-                scatter: true,
-                busy_poll: None,
-            };
-            let socket = match sockets.first() {
-                None => XdpSocket::open(&config),
-                Some(first) => XdpSocket::open_beside(&config, first),
-            };
-            let socket = socket.map_err(|error| failed(queue, &error))?;
-            steering.add_socket(queue, &socket).map_err(|error| failed(queue, &error))?;
-            sockets.push(socket);
-        }
-        if sockets.is_empty() {
-            return Err(format!("{name} has fewer queues than there are engines; choose fewer --cores"));
-        }
-        let first = sockets.remove(0);
-        self.check_mtu(&first)?;
-        Ok(Box::new(XdpDevice::new(first, sockets, zero_copy)))
+        let sockets = XdpSocket::open_queues(&config, &queues).map_err(|error| failed(&error))?;
+        steering.add_sockets(&sockets).map_err(|error| failed(&error))?;
+        sockets.first().map_or(Ok(()), |first| self.check_mtu(first))?;
+        let device = XdpDevice::new(sockets, wanted.zero_copy);
+        let device =
+            device.ok_or_else(|| format!("{name} has fewer queues than there are engines; choose fewer --cores"))?;
+        Ok(Box::new(device))
     }
 
     fn check_mtu(&self, socket: &XdpSocket) -> Result<(), String> {

@@ -24,7 +24,7 @@ use crate::systemd::Inherited;
 
 use direct::Wire;
 use doors::Door;
-use engine::{Plan, Seat};
+use engine::{Plan, Prepared, Seat};
 pub use running::Running;
 use serving::Serving;
 
@@ -58,11 +58,11 @@ pub fn start(config: &Config, inherited: Vec<Inherited>) -> Result<Started, Stri
         .map_err(|error| format!("the worker threads cannot be started: {error}"))?;
     let serving = Serving::prepare(config, cpus.len(), None)?;
     if let Some(wire) = &mut wire {
-        wire.listen(&doors)?;
+        wire.expect(&doors)?;
     }
     let wire = wire.map(Arc::new);
     let (sender, ends) = unbounded_channel();
-    let (mut seats, mut rings) = (Vec::new(), Vec::new());
+    let (mut prepared, mut rings) = (Vec::new(), Vec::new());
     for (number, &cpu) in cpus.iter().enumerate() {
         let recorder = recorder(config, &mut rings);
         let plan = Plan {
@@ -78,15 +78,26 @@ pub fn start(config: &Config, inherited: Vec<Inherited>) -> Result<Started, Stri
             recorder,
             entrances: engine::entrances(&doors)?,
         };
-        seats.push(engine::start(plan, sender.clone())?);
+        prepared.push(engine::prepare(plan, sender.clone())?);
     }
     let log = match config.log.format {
         LogFormat::Off => None,
         _ => Some(AccessLog::start(&config.log, rings).map_err(|error| error.to_string())?),
     };
+    let seats = open(prepared, wire.as_deref())?;
     let line = line(config, &cpus, &doors, &seats);
     let running = Running::new(seats, serving, doors, wire, log.as_ref().map(AccessLog::stats), Instant::now());
     Ok(Started { engines: Arc::new(running), engine_count: cpus.len(), ends, log, line })
+}
+
+/// Opens all doors, when every engine has what it needs. Only then are frames steered: whichever queue one comes to, an
+/// engine is there. And only then may the kernel accept: what it accepted before frames are steered would be reset.
+fn open(mut prepared: Vec<Prepared>, wire: Option<&Wire>) -> Result<Vec<Seat>, String> {
+    if let Some(wire) = wire {
+        wire.steer()?;
+    }
+    prepared.iter_mut().try_for_each(Prepared::open)?;
+    Ok(prepared.into_iter().map(Prepared::into_seat).collect())
 }
 
 fn recorder(config: &Config, rings: &mut Vec<Records>) -> Option<Recorder> {

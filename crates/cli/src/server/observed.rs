@@ -24,10 +24,14 @@ pub(super) struct Observed {
     pub(super) congestion: &'static str,
 }
 
-/// What an engine's TCP counted; `None` without one.
+/// What an engine's TCP counted; `None` without one. Waits for the engine's answer, as it may have slept since it
+/// published its counters; one that gives none has those.
 pub(super) fn counters(seat: &Seat) -> Option<Tcp> {
     let observed = seat.direct.as_ref()?;
-    let (frames, tcp) = (&observed.stats, observed.stats.tcp());
+    let answer = observed.observer.counters();
+    seat.handle.waker().wake();
+    let tcp = answer.recv_timeout(PATIENCE).unwrap_or_else(|_| observed.stats.tcp());
+    let frames = &observed.stats;
     let drops = [
         ("receive", &frames.receive_ring_full),
         ("fill", &frames.fill_ring_empty),

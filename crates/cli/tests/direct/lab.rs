@@ -29,9 +29,16 @@ pub(crate) struct Lab {
 impl Lab {
     /// A cable from the server to the client; `None` if this machine cannot have one.
     pub(crate) fn cable(test: &str) -> Option<Lab> {
+        Lab::cable_of(test, "1")
+    }
+
+    /// One whose ends have so many queues each, over which the kernel spreads connections.
+    pub(crate) fn cable_of(test: &str, queues: &str) -> Option<Lab> {
         let lab = Lab::namespaces(test, false)?;
         let Namespace { name: client } = &lab.client;
-        lab.server.ip(&["link", "add", DEVICE, "type", "veth", "peer", "name", DEVICE, "netns", client]);
+        let queues = ["numrxqueues", queues, "numtxqueues", queues];
+        let (add, peer) = (["link", "add", DEVICE], ["type", "veth", "peer", "name", DEVICE, "netns", client]);
+        lab.server.ip(&[&add[..], &queues, &peer, &queues].concat());
         lab.client.address(DEVICE, &format!("{CLIENT}/24"), Some("fd77::2/64"));
         lab.finish()
     }

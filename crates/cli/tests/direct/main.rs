@@ -16,6 +16,7 @@ mod raw;
 mod relay;
 mod server;
 mod site;
+mod start;
 mod transfers;
 #[path = "../tree/mod.rs"]
 mod tree;

@@ -103,8 +103,7 @@ impl<'a> Server<'a> {
         engines.map(|engine| engine[name].as_u64().unwrap_or_else(|| panic!("{name} is not among {stats}"))).sum()
     }
 
-    /// A number that their TCPs count, by its name in `/metrics` without `afpa_tcp_` and `_total`. Up to a tenth of a
-    /// second old.
+    /// A number that their TCPs count, by its name in `/metrics` without `afpa_tcp_` and `_total`.
     pub(crate) fn tcp(&self, name: &str) -> u64 {
         let text = self.admin("/metrics");
         let prefix = format!("afpa_tcp_{name}_total{{");
@@ -154,7 +153,12 @@ pub(crate) fn eventually(what: &str, mut happened: impl FnMut() -> bool) {
 }
 
 pub(crate) fn first_cpu() -> String {
+    allowed_cpus().split([',', '-']).next().unwrap().to_owned()
+}
+
+/// The CPUs that may be used, as `--cores` takes them.
+pub(crate) fn allowed_cpus() -> String {
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).unwrap();
-    list.trim().split([',', '-']).next().unwrap().to_owned()
+    list.trim().to_owned()
 }

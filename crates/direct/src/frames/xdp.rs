@@ -16,13 +16,15 @@ pub struct XdpDevice {
 }
 
 impl XdpDevice {
-    /// Frames of `first`, and of `others` which share its memory. With `zero_copy` off, each payload is
-    /// copied into its frame, so that it can be measured what zero copy saves (the paper's Figure 4).
-    pub fn new(mut first: XdpSocket, others: Vec<XdpSocket>, zero_copy: bool) -> XdpDevice {
+    /// Frames of these sockets, which share their memory; `None` if there is no socket. With `zero_copy` off, each
+    /// payload is copied into its frame, so that it can be measured what zero copy saves (the paper's Figure 4).
+    pub fn new(sockets: Vec<XdpSocket>, zero_copy: bool) -> Option<XdpDevice> {
+        let mut sockets = sockets.into_iter();
+        let mut first = sockets.next()?;
         if !zero_copy {
             first.transmitter.copy_limit = usize::MAX;
         }
-        XdpDevice { first, others }
+        Some(XdpDevice { first, others: sockets.collect() })
     }
 
     fn sockets(&self) -> impl Iterator<Item = &XdpSocket> {
@@ -63,7 +65,7 @@ impl FrameDevice for XdpDevice {
     }
 
     fn name(&self) -> &'static str {
-        if self.first.is_zero_copy() { "AF_XDP (zero copy)" } else { "AF_XDP" }
+        if self.first.is_zero_copy() { "AF_XDP (zero copy)" } else { "AF_XDP (copy)" }
     }
 }
 

@@ -10,12 +10,17 @@ use std::time::Duration;
 
 use afpa_cache::{Cache, CacheConfig, Piece, ResidentBody};
 use afpa_direct::frames::FrameDevice;
+use afpa_direct::frames::xdp::XdpDevice;
 use afpa_direct::{Direct, DirectConfig};
 use afpa_engine::seam::{
     Address, Calls, ConnectionId, Disconnect, Events, Listen, ListenerId, Origin, Owner, Segment, Time,
 };
 use afpa_engine::{Transport, TransportId};
+use afpa_platform::interface::Interface;
+use afpa_platform::memory::Arena;
 use afpa_platform::netlink::Netlink;
+use afpa_platform::steering::{AttachMode, Protocol, Steering};
+use afpa_platform::xdp::{Mode, XdpConfig, XdpSocket};
 use afpa_tcp::Config;
 use afpa_wire::MacAddress;
 
@@ -23,6 +28,8 @@ use afpa_wire::MacAddress;
 pub(crate) const PORT: u16 = 80;
 /// Octets that are in pinned memory.
 pub(crate) const LARGEST: usize = 1 << 20;
+/// Frames of each queue of an [`xdp_device`]; an arena has four chunks for each at least.
+pub(crate) const FRAMES: u32 = 1024;
 /// Octets that are consumed at a time: the rest is shown again.
 const MOUTHFUL: usize = 10_000;
 
@@ -255,6 +262,25 @@ impl Events for App {
             calls.send_datagram(socket, peer, &mut std::iter::once(Segment::Copy(bytes)));
         }
     }
+}
+
+/// Every queue of an interface, in this memory, and what steers these connections to them.
+pub(crate) fn xdp_device(interface: &Interface, services: &[SocketAddr], arena: &Arc<Arena>) -> (XdpDevice, Steering) {
+    let steering = Steering::attach(interface.index, AttachMode::Auto).unwrap();
+    let queues: Vec<u32> = (0..interface.receive_queues).collect();
+    let config = XdpConfig {
+        interface: interface.index,
+        queue: 0,
+        arena: arena.clone(),
+        frames: FRAMES,
+        mode: Mode::Auto,
+        scatter: true,
+        busy_poll: None,
+    };
+    let sockets = XdpSocket::open_queues(&config, &queues).unwrap();
+    steering.add_sockets(&sockets).unwrap();
+    services.iter().for_each(|service| steering.steer(Protocol::Tcp, *service).unwrap());
+    (XdpDevice::new(sockets, true).unwrap(), steering)
 }
 
 /// Octets in which every shift shows.

@@ -168,6 +168,14 @@ impl Steering {
         })
     }
 
+    /// The same for sockets of several queues.
+    ///
+    /// # Errors
+    /// As [`Steering::add_socket`].
+    pub fn add_sockets(&self, sockets: &[XdpSocket]) -> Result<(), SteeringError> {
+        sockets.iter().try_for_each(|socket| self.add_socket(socket.queue(), socket))
+    }
+
     /// Sends what is addressed to `local` to the sockets. An unspecified address is any address of its
     /// version. To be undone by as many [`Steering::unsteer`].
     ///

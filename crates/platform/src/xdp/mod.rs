@@ -59,7 +59,8 @@ pub struct XdpConfig {
 /// Who moves the octets.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Mode {
-    /// The driver if it can, else the kernel.
+    /// The driver if it can, even if its frames must be of one chunk, as long as the MTU allows that; else the
+    /// kernel.
     #[default]
     Auto,
     /// The kernel, by copying; works with every driver.
@@ -130,6 +131,31 @@ impl XdpSocket {
     /// As [`XdpSocket::open`]; the arena is another, or the queue is that of `other`.
     pub fn open_beside(config: &XdpConfig, other: &XdpSocket) -> io::Result<XdpSocket> {
         XdpSocket::from_link(setup::open(config, Some(&other.link))?)
+    }
+
+    /// Opens a socket for each of these queues, in their order, over one registration of the arena. The queue in
+    /// `config` counts for nothing. In [`Mode::Auto`], if the driver cannot do it for all of them, the kernel does
+    /// it for all.
+    ///
+    /// # Errors
+    /// As [`XdpSocket::open`]; what was opened before is closed.
+    pub fn open_queues(config: &XdpConfig, queues: &[u32]) -> io::Result<Vec<XdpSocket>> {
+        let mut sockets = Vec::with_capacity(queues.len());
+        for queue in queues {
+            let config = XdpConfig { queue: *queue, ..config.clone() };
+            match sockets.first() {
+                None => sockets.push(XdpSocket::open(&config)?),
+                Some(first) => match XdpSocket::open_beside(&config, first) {
+                    Ok(socket) => sockets.push(socket),
+                    Err(_) if config.mode == Mode::Auto && first.is_zero_copy() => {
+                        drop(sockets);
+                        return XdpSocket::open_queues(&XdpConfig { mode: Mode::Copy, ..config }, queues);
+                    }
+                    Err(error) => return Err(error),
+                },
+            }
+        }
+        Ok(sockets)
     }
 
     /// A descriptor that is readable while frames wait to be read.

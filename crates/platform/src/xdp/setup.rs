@@ -13,6 +13,7 @@ use rustix::event::epoll;
 use super::link::{Link, Maps};
 use super::ring::{Descriptor, RingMap};
 use super::{BusyPoll, FRAMES, Mode, XdpConfig, XdpStatistics};
+use crate::interface::Interface;
 use crate::memory::{Arena, Frames};
 
 /// Octets of the send buffer for each descriptor: a chunk and what the kernel adds. It doubles what it is
@@ -20,6 +21,8 @@ use crate::memory::{Arena, Frames};
 const SEND_BUFFER: u32 = (4096 + 1024) / 2;
 /// The most pieces that a system call sends in copy mode (XDP_MAX_TX_SKB_BUDGET).
 const MAX_SEND_BUDGET: libc::c_int = 9;
+/// Octets of the largest IP packet that fits into one chunk, behind XDP's headroom and a link header with a tag.
+const ONE_CHUNK: u32 = Frames::CHUNK as u32 - 256 - 18;
 /// How often a queue that is taken is asked for, and the time in between: the kernel frees a queue a little
 /// after its socket was closed.
 const BIND_ATTEMPTS: u32 = 100;
@@ -163,24 +166,12 @@ fn queues(socket: &OwnedFd, receive: u32, transmit: u32) -> io::Result<Maps> {
 
 /// Binds the socket to its queue; whether frames may consist of several pieces.
 fn bind(socket: &OwnedFd, config: &XdpConfig, other: Option<&Link>) -> io::Result<bool> {
-    let mode = match config.mode {
-        Mode::Auto => 0,
-        Mode::Copy => libc::XDP_COPY,
-        Mode::ZeroCopy => libc::XDP_ZEROCOPY,
-    } | libc::XDP_USE_NEED_WAKEUP;
     let bound = match other {
         // The kernel takes the other flags from the first socket.
         Some(other) => {
             bind_with(socket, config, libc::XDP_SHARED_UMEM, other.socket().as_raw_fd()).map(|()| other.scatter)
         }
-        None if config.scatter => match bind_with(socket, config, mode | libc::XDP_USE_SG, 0) {
-            // Before Linux 6.6 the flag was unknown.
-            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
-                bind_with(socket, config, mode, 0).map(|()| false)
-            }
-            bound => bound.map(|()| true),
-        },
-        None => bind_with(socket, config, mode, 0).map(|()| false),
+        None => bind_as_well_as_possible(socket, config),
     };
     bound.map_err(|error| {
         let queue = config.queue;
@@ -198,6 +189,37 @@ fn bind(socket: &OwnedFd, config: &XdpConfig, other: Option<&Link>) -> io::Resul
         };
         explained(&error, &what)
     })
+}
+
+/// Tries one way after the other, as long as it is the driver or the kernel's age that stands against it.
+fn bind_as_well_as_possible(socket: &OwnedFd, config: &XdpConfig) -> io::Result<bool> {
+    let mut outcome = Err(io::ErrorKind::Unsupported.into());
+    for (mode, scatter) in ways(config) {
+        let scattering = if scatter { libc::XDP_USE_SG } else { 0 };
+        outcome = bind_with(socket, config, mode | scattering | libc::XDP_USE_NEED_WAKEUP, 0).map(|()| scatter);
+        let of_driver = |error: &io::Error| {
+            !matches!(error.raw_os_error(), Some(libc::ENODEV | libc::ENETDOWN | libc::EBUSY | libc::EPERM))
+        };
+        if !outcome.as_ref().is_err_and(of_driver) {
+            break;
+        }
+    }
+    outcome
+}
+
+/// Modes, and whether frames may consist of several pieces: the best first. Where a driver cannot do it with several
+/// pieces, one copy of ours is less than the kernel's. Before Linux 6.6 several pieces were unknown.
+fn ways(config: &XdpConfig) -> impl Iterator<Item = (u16, bool)> {
+    let modes: &[u16] = match config.mode {
+        Mode::Auto => &[libc::XDP_ZEROCOPY, libc::XDP_COPY],
+        Mode::Copy => &[libc::XDP_COPY],
+        Mode::ZeroCopy => &[libc::XDP_ZEROCOPY],
+    };
+    let scattering: &[bool] = if config.scatter { &[true, false] } else { &[false] };
+    let fits = Interface::by_index(config.interface).is_ok_and(|facts| facts.mtu <= ONE_CHUNK);
+    let is_choice = config.mode == Mode::Auto && config.scatter;
+    let all = modes.iter().flat_map(|mode| scattering.iter().map(|scatter| (*mode, *scatter)));
+    all.filter(move |(mode, scatter)| !is_choice || fits || *scatter || *mode == libc::XDP_COPY)
 }
 
 fn bind_with(socket: &OwnedFd, config: &XdpConfig, flags: u16, other: i32) -> io::Result<()> {
@@ -249,8 +271,13 @@ fn set_busy_poll(socket: &OwnedFd, busy_poll: BusyPoll) -> io::Result<()> {
     ];
     for (name, value) in settings {
         // SAFETY: the kernel reads one integer.
-        unsafe { set_at(socket, libc::SOL_SOCKET, name, &value) }
-            .map_err(|error| explained(&error, "busy polling needs CAP_NET_ADMIN, and a budget of at most 65535"))?;
+        unsafe { set_at(socket, libc::SOL_SOCKET, name, &value) }.map_err(|error| match error.raw_os_error() {
+            Some(libc::EPERM | libc::EACCES) => explained(&error, "busy polling needs the capability CAP_NET_ADMIN"),
+            Some(libc::ENOPROTOOPT) => {
+                explained(&error, "the kernel was built without busy polling (CONFIG_NET_RX_BUSY_POLL)")
+            }
+            _ => explained(&error, "busy polling takes at most 2147483647 µs, and a budget of at most 65535 frames"),
+        })?;
     }
     Ok(())
 }

@@ -12,6 +12,8 @@ use crate::connection::{Connection, Flags, SendTimer, Sending};
 use crate::packet::{Packet, Piece, Sink};
 use crate::path_mtu;
 use crate::payload::Payload;
+use crate::send::congestion::forward_recovery::ForwardRecovery;
+use crate::send::congestion::recovery::Recovery;
 use crate::send::piece::{self, Pieces};
 use crate::shared::Shared;
 use crate::time::Time;
@@ -36,6 +38,8 @@ enum Kind {
     New,
     Retransmission,
     TailProbe,
+    /// New, and larger than the path is known to take.
+    MtuProbe,
     /// Of a window that is closed, or too small.
     WindowProbe,
 }
@@ -53,7 +57,7 @@ pub(crate) fn send<P: Payload>(
     path_mtu::try_larger(connection, shared, now);
     let most = sink.max_payload().min(MAX_PAYLOAD) as u32;
     let (mut progress, mut left, mut has_sent) = (Progress::Done, BUDGET, false);
-    while let Some(range) = choose(connection, &sending, shared, most) {
+    while let Some(range) = choose(connection, &sending, shared, most, now) {
         if left == 0 {
             progress = Progress::Again;
             break;
@@ -116,12 +120,26 @@ fn choose<P: Payload>(
     sending: &Sending<P>,
     shared: &Shared<P>,
     most: u32,
+    now: Time,
 ) -> Option<Range> {
     let mss = u32::from(connection.segment_size);
     let pipe = sending.flight.pipe();
     let allowed = connection.cold.congestion.window().saturating_sub(pipe);
     let unsent = unsent(connection, sending);
     let open = connection.send_window.saturating_sub(connection.outstanding());
+    let forward = sending.recovery.as_ref().map_or(ForwardRecovery::Off, Recovery::forward_stage);
+    if let Some(segments) = forward.new_segments().filter(|_| sending.flight.lost() > 0) {
+        // RFC 5682 §2.1 step 2b: new data first, for what becomes of it tells whether anything was lost.
+        let allowed = allowed.min(segments * mss);
+        let len = if unsent > 0 && segments > 0 {
+            new_data(connection, shared, unsent, open, allowed, most, pipe)
+        } else {
+            None
+        };
+        if len.is_some() || forward.is_waiting() {
+            return len.map(|len| Range { start: connection.send_next, len, kind: Kind::New });
+        }
+    }
     if let Some(lost) = sending.flight.next_lost() {
         // Into a closed window only probes go.
         let mut len = lost.len.min(mss);
@@ -139,6 +157,12 @@ fn choose<P: Payload>(
         return Some(range);
     }
     if unsent > 0 {
+        if let Some(len) = path_mtu::probe_size(connection, sending, shared, now)
+            && len < unsent
+            && len <= open.min(allowed)
+        {
+            return Some(Range { start: connection.send_next, len, kind: Kind::MtuProbe });
+        }
         let len = new_data(connection, shared, unsent, open, allowed, most, pipe)?;
         return Some(Range { start: connection.send_next, len, kind: Kind::New });
     }
@@ -208,7 +232,7 @@ fn transmit<P: Payload>(
     // FIN rides on the last octets (or is all there is), the first time and again.
     let is_new = range.start == connection.send_next;
     let has_finish = connection.flags.has(Flags::FINISH) && is_last && (is_new || range.len > len);
-    let is_cut = len > u32::from(connection.segment_size);
+    let is_cut = len > u32::from(connection.segment_size) && range.kind != Kind::MtuProbe;
     let advertised = window(connection, shared).advertise();
     let mut segment = outgoing(connection, advertised, now);
     segment.sequence = range.start;
@@ -272,8 +296,12 @@ fn note<P: Payload>(
     connection.send_next = connection.send_next.max(end);
     connection.cold.sent = now;
     shared.stats.packets_sent += 1;
+    if range.kind == Kind::MtuProbe {
+        path_mtu::probed(connection, sending, range.start, range.len);
+    }
     if !is_new {
         shared.stats.retransmitted_segments += 1;
+        path_mtu::sent_again(connection, sending, range.start, range.len, now);
         if range.start == connection.send_unacknowledged {
             // The timeout is that of the first unacknowledged segment, which leaves only now.
             sending.retransmit_at = Time::NEVER;
@@ -281,6 +309,8 @@ fn note<P: Payload>(
     }
     if let Some(recovery) = &mut sending.recovery {
         recovery.sent(range.len, !is_new, now);
+        let segments = range.len.div_ceil(connection.segment_size.max(1).into());
+        recovery.forward().sent(segments, !is_new);
     }
     if range.kind == Kind::TailProbe {
         shared.stats.tail_loss_probes += 1;

@@ -38,6 +38,7 @@ pub(crate) fn new<P: Payload>(
         peer_mss: SMALL_SEGMENT,
         path_mtu: config.mtu,
         path_mtu_at: Time::NEVER,
+        path_mtu_refused: 0,
         initial_send,
         initial_receive: Sequence(0),
         largest_window: 0,

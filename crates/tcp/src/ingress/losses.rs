@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
+use afpa_wire::sequence::Sequence;
 use afpa_wire::tcp::{Flags as Controls, Segment};
 
 use super::acknowledges::clock;
 use crate::connection::{Connection, Flags, Sending, age};
+use crate::path_mtu;
 use crate::payload::Payload;
+use crate::send::congestion::forward_recovery::{Acknowledgment, Evidence, ForwardRecovery, Verdict};
 use crate::send::congestion::recovery::{Kind, Recovery};
 use crate::send::flight::{Clock, Selected};
 use crate::shared::Shared;
@@ -32,11 +35,14 @@ pub(crate) fn acknowledged<P: Payload>(
         Some(round_trip) => connection.cold.rtt.sample(round_trip, now),
         None => connection.cold.rtt.reset_back_off(),
     }
+    path_mtu::acknowledged(connection, sending, shared, una, now);
     if sending.tail.acknowledged(una, selected.duplicate, false) {
         reduce(connection, sending, mss);
     }
     notice_congestion(connection, sending, shared, segment, mss);
     undo_if_spurious(connection, sending, shared, &clock);
+    let is_of_original = (acknowledged.delivered > 0 && !acknowledged.retransmitted) || selected.rtt.is_some();
+    judge_timeout(connection, sending, shared, segment, Acknowledgment::Advance, is_of_original);
     let is_recovering = sending.recovery.is_some();
     let lost = if connection.flags.has(Flags::SELECTIVE) {
         detect(connection, sending, now, mss)
@@ -52,7 +58,7 @@ pub(crate) fn acknowledged<P: Payload>(
         Some(recovery) if recovery.kind() == Kind::Fast => proceed(connection, sending, delivered, lost == 0),
         _ => {
             let smoothed = connection.cold.rtt.smoothed().unwrap_or_default();
-            connection.cold.congestion.acknowledged(newly, before, mss, now, smoothed);
+            connection.cold.congestion.acknowledged(newly, before, mss, now, smoothed, measured);
         }
     }
 }
@@ -78,6 +84,8 @@ pub(crate) fn repeated<P: Payload>(
         reduce(connection, sending, mss);
     }
     notice_congestion(connection, sending, shared, segment, mss);
+    let kind = if is_duplicate { Acknowledgment::Duplicate } else { Acknowledgment::Other };
+    judge_timeout(connection, sending, shared, segment, kind, selected.rtt.is_some());
     let is_recovering = sending.recovery.is_some();
     let (lost, delivered) = if connection.flags.has(Flags::SELECTIVE) {
         (detect(connection, sending, now, mss), selected.octets)
@@ -117,6 +125,8 @@ pub(crate) fn look_again<P: Payload>(
 pub(crate) fn timed_out<P: Payload>(connection: &mut Connection<P>, sending: &mut Sending<P>) {
     let mss = u32::from(connection.segment_size);
     let is_first = connection.cold.retries <= 1;
+    // RFC 5682 §2.1 step 1: not within a recovery.
+    let is_in_doubt = sending.recovery.is_none() && !connection.flags.has(Flags::TIMESTAMPS);
     let before = match &sending.recovery {
         Some(recovery) => *recovery.before(),
         None => connection.cold.congestion,
@@ -128,7 +138,10 @@ pub(crate) fn timed_out<P: Payload>(connection: &mut Connection<P>, sending: &mu
     sending.tail.cancel();
     sending.look_again = None;
     sending.duplicates = Default::default();
-    sending.recovery = Some(Recovery::timeout(connection.send_next, outstanding, before));
+    let recovery = sending.recovery.insert(Recovery::timeout(connection.send_next, outstanding, before));
+    if is_in_doubt {
+        *recovery.forward() = ForwardRecovery::Retransmitted;
+    }
     connection.cold.rtt.back_off();
 }
 
@@ -168,6 +181,9 @@ fn by_timestamp<P>(connection: &Connection<P>, now: Time, segment: &Segment<'_>)
 
 /// RFC 6675 §5 step 4, RFC 6937: a recovery begins, and the first retransmission leaves at once.
 fn enter<P: Payload>(connection: &mut Connection<P>, sending: &mut Sending<P>, shared: &mut Shared<P>, delivered: u32) {
+    if connection.flags.has(Flags::SELECTIVE) && path_mtu::is_only_probe_lost(sending) {
+        return;
+    }
     shared.stats.fast_recoveries += 1;
     let mss = u32::from(connection.segment_size);
     let before = connection.cold.congestion;
@@ -198,10 +214,59 @@ fn undo_if_spurious<P: Payload>(
     clock: &Clock,
 ) {
     if let Some(recovery) = sending.recovery.take_if(|recovery| recovery.is_spurious(clock.echoed)) {
-        shared.stats.spurious_retransmissions += 1;
-        connection.cold.congestion.undo(recovery.before());
-        sending.flight.forget_losses();
+        undo(connection, sending, shared, &recovery);
     }
+}
+
+/// RFC 5682: the acknowledgments after a timeout tell whether it was for nothing. `is_of_original`: this one is of something
+/// that was sent once.
+fn judge_timeout<P: Payload>(
+    connection: &mut Connection<P>,
+    sending: &mut Sending<P>,
+    shared: &mut Shared<P>,
+    segment: &Segment<'_>,
+    kind: Acknowledgment,
+    is_of_original: bool,
+) {
+    let Some(recovery) = sending.recovery.as_mut().filter(|recovery| recovery.forward_stage() != ForwardRecovery::Off)
+    else {
+        return;
+    };
+    let (una, point, is_selective) =
+        (connection.send_unacknowledged, recovery.point(), connection.flags.has(Flags::SELECTIVE));
+    let has_new = |(_, end): (u32, u32)| Sequence(end).after(point) && !Sequence(end).after(connection.send_next);
+    let evidence = Evidence {
+        kind,
+        is_complete: recovery.is_over(una),
+        is_beyond: una.after(point) || (is_selective && segment.options.sack.into_iter().any(has_new)),
+        is_of_original,
+        is_selective,
+    };
+    match recovery.forward().judge(&evidence) {
+        Verdict::None => {}
+        Verdict::Genuine => {
+            // §2.1 step 3a.
+            let (window, mss) = (connection.cold.congestion.window(), u32::from(connection.segment_size));
+            connection.cold.congestion.set_window(window.min(3 * mss), mss);
+        }
+        Verdict::Spurious => {
+            if let Some(recovery) = sending.recovery.take() {
+                undo(connection, sending, shared, &recovery);
+            }
+        }
+    }
+}
+
+/// Nothing was lost: the window is what it was before.
+fn undo<P: Payload>(
+    connection: &mut Connection<P>,
+    sending: &mut Sending<P>,
+    shared: &mut Shared<P>,
+    recovery: &Recovery,
+) {
+    shared.stats.spurious_retransmissions += 1;
+    connection.cold.congestion.undo(recovery.before());
+    sending.flight.forget_losses();
 }
 
 fn recovered<P: Payload>(connection: &mut Connection<P>, sending: &mut Sending<P>) {

@@ -322,8 +322,9 @@ impl Flight {
         self.lost - before
     }
 
-    /// A timeout was spurious: nothing is lost.
+    /// A timeout was spurious: nothing is lost, and what arrived is not what was sent again.
     pub(crate) fn forget_losses(&mut self) {
+        self.rack.forget_latest();
         for record in &mut self.records {
             record.flags &= !LOST;
         }

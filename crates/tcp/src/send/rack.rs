@@ -73,6 +73,11 @@ impl Rack {
         }
     }
 
+    /// What was taken for the delivery of a retransmission was that of an original, sent at another time.
+    pub(crate) fn forget_latest(&mut self) {
+        self.latest = None;
+    }
+
     /// The acknowledgment advanced to `una`: a mark that lies behind must not come to lie ahead when numbers wrap.
     pub(crate) fn advanced(&mut self, una: u32) {
         if self.round.is_some_and(|round| !is_before(una, round)) {

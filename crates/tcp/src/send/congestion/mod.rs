@@ -1,6 +1,8 @@
 //! How much may be in flight.
 
 pub(crate) mod cubic;
+pub(crate) mod forward_recovery;
+mod hystart;
 pub(crate) mod new_reno;
 pub(crate) mod recovery;
 
@@ -9,6 +11,7 @@ use std::time::Duration;
 use afpa_wire::sequence::Sequence;
 
 use self::cubic::Cubic;
+use self::hystart::HyStart;
 use crate::config::CongestionControl;
 use crate::time::Time;
 
@@ -34,6 +37,8 @@ pub(crate) struct Congestion {
     /// Octets to be acknowledged until the round trip is over.
     round_left: u32,
     growth: Growth,
+    /// When the first slow start ends.
+    start: HyStart,
     /// What was sent before this may still report the congestion that has reduced the window (RFC 3168 §6.1.2)…
     mark: Sequence,
     /// …for so many round trips more. Later the number means nothing, since sequence numbers wrap.
@@ -65,6 +70,7 @@ impl Congestion {
                 CongestionControl::NewReno => Growth::NewReno,
                 CongestionControl::Cubic => Growth::Cubic(Cubic::default()),
             },
+            start: HyStart::default(),
             after_timeout: false,
             is_recovering: false,
         }
@@ -86,9 +92,21 @@ impl Congestion {
     }
 
     /// `octets` were acknowledged outside of a recovery; `in_flight` octets were in flight before that. A window of
-    /// which less than half was used in this round trip is not validated, and does not grow (RFC 7661 §4.3).
-    pub(crate) fn acknowledged(&mut self, octets: u32, in_flight: u32, mss: u32, now: Time, smoothed: Duration) {
+    /// which less than half was used in this round trip is not validated, and does not grow (RFC 7661 §4.3). `measured`:
+    /// the round trip of what was acknowledged, if it is known.
+    pub(crate) fn acknowledged(
+        &mut self,
+        octets: u32,
+        in_flight: u32,
+        mss: u32,
+        now: Time,
+        smoothed: Duration,
+        measured: Option<Duration>,
+    ) {
         self.advance_round(octets, in_flight);
+        if let Some(round_trip) = measured.filter(|_| self.is_in_first_slow_start()) {
+            self.start.sampled(round_trip);
+        }
         if self.used < self.window / 2 {
             self.pause();
             return;
@@ -168,6 +186,7 @@ impl Congestion {
         self.remember();
         self.window = self.window.checked_shr(halvings.min(64) as u32).unwrap_or(0).max(restart);
         self.round_left = 0;
+        self.start = HyStart::default();
         self.pause();
     }
 
@@ -182,10 +201,19 @@ impl Congestion {
         self.is_recovering = false;
     }
 
+    /// Before any loss (RFC 9406 §4.3).
+    fn is_in_first_slow_start(&self) -> bool {
+        self.threshold == u32::MAX
+    }
+
     fn advance_round(&mut self, octets: u32, in_flight: u32) {
         if self.round_left == 0 {
             (self.used, self.round_left) = (in_flight, in_flight);
             self.mark_rounds = self.mark_rounds.saturating_sub(1);
+            if self.is_in_first_slow_start() && self.start.round_ended() {
+                // RFC 9406 §4.3: congestion avoidance begins here.
+                self.threshold = self.window;
+            }
         }
         self.used = self.used.max(in_flight);
         self.round_left = self.round_left.saturating_sub(octets);
@@ -193,7 +221,10 @@ impl Congestion {
 
     fn grow_in_slow_start(&mut self, octets: u32, mss: u32) {
         let limit = if self.after_timeout { MOST_SEGMENTS_AFTER_TIMEOUT } else { MOST_SEGMENTS };
-        let more = octets.min(mss.saturating_mul(limit));
+        let mut more = octets.min(mss.saturating_mul(limit));
+        if self.is_in_first_slow_start() {
+            more = self.start.growth(more);
+        }
         self.window = self.window.saturating_add(more).min(self.threshold.min(MAX_WINDOW));
     }
 

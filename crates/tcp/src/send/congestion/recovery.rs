@@ -3,6 +3,7 @@
 use afpa_wire::sequence::Sequence;
 
 use crate::send::congestion::Congestion;
+use crate::send::congestion::forward_recovery::ForwardRecovery;
 use crate::time::Time;
 
 /// Why there is a recovery.
@@ -27,6 +28,7 @@ pub(crate) struct Recovery {
     /// Octets sent since (`prr_out`).
     sent: u32,
     first_retransmission: Option<Time>,
+    forward: ForwardRecovery,
     before: Congestion,
 }
 
@@ -35,7 +37,16 @@ impl Recovery {
     /// acknowledged, `before` the state before the reduction.
     pub(crate) fn fast(point: Sequence, in_flight: u32, before: Congestion) -> Recovery {
         let in_flight = in_flight.max(1);
-        Recovery { kind: Kind::Fast, point, in_flight, delivered: 0, sent: 0, first_retransmission: None, before }
+        Recovery {
+            kind: Kind::Fast,
+            point,
+            in_flight,
+            delivered: 0,
+            sent: 0,
+            first_retransmission: None,
+            forward: ForwardRecovery::Off,
+            before,
+        }
     }
 
     /// A recovery that a timeout began: slow start, with no rate reduction.
@@ -80,6 +91,21 @@ impl Recovery {
     /// which the echoed timestamp was ours to send; [`Time::NEVER`] without timestamps.
     pub(crate) fn is_spurious(&self, echoed: Time) -> bool {
         self.first_retransmission.is_some_and(|sent| echoed < sent)
+    }
+
+    /// The end of what had been sent when it began.
+    pub(crate) fn point(&self) -> Sequence {
+        self.point
+    }
+
+    /// Whether the timeout that began it is suspected of having come too early.
+    pub(crate) fn forward(&mut self) -> &mut ForwardRecovery {
+        &mut self.forward
+    }
+
+    /// See [`ForwardRecovery::new_segments`] and [`ForwardRecovery::is_waiting`].
+    pub(crate) fn forward_stage(&self) -> ForwardRecovery {
+        self.forward
     }
 
     /// Whether all that was sent before it is acknowledged.

@@ -17,7 +17,7 @@ fn round(congestion: &mut Congestion, now: Time) {
     let mut left = window;
     while left > 0 {
         let octets = left.min(2 * MSS);
-        congestion.acknowledged(octets, window, MSS, now, ROUND_TRIP);
+        congestion.acknowledged(octets, window, MSS, now, ROUND_TRIP, None);
         left -= octets;
     }
 }
@@ -28,7 +28,7 @@ fn at(rounds: u64) -> Time {
 
 #[test]
 fn it_is_small() {
-    assert!(size_of::<Congestion>() <= 52, "{}", size_of::<Congestion>());
+    assert!(size_of::<Congestion>() <= 64, "{}", size_of::<Congestion>());
 }
 
 /// RFC 6928 §2.
@@ -59,6 +59,30 @@ fn slow_start_doubles_and_congestion_avoidance_adds_a_segment() {
     }
 }
 
+/// RFC 9406 §4.2: a queue that grows ends the first slow start, and no other.
+#[test]
+fn slow_start_ends_when_round_trips_grow_longer() {
+    // A path that holds 100 segments: what is beyond waits.
+    let round = |congestion: &mut Congestion, number| {
+        let window = congestion.window();
+        let taken = Duration::from_micros(u64::from(window.max(100 * MSS)));
+        for left in (1..=window / MSS).rev() {
+            congestion.acknowledged(MSS, left * MSS, MSS, at(number), ROUND_TRIP, Some(taken));
+        }
+    };
+    for mut congestion in both() {
+        (0..4).for_each(|number| round(&mut congestion, number));
+        assert_eq!((congestion.window(), congestion.threshold()), (160_000, u32::MAX));
+        (4..12).for_each(|number| round(&mut congestion, number));
+        assert!(!congestion.is_in_slow_start() && congestion.window() < 600_000, "{}", congestion.window());
+        congestion.timed_out(400_000, MSS, true);
+        congestion.set_window(100_000, MSS);
+        congestion.after_timeout = false;
+        round(&mut congestion, 12);
+        assert_eq!(congestion.window(), 200_000);
+    }
+}
+
 #[test]
 fn slow_start_ends_at_the_threshold() {
     for mut congestion in both() {
@@ -79,11 +103,11 @@ fn slow_start_ends_at_the_threshold() {
 #[test]
 fn a_stretched_acknowledgment_counts_for_eight_segments_and_after_a_timeout_for_one() {
     for mut congestion in both() {
-        congestion.acknowledged(10_000, 10_000, MSS, at(1), ROUND_TRIP);
+        congestion.acknowledged(10_000, 10_000, MSS, at(1), ROUND_TRIP, None);
         assert_eq!(congestion.window(), 18_000);
         congestion.timed_out(20_000, MSS, true);
         assert_eq!(congestion.window(), MSS);
-        congestion.acknowledged(10_000, 10_000, MSS, at(2), ROUND_TRIP);
+        congestion.acknowledged(10_000, 10_000, MSS, at(2), ROUND_TRIP, None);
         assert_eq!(congestion.window(), 2 * MSS);
     }
 }
@@ -106,9 +130,9 @@ fn timeouts_halve_the_threshold_once() {
 #[test]
 fn a_window_that_is_not_used_does_not_grow() {
     for mut congestion in both() {
-        congestion.acknowledged(4_999, 4_999, MSS, at(1), ROUND_TRIP);
+        congestion.acknowledged(4_999, 4_999, MSS, at(1), ROUND_TRIP, None);
         assert_eq!(congestion.window(), 10_000);
-        congestion.acknowledged(2_000, 5_000, MSS, at(1), ROUND_TRIP);
+        congestion.acknowledged(2_000, 5_000, MSS, at(1), ROUND_TRIP, None);
         assert_eq!(congestion.window(), 12_000);
     }
 }
@@ -119,7 +143,7 @@ fn acknowledgments_that_come_all_at_once_count_as_if_they_came_one_by_one() {
         for window in [10_000, 20_000, 40_000] {
             assert_eq!(congestion.window(), window);
             for left in (0..window / 2000).rev() {
-                congestion.acknowledged(2_000, (left + 1) * 2000, MSS, at(1), ROUND_TRIP);
+                congestion.acknowledged(2_000, (left + 1) * 2000, MSS, at(1), ROUND_TRIP, None);
             }
         }
     }
@@ -158,7 +182,7 @@ fn marks_reduce_the_window_once_for_each_window() {
         assert!(reduced < 40_000 && congestion.threshold() == reduced);
         for step in 1..=20 {
             // All of the window reports the mark, for CWR follows behind it.
-            congestion.acknowledged(2 * MSS, 40_000, MSS, at(1), ROUND_TRIP);
+            congestion.acknowledged(2 * MSS, 40_000, MSS, at(1), ROUND_TRIP, None);
             let una = una + step * 2 * MSS;
             assert!(!congestion.experienced(una, una + 30_000, 30_000, MSS), "{step}");
         }
@@ -248,7 +272,7 @@ proptest! {
             let window = congestion.window();
             match step {
                 Step::Acknowledged(octets, in_flight, now) => {
-                    congestion.acknowledged(octets, in_flight, mss, Time(now), Duration::from_nanos(now >> 30));
+                    congestion.acknowledged(octets, in_flight, mss, Time(now), Duration::from_nanos(now >> 30), Some(Duration::from_nanos(now)));
                     prop_assert!(congestion.window() <= window.saturating_add(octets.max(mss)));
                 }
                 Step::Lost(in_flight) => congestion.lost(in_flight, mss),
