@@ -82,6 +82,8 @@ pub(crate) const PEERS: &[Peer] = &[
     variant("direct-copied", DIRECT, &["--zero-copy", "off"]),
     // What the paper compared its zero copy with (AFPA §5.2): copied and summed up for each response.
     variant("direct-plain", DIRECT, &["--zero-copy", "off", "--checksum", "computed"]),
+    // Frames through AF_PACKET's rings, whose pages the kernel sends from where they lie: for large frames.
+    variant("direct-packet", DIRECT, &["--frames", "packet"]),
     variant("inline", SERVE, &["--respond", "inline"]),
     variant("thread", SERVE, &["--respond", "thread"]),
     Peer {

@@ -7,7 +7,7 @@ use crate::interrupt;
 use crate::load::{LoadArgs, LoadReport};
 use crate::peers::{PEERS, PORT};
 use crate::server::Server;
-use crate::topology::{self, Topology};
+use crate::topology::{self, Cable, Topology};
 use crate::units;
 use anyhow::{Context, Result, bail};
 use clap::{Args, CommandFactory, FromArgMatches};
@@ -83,7 +83,7 @@ impl SmokeArgs {
             println!("direct: skipped, as network namespaces need root");
             return Ok(());
         }
-        let topology = Topology::build("reno", 9000, None)?;
+        let topology = Topology::build(Cable { congestion: "reno", mtu: 9000, queue: None, offloads: false })?;
         let peer = PEERS.iter().find(|peer| peer.name == "afpa-direct").context("no such server")?;
         let _server = Server::start(&topology, peer, root, program)?;
         let url = format!("http://{}:{PORT}/", topology::SERVER);

@@ -41,6 +41,19 @@ pub(crate) struct Topology {
     directory: PathBuf,
 }
 
+/// What the cable is like.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cable<'a> {
+    /// The kernel's congestion control at both ends.
+    pub(crate) congestion: &'a str,
+    /// The largest packet, in octets.
+    pub(crate) mtu: u16,
+    /// Packets that the queue at each end holds, if there is one.
+    pub(crate) queue: Option<u32>,
+    /// Whether large segments cross it whole (TSO).
+    pub(crate) offloads: bool,
+}
+
 /// One end of the cable.
 #[derive(Debug)]
 pub(crate) struct End {
@@ -52,12 +65,11 @@ pub(crate) struct End {
 }
 
 impl Topology {
-    /// Builds it, with `congestion` as the congestion control of both ends, for packets of at most `mtu` octets, with
-    /// queues of `queue` packets or none.
+    /// Builds it.
     ///
     /// # Errors
     /// Not root, fewer than two CPUs, a tool is missing, or the kernel refuses something.
-    pub(crate) fn build(congestion: &str, mtu: u16, queue: Option<u32>) -> Result<Topology> {
+    pub(crate) fn build(cable: Cable<'_>) -> Result<Topology> {
         if !rustix::process::geteuid().is_root() {
             bail!(
                 "network namespaces need root: run this as root, or use `afpa-bench load` against a server of your own"
@@ -77,8 +89,8 @@ impl Topology {
         let directory = std::env::temp_dir().join(format!("{PREFIX}{id}"));
         // From here on dropping the value removes what there is of it.
         let (server, client) = (end("server", 0), end("client", 1));
-        let topology = Topology { server, client, congestion: congestion.to_owned(), directory };
-        topology.raise(mtu, queue)?;
+        let topology = Topology { server, client, congestion: cable.congestion.to_owned(), directory };
+        topology.raise(cable)?;
         Ok(topology)
     }
 
@@ -87,8 +99,8 @@ impl Topology {
         &self.directory
     }
 
-    fn raise(&self, mtu: u16, queue: Option<u32>) -> Result<()> {
-        let Topology { server, client, congestion, directory } = self;
+    fn raise(&self, cable: Cable<'_>) -> Result<()> {
+        let Topology { server, client, directory, .. } = self;
         fs::create_dir(directory).with_context(|| format!("cannot create {}", directory.display()))?;
         for end in [server, client] {
             ip(["netns", "add", &end.namespace])?;
@@ -96,9 +108,9 @@ impl Topology {
         let (near, far) = (&server.device, &client.device);
         let netns = &server.namespace;
         ip(["-n", netns, "link", "add", near, "type", "veth", "peer", "name", far, "netns", &client.namespace])?;
-        server.raise(SERVER, congestion, mtu)?;
-        client.raise(CLIENT, congestion, mtu)?;
-        if let Some(packets) = queue {
+        server.raise(SERVER, cable)?;
+        client.raise(CLIENT, cable)?;
+        if let Some(packets) = cable.queue {
             [server, client].into_iter().try_for_each(|end| end.queue(packets))?;
         }
         // Connections per request use up ports fast; the server's TIME-WAITs are no reason to wait.
@@ -133,7 +145,8 @@ impl End {
         Ok(ip(["netns", "pids", &self.namespace])?.lines().filter_map(|line| line.parse().ok()).collect())
     }
 
-    fn raise(&self, address: Ipv4Addr, congestion: &str, mtu: u16) -> Result<()> {
+    fn raise(&self, address: Ipv4Addr, cable: Cable<'_>) -> Result<()> {
+        let Cable { congestion, mtu, offloads, .. } = cable;
         let End { namespace, device, .. } = self;
         ip(["-n", namespace, "address", "add", &format!("{address}/24"), "dev", device])?;
         ip(["-n", namespace, "link", "set", "lo", "up"])?;
@@ -144,8 +157,9 @@ impl End {
         self.sysctl("net.ipv4.tcp_max_syn_backlog=8192")?;
         // On veth, NAPI exists only while GRO is on, and the other end's NAPI receives what this end
         // sends only while TSO is off; otherwise the sender's CPU pays for the receiver's TCP. The
-        // kernel still cuts large segments as late as it can (GSO).
-        self.run(["ethtool", "-K", device, "gro", "on", "tso", "off"])?;
+        // kernel still cuts large segments as late as it can (GSO). With a program for XDP at the other end, NAPI
+        // receives either way.
+        self.run(["ethtool", "-K", device, "gro", "on", "tso", if offloads { "on" } else { "off" }])?;
         // sysfs shows the devices of the namespace in which it was mounted, hence the shell in there.
         self.run(["sh", "-c", &format!("echo 1 > /sys/class/net/{device}/threaded")]).map(drop)
     }
@@ -261,7 +275,8 @@ mod tests {
             eprintln!("skipped: needs root, ip and ethtool");
             return;
         }
-        let topology = Topology::build("reno", 9000, Some(1000)).unwrap();
+        let topology =
+            Topology::build(Cable { congestion: "reno", mtu: 9000, queue: Some(1000), offloads: false }).unwrap();
         let namespace = topology.server.namespace.clone();
         let control = topology.client.run(["sysctl", "-n", "net.ipv4.tcp_congestion_control"]).unwrap();
         assert_eq!(control.trim(), "reno");

@@ -15,7 +15,7 @@ use crate::interrupt::{self, Interrupted};
 use crate::load::{DEFAULT_DIRECTORIES, Io, LoadReport, Stack};
 use crate::peers::{PEERS, PORT, Peer};
 use crate::server::Server;
-use crate::topology::{SERVER, Topology};
+use crate::topology::{Cable, SERVER, Topology};
 use crate::units;
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -77,6 +77,10 @@ pub(crate) struct CompareArgs {
     /// without a queue, packets are lost
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     queue: Option<u32>,
+    /// Let large segments cross the cable whole (TSO), as they would reach a network interface that cuts them. A client
+    /// on sockets is then received on the sender's CPU
+    #[arg(long)]
+    offloads: bool,
     /// How long a measurement waits for other programs to be done
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = units::span)]
     patience: Duration,
@@ -102,7 +106,7 @@ impl CompareArgs {
     pub(crate) fn run(&self) -> Result<()> {
         let afpa = self.afpa_path()?;
         let peers = self.choose_peers(&afpa)?;
-        let topology = Topology::build(&self.congestion, self.mtu, self.queue)?;
+        let topology = Topology::build(self.cable())?;
         allow_descriptors(self.descriptors())?;
         affinity::pin(None, topology.client.core)?;
         let root = topology.directory().join("documents");
@@ -156,6 +160,10 @@ impl CompareArgs {
         })
     }
 
+    fn cable(&self) -> Cable<'_> {
+        Cable { congestion: &self.congestion, mtu: self.mtu, queue: self.queue, offloads: self.offloads }
+    }
+
     fn settings(&self) -> Settings {
         Settings {
             scenarios: self.scenarios(),
@@ -165,6 +173,7 @@ impl CompareArgs {
             client: self.client,
             mtu: self.mtu,
             queue: self.queue,
+            offloads: self.offloads,
             directories: self.directories,
             congestion: self.congestion.clone(),
         }

@@ -26,6 +26,8 @@ pub(super) struct Settings {
     pub(super) mtu: u16,
     /// Packets that the queue at each end of the cable holds, if there is one.
     pub(super) queue: Option<u32>,
+    /// Whether large segments crossed the cable whole (TSO).
+    pub(super) offloads: bool,
     pub(super) directories: u32,
     pub(super) congestion: String,
 }
@@ -121,7 +123,7 @@ impl Comparison {
     /// The JSON form:
     ///
     /// - `schema`, `kernel`, `settings` (`rounds`, `seconds`, `connections`, `client`, `mtu`, `queue` (null: none),
-    ///   `directories`, `congestion`);
+    ///   `offloads`, `directories`, `congestion`);
     /// - `scenarios`: for each its `name`, `title` and `servers`, the medians over the rounds
     ///   (`requests_per_second`, `cpu_us_per_request`, `core_busy_share` 0 to 1, `p50_us`, `p99_us`,
     ///   `memory_bytes`, `errors`) and, if ours took part, `rate_ratio` and `cost_ratio` to ours;
@@ -131,14 +133,24 @@ impl Comparison {
     /// `memory_bytes` is the server's proportional set size; in `idle-10k` what each idle
     /// connection adds to it, and there are no costs per request.
     pub(super) fn to_json(&self) -> Value {
-        let Settings { scenarios, rounds, duration, connections, client, mtu, queue, directories, congestion } =
-            &self.settings;
+        let Settings {
+            scenarios,
+            rounds,
+            duration,
+            connections,
+            client,
+            mtu,
+            queue,
+            offloads,
+            directories,
+            congestion,
+        } = &self.settings;
         json!({
             "schema": SCHEMA,
             "kernel": kernel(),
             "settings": {
                 "rounds": rounds, "seconds": duration.as_secs_f64(), "connections": connections,
-                "client": client.name(), "mtu": mtu, "queue": queue, "directories": directories, "congestion": congestion,
+                "client": client.name(), "mtu": mtu, "queue": queue, "offloads": offloads, "directories": directories, "congestion": congestion,
             },
             "scenarios": scenarios.iter().map(|scenario| json!({
                 "name": scenario.name(),
@@ -182,8 +194,9 @@ impl Comparison {
 /// As text in Markdown, which can be pasted into a document.
 impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Settings { rounds, duration, connections, client, mtu, queue, congestion, .. } = &self.settings;
+        let Settings { rounds, duration, connections, client, mtu, queue, offloads, congestion, .. } = &self.settings;
         let queue = queue.map_or("no queue".to_owned(), |packets| format!("queues of {packets}"));
+        let queue = if *offloads { queue + ", TSO" } else { queue };
         writeln!(
             f,
             "Medians of {rounds} rounds of {duration:?}; {congestion}; MTU {mtu}, {queue}; server on CPU 0, load on CPU 1 \
@@ -273,6 +286,7 @@ pub(super) mod tests {
             client: Stack::Direct,
             mtu: 9000,
             queue: Some(1000),
+            offloads: false,
             directories: 2,
             congestion: "cubic".into(),
         };
