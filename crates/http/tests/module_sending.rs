@@ -128,7 +128,14 @@ fn a_file_that_changes_while_it_is_sent_is_cut_off() {
 fn a_full_queue_of_work_is_answered_with_503() {
     let mut server = Server::with_page();
     let (release, gate) = std::sync::mpsc::channel::<()>();
-    server.workers.submit(move || gate.recv().unwrap()).unwrap();
+    let (begin, begun) = std::sync::mpsc::channel();
+    let wait = move || {
+        begin.send(()).unwrap();
+        gate.recv().unwrap();
+    };
+    server.workers.submit(wait).unwrap();
+    // Until a worker has it, it takes the place in the queue that the request is not to find.
+    begun.recv().unwrap();
     while server.workers.submit(|| ()).is_ok() {}
     let mut client = server.connect();
     client.send(get("/page"));
