@@ -2,11 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use afpa_cli::config::{Config, Frames, Transport};
+use afpa_cli::supervisor::Engines;
 use afpa_cli::units::ListenAddress;
 use afpa_platform::interface::Interface;
 use afpa_platform::memory::Arena;
@@ -48,7 +51,7 @@ fn who_comes_while_the_engines_start_is_refused_or_served_for_good() {
     lab.client.shell(&format!("test ! -e {setting} || echo 0 > {setting}"));
     let has_started = AtomicBool::new(false);
     let (server, mut clients) = thread::scope(|scope| {
-        let early = scope.spawn(|| lab.client.inside(|| come(lab.address(), &has_started)));
+        let early = scope.spawn(|| come(&lab, &has_started));
         let signal = Signal(&has_started);
         let server = Server::direct(&lab, dir.path(), &["--cores", &cpus]);
         drop(signal);
@@ -65,12 +68,7 @@ fn who_comes_while_the_engines_start_is_refused_or_served_for_good() {
 fn an_engine_that_cannot_start_leaves_nothing_of_the_others() {
     let Some((lab, cpus)) = two_queues("half") else { return };
     let dir = tempfile::tempdir().unwrap();
-    let mut config = Config::default();
-    (config.transport, config.direct.interface) = (Transport::Direct, Some(DEVICE.into()));
-    config.direct.frames = Frames::Xdp;
-    config.listen = vec![ListenAddress::Inet(lab.address())];
-    config.cores = cpus.parse().unwrap();
-    config.site.root = dir.path().to_owned();
+    let config = configuration(&lab, dir.path(), &cpus);
     let has_program = || lab.server.ip(&["link", "show", DEVICE]).contains("xdp");
     lab.server.inside(|| {
         let taken = queue(1).unwrap();
@@ -87,6 +85,34 @@ fn an_engine_that_cannot_start_leaves_nothing_of_the_others() {
     });
 }
 
+#[test]
+fn an_interface_may_be_polled_busily() {
+    let Some((lab, cpus)) = two_queues("busy") else { return };
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("index.html"), "<p>here").unwrap();
+    let mut config = configuration(&lab, dir.path(), &cpus);
+    config.direct.busy_poll = true;
+    let mut started = lab.server.inside(|| afpa_cli::server::start(&config, Vec::new())).unwrap();
+    let mut clients = come(&lab, &AtomicBool::new(true));
+    clients.iter_mut().for_each(ask);
+    drop(clients);
+    started.engines.stop(Duration::ZERO);
+    for _ in 0..started.engine_count {
+        assert_eq!(started.ends.blocking_recv().unwrap().outcome, Ok(()));
+    }
+}
+
+/// A server of this process.
+fn configuration(lab: &Lab, site: &Path, cpus: &str) -> Config {
+    let mut config = Config::default();
+    (config.transport, config.direct.interface) = (Transport::Direct, Some(DEVICE.into()));
+    config.direct.frames = Frames::Xdp;
+    config.listen = vec![ListenAddress::Inet(lab.address())];
+    config.cores = cpus.parse().unwrap();
+    config.site.root = site.to_owned();
+    config
+}
+
 /// A socket for one of the server's queues, without a program that sends it frames.
 fn queue(queue: u32) -> std::io::Result<XdpSocket> {
     XdpSocket::open(&XdpConfig {
@@ -101,20 +127,22 @@ fn queue(queue: u32) -> std::io::Result<XdpSocket> {
 }
 
 /// Clients that come until the server has started, each served once.
-fn come(address: SocketAddr, has_started: &AtomicBool) -> Vec<Client> {
+fn come(lab: &Lab, has_started: &AtomicBool) -> Vec<Client> {
     let [least, most] = CLIENTS;
-    let mut clients = Vec::new();
-    while clients.len() < least || (clients.len() < most && !has_started.load(Ordering::Relaxed)) {
-        match TcpStream::connect(address) {
-            Ok(stream) => {
-                let mut client = Client::on(stream);
-                ask(&mut client);
-                clients.push(client);
+    lab.client.inside(|| {
+        let mut clients = Vec::new();
+        while clients.len() < least || (clients.len() < most && !has_started.load(Ordering::Relaxed)) {
+            match TcpStream::connect(lab.address()) {
+                Ok(stream) => {
+                    let mut client = Client::on(stream);
+                    ask(&mut client);
+                    clients.push(client);
+                }
+                Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionRefused, "after {}", clients.len()),
             }
-            Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionRefused, "after {}", clients.len()),
         }
-    }
-    clients
+        clients
+    })
 }
 
 fn ask(client: &mut Client) {
