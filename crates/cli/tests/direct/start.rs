@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -17,11 +18,14 @@ use afpa_platform::xdp::{Mode, XdpConfig, XdpSocket};
 
 use crate::client::Client;
 use crate::lab::{DEVICE, Lab, skip};
-use crate::server::{Server, allowed_cpus};
+use crate::server::{Server, allowed_cpus, eventually};
 
 const QUEUES: &str = "2";
 /// Connections that come, at least and at most: enough that each queue gets one.
 const CLIENTS: [usize; 2] = [64, 1000];
+
+/// Held by a test that starts engines in this process, so that it finds none but its own.
+static ENGINES_HERE: Mutex<()> = Mutex::new(());
 
 /// Set when it goes, whatever happened.
 struct Signal<'a>(&'a AtomicBool);
@@ -67,6 +71,7 @@ fn who_comes_while_the_engines_start_is_refused_or_served_for_good() {
 #[test]
 fn an_engine_that_cannot_start_leaves_nothing_of_the_others() {
     let Some((lab, cpus)) = two_queues("half") else { return };
+    let _alone = ENGINES_HERE.lock().unwrap_or_else(PoisonError::into_inner);
     let dir = tempfile::tempdir().unwrap();
     let config = configuration(&lab, dir.path(), &cpus);
     let has_program = || lab.server.ip(&["link", "show", DEVICE]).contains("xdp");
@@ -78,9 +83,7 @@ fn an_engine_that_cannot_start_leaves_nothing_of_the_others() {
         assert!(!has_program());
         queue(0).expect("the other queue is free");
         TcpListener::bind(lab.address()).expect("the port is free");
-        let tasks = std::fs::read_dir("/proc/self/task").unwrap();
-        let threads = tasks.map(|task| std::fs::read_to_string(task.unwrap().path().join("comm")).unwrap_or_default());
-        assert!(!threads.into_iter().any(|name| name.starts_with("engine-")), "no engine is there");
+        assert!(!are_engines_here(), "no engine is there");
         drop(taken);
     });
 }
@@ -88,6 +91,7 @@ fn an_engine_that_cannot_start_leaves_nothing_of_the_others() {
 #[test]
 fn an_interface_may_be_polled_busily() {
     let Some((lab, cpus)) = two_queues("busy") else { return };
+    let _alone = ENGINES_HERE.lock().unwrap_or_else(PoisonError::into_inner);
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("index.html"), "<p>here").unwrap();
     let mut config = configuration(&lab, dir.path(), &cpus);
@@ -100,6 +104,17 @@ fn an_interface_may_be_polled_busily() {
     for _ in 0..started.engine_count {
         assert_eq!(started.ends.blocking_recv().unwrap().outcome, Ok(()));
     }
+    // A thread that has reported its end is there for a moment more.
+    eventually("the threads' end", || !are_engines_here());
+}
+
+/// Whether this process has a thread of an engine.
+fn are_engines_here() -> bool {
+    let mut tasks = std::fs::read_dir("/proc/self/task").unwrap();
+    tasks.any(|task| {
+        let name = std::fs::read_to_string(task.unwrap().path().join("comm")).unwrap_or_default();
+        name.starts_with("engine-")
+    })
 }
 
 /// A server of this process.
