@@ -82,7 +82,7 @@ pub(crate) const PEERS: &[Peer] = &[
     variant("direct-copied", DIRECT, &["--zero-copy", "off"]),
     // What the paper compared its zero copy with (AFPA §5.2): copied and summed up for each response.
     variant("direct-plain", DIRECT, &["--zero-copy", "off", "--checksum", "computed"]),
-    // Frames through AF_PACKET's rings, whose pages the kernel sends from where they lie: for large frames.
+    // AF_PACKET, which takes segments of 64 KiB whole: for large responses.
     variant("direct-packet", DIRECT, &["--frames", "packet"]),
     variant("inline", SERVE, &["--respond", "inline"]),
     variant("thread", SERVE, &["--respond", "thread"]),

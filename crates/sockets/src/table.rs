@@ -53,7 +53,7 @@ pub(crate) struct Table {
     send_buffer: usize,
     linger: Duration,
     close_patience: Duration,
-    /// The octets from which on a pinned piece is lent.
+    /// As [`SocketsConfig::lend_from`].
     pub(crate) lend_from: usize,
     /// The driver wants sockets to wait, as io_uring does: one that does not is never waited for there.
     waits: bool,

@@ -150,7 +150,8 @@ impl Comparison {
             "kernel": kernel(),
             "settings": {
                 "rounds": rounds, "seconds": duration.as_secs_f64(), "connections": connections,
-                "client": client.name(), "mtu": mtu, "queue": queue, "offloads": offloads, "directories": directories, "congestion": congestion,
+                "client": client.name(), "mtu": mtu, "queue": queue, "offloads": offloads, "directories": directories,
+                "congestion": congestion,
             },
             "scenarios": scenarios.iter().map(|scenario| json!({
                 "name": scenario.name(),

@@ -1,6 +1,7 @@
 //! From facts to findings.
 
 use afpa_platform::interface::{Interface, Kind};
+use afpa_platform::xdp::ONE_CHUNK_MTU;
 use rustix::thread::CapabilitySet;
 
 use super::attached::Attached;
@@ -14,10 +15,6 @@ const NEEDED: (u32, u32) = (6, 1);
 const SCATTERS: (u32, u32) = (6, 6);
 const SHIELDS: (u32, u32) = (6, 6);
 
-/// Octets of a chunk that hold a frame: 4 KiB without XDP's headroom.
-const CHUNK: u32 = 4096 - 256;
-/// Octets of an Ethernet header with a VLAN's tag.
-const LINK_HEADER: u32 = 18;
 /// The cache's size unless something else is asked for: what must be locked for AF_XDP.
 const CACHE: Size = Size::mib(256);
 
@@ -237,14 +234,13 @@ fn queues(machine: &Machine, interface: &Interface) -> Finding {
 fn mtu(machine: &Machine, interface: &Interface) -> Finding {
     let Interface { name, mtu, .. } = interface;
     let part = "MTU";
-    if mtu.saturating_add(LINK_HEADER) <= CHUNK {
+    if *mtu <= ONE_CHUNK_MTU {
         return Finding::ok(part, format!("{mtu}: a frame fits into one chunk of AF_XDP"));
     }
     if machine.version >= SCATTERS {
         return Finding::ok(part, format!("{mtu}: AF_XDP spreads a frame over chunks, if the driver can"));
     }
-    let most = CHUNK - LINK_HEADER;
-    let remedy = format!("ip link set dev {name} mtu {most}, or use Linux 6.6 or AF_PACKET");
+    let remedy = format!("ip link set dev {name} mtu {ONE_CHUNK_MTU}, or use Linux 6.6 or AF_PACKET");
     Finding::limited(part, format!("{mtu}: AF_XDP would lose frames larger than a chunk"), remedy)
 }
 

@@ -20,10 +20,6 @@ use crate::config::{self, Direct};
 pub(super) const FRAMES: u32 = 2048;
 /// A call looks once; frames as many as an engine handles before it sends.
 const BUSY_POLL: BusyPoll = BusyPoll { microseconds: 20, budget: 64 };
-/// Octets of a link header with a tag.
-const LINK_HEADER: usize = 18;
-/// Octets that the kernel keeps in front of a received frame in its chunk (XDP_PACKET_HEADROOM).
-const HEADROOM: usize = 256;
 
 /// An interface, and the way in which its frames are ours. Dropping it gives them back to the kernel.
 pub(super) struct Frames {
@@ -178,9 +174,8 @@ impl Frames {
 
     fn check_mtu(&self, socket: &XdpSocket) -> Result<(), String> {
         let Interface { name, mtu, .. } = &self.interface;
-        let frame = socket.transmitter.max_frame();
-        let most = frame - LINK_HEADER - if socket.is_scattering() { 0 } else { HEADROOM };
-        if *mtu as usize <= most {
+        let most = socket.max_mtu();
+        if *mtu <= most {
             return Ok(());
         }
         let kernel = if socket.is_scattering() { "" } else { " before Linux 6.6" };

@@ -239,7 +239,7 @@ pub(super) const fn rounded(len: u32) -> u32 {
         return len.next_multiple_of(64);
     }
     let step = (1 << (len - 1).ilog2()) / 8;
-    match len.next_multiple_of(if len > LARGEST_SHARING && step < KERNEL_PAGE { KERNEL_PAGE } else { step }) {
+    match len.next_multiple_of(if is_lendable(len) && step < KERNEL_PAGE { KERNEL_PAGE } else { step }) {
         size if size > LARGEST_CLASS => PAGE,
         size => size,
     }

@@ -1,9 +1,9 @@
 //! Pinned memory: one mapping of a memfd, carved into extents that are written once and then shared.
 //!
 //! An [`Arena`] is carved into pages of 64 KiB and, below that, size classes that round a length up
-//! by at most an eighth (or to 64 octets), and above 14 KiB to the kernel's pages. [`Arena::allocate`] gives an [`ExtentMut`]; sealing it
-//! makes an immutable [`Extent`]; dropping the last reference returns the range. On an engine, a
-//! [`LocalExtent`] counts pins without atomics, and a [`PinnedSlice`] is one pin.
+//! by at most an eighth (or to 64 octets), and above 14 KiB to the kernel's pages. [`Arena::allocate`]
+//! gives an [`ExtentMut`]; sealing it makes an immutable [`Extent`]; dropping the last reference returns
+//! the range. On an engine, a [`LocalExtent`] counts pins without atomics, and a [`PinnedSlice`] is one pin.
 //!
 //! What is bounded: the arena never hands out more than its capacity; `allocate` answers `None` and
 //! the caller frees something first. Memory is faulted in and locked 2 MiB at a time within

@@ -24,13 +24,19 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::memory::Arena;
+use crate::memory::{Arena, Frames};
 use link::Link;
 pub use receiver::Receiver;
 pub use transmitter::{Full, Transmitter, TxPiece};
 
 /// The fewest and the most frames of a socket.
 const FRAMES: std::ops::RangeInclusive<u32> = 64..=16_384;
+/// Octets of a link header with a tag.
+const LINK_HEADER: u32 = 18;
+/// Octets that the kernel keeps in front of a received frame in its chunk (XDP_PACKET_HEADROOM).
+const HEADROOM: u32 = 256;
+/// Octets of the largest IP packet whose frame fits into one chunk.
+pub const ONE_CHUNK_MTU: u32 = Frames::CHUNK as u32 - HEADROOM - LINK_HEADER;
 
 /// What a socket is to be.
 #[derive(Clone, Debug)]
@@ -181,6 +187,11 @@ impl XdpSocket {
     /// Whether a frame may consist of several pieces.
     pub fn is_scattering(&self) -> bool {
         self.link.scatter
+    }
+
+    /// Octets of the largest IP packet that the socket can send and receive.
+    pub fn max_mtu(&self) -> u32 {
+        if self.link.scatter { self.transmitter.max_frame() as u32 - LINK_HEADER } else { ONE_CHUNK_MTU }
     }
 
     /// The interface's index.

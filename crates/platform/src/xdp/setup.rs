@@ -12,7 +12,7 @@ use rustix::event::epoll;
 
 use super::link::{Link, Maps};
 use super::ring::{Descriptor, RingMap};
-use super::{BusyPoll, FRAMES, Mode, XdpConfig, XdpStatistics};
+use super::{BusyPoll, FRAMES, Mode, ONE_CHUNK_MTU, XdpConfig, XdpStatistics};
 use crate::interface::Interface;
 use crate::memory::{Arena, Frames};
 
@@ -21,8 +21,6 @@ use crate::memory::{Arena, Frames};
 const SEND_BUFFER: u32 = (4096 + 1024) / 2;
 /// The most pieces that a system call sends in copy mode (XDP_MAX_TX_SKB_BUDGET).
 const MAX_SEND_BUDGET: libc::c_int = 9;
-/// Octets of the largest IP packet that fits into one chunk, behind XDP's headroom and a link header with a tag.
-const ONE_CHUNK: u32 = Frames::CHUNK as u32 - 256 - 18;
 /// How often a queue that is taken is asked for, and the time in between: the kernel frees a queue a little
 /// after its socket was closed.
 const BIND_ATTEMPTS: u32 = 100;
@@ -216,10 +214,10 @@ fn ways(config: &XdpConfig) -> impl Iterator<Item = (u16, bool)> {
         Mode::ZeroCopy => &[libc::XDP_ZEROCOPY],
     };
     let scattering: &[bool] = if config.scatter { &[true, false] } else { &[false] };
-    let fits = Interface::by_index(config.interface).is_ok_and(|facts| facts.mtu <= ONE_CHUNK);
     let is_choice = config.mode == Mode::Auto && config.scatter;
+    let one_will_do = !is_choice || Interface::by_index(config.interface).is_ok_and(|facts| facts.mtu <= ONE_CHUNK_MTU);
     let all = modes.iter().flat_map(|mode| scattering.iter().map(|scatter| (*mode, *scatter)));
-    all.filter(move |(mode, scatter)| !is_choice || fits || *scatter || *mode == libc::XDP_COPY)
+    all.filter(move |(mode, scatter)| one_will_do || *scatter || *mode == libc::XDP_COPY)
 }
 
 fn bind_with(socket: &OwnedFd, config: &XdpConfig, flags: u16, other: i32) -> io::Result<()> {
