@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use crate::memory::{Lent, PinnedSlice, SharedSlice};
+use crate::memory::{PinnedSlice, SharedSlice};
 use crate::source::SourceFile;
 
 /// Pieces copied together up to this many octets: below it, moving a pinned piece next to its head
@@ -23,8 +23,8 @@ pub const MAX_PIECES: usize = 32;
 
 /// Pinned memory: of one engine, or of any thread.
 pub trait Slice: Deref<Target = [u8]> {
-    /// The same octets as a range of a file, if they can be lent to the kernel.
-    fn lend(&self) -> Option<Lent<'_>>;
+    /// Marks the octets as lent to the kernel, if they can be; whether they can.
+    fn lend(&self) -> bool;
 }
 
 /// Octets to be sent, in order. Reused: clearing keeps its memory.
@@ -55,8 +55,8 @@ enum Piece<S> {
 pub enum Front<'a> {
     /// Memory; take it with [`Gather::memory`], together with what follows it.
     Memory,
-    /// Memory that is worth lending to the kernel, as a file's range: one or more pieces.
-    Lendable(Lent<'a>),
+    /// Memory that is worth lending to the kernel; [`Pipe::send`](crate::pipe::Pipe::send) does.
+    Lendable,
     /// A file's range.
     File {
         /// The file.
@@ -166,7 +166,7 @@ impl<S: Slice> Gather<S> {
     /// From how many octets on pieces are to be lent: if one of `lend_from` octets makes it worth while, its
     /// shorter neighbours go along with it.
     pub fn lend_along(&self, lend_from: usize) -> usize {
-        let is_worth = self.pieces.iter().any(|piece| piece.lend(lend_from).is_some());
+        let is_worth = self.pieces.iter().any(|piece| piece.lend(lend_from));
         if is_worth { lend_from.min(LENT_ALONG) } else { usize::MAX }
     }
 
@@ -174,19 +174,18 @@ impl<S: Slice> Gather<S> {
     pub fn front(&self, lend_from: usize) -> Option<Front<'_>> {
         self.pieces.front().map(|piece| match piece {
             Piece::File { file, offset, length } => Front::File { file, offset: *offset, length: *length },
-            piece => piece.lend(lend_from).map_or(Front::Memory, |lent| Front::Lendable(self.lend_on(lent, lend_from))),
+            piece if piece.lend(lend_from) => Front::Lendable,
+            _ => Front::Memory,
         })
     }
 
-    /// `front`, which is the first piece, together with those behind it that lie next to it.
-    fn lend_on<'a>(&'a self, mut front: Lent<'a>, lend_from: usize) -> Lent<'a> {
-        for lent in self.pieces.iter().skip(1).map_while(|piece| piece.lend(lend_from)) {
-            if lent.offset != front.offset + front.len as u64 {
-                break;
-            }
-            front.len += lent.len;
-        }
-        front
+    /// The pieces from the front on that [`Gather::front`] calls lendable, each marked as lent when it is
+    /// given out.
+    pub fn lent(&self, lend_from: usize) -> impl Iterator<Item = &[u8]> {
+        self.pieces.iter().map_while(move |piece| match piece {
+            Piece::Pinned { pin, start } if piece.lend(lend_from) => Some(&pin[*start..]),
+            _ => None,
+        })
     }
 
     /// The pieces from the front on, up to the first that is a file's.
@@ -200,7 +199,7 @@ impl<S: Slice> Gather<S> {
 
     /// As [`Gather::memory`], up to the first piece that [`Gather::front`] would lend.
     pub fn unlendable(&self, lend_from: usize) -> impl Iterator<Item = &[u8]> {
-        let lendable = self.pieces.iter().position(|piece| piece.lend(lend_from).is_some());
+        let lendable = self.pieces.iter().position(|piece| piece.lend(lend_from));
         self.memory().take(lendable.unwrap_or(usize::MAX))
     }
 
@@ -234,26 +233,23 @@ impl<S: Slice> Gather<S> {
 }
 
 impl<S: Slice> Piece<S> {
-    /// The piece as a file's range, if it can be lent and is large enough.
-    fn lend(&self, lend_from: usize) -> Option<Lent<'_>> {
+    /// Marks the piece as lent, if it can be and is large enough; whether it is.
+    fn lend(&self, lend_from: usize) -> bool {
         match self {
-            Piece::Pinned { pin, start } if pin.len() - start >= lend_from => {
-                let lent = pin.lend()?;
-                Some(Lent { offset: lent.offset + *start as u64, len: lent.len - start, ..lent })
-            }
-            _ => None,
+            Piece::Pinned { pin, start } => pin.len() - start >= lend_from && pin.lend(),
+            _ => false,
         }
     }
 }
 
 impl Slice for PinnedSlice {
-    fn lend(&self) -> Option<Lent<'_>> {
+    fn lend(&self) -> bool {
         self.lend()
     }
 }
 
 impl Slice for SharedSlice {
-    fn lend(&self) -> Option<Lent<'_>> {
+    fn lend(&self) -> bool {
         self.lend()
     }
 }
@@ -316,11 +312,8 @@ mod tests {
         assert!(gather.has_lendable(65_536) && !gather.has_lendable(65_537) && !gather.has_file());
         assert_eq!(gather.unlendable(1000).flatten().count(), 4);
         gather.advance(4 + 1000);
-        let Some(Front::Lendable(lent)) = gather.front(1000) else { panic!("not lent") };
-        assert_eq!(lent.len, 64 * 1024 - 1000);
-        let mut octet = [0];
-        rustix::io::pread(lent.file, &mut octet, lent.offset).expect("the arena's file");
-        assert_eq!(octet, [3]);
+        assert!(matches!(gather.front(1000), Some(Front::Lendable)));
+        assert_eq!(gather.lent(1000).map(<[u8]>::len).collect::<Vec<_>>(), [64 * 1024 - 1000]);
         let file = Arc::new(SourceFile::new(std::fs::File::open("/dev/null").expect("a file")).expect("a file"));
         gather.file(file, 5, 7);
         gather.copy(b"behind");

@@ -7,6 +7,7 @@ pub mod interface;
 pub mod memory;
 pub mod netlink;
 pub mod packet;
+pub mod pipe;
 pub mod socket;
 pub mod source;
 pub mod steering;

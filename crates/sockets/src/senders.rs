@@ -11,7 +11,7 @@ use afpa_platform::memory::SharedSlice;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use rustix::event::{EventfdFlags, eventfd};
 
-use crate::transmit::{Progress, transmit};
+use crate::transmit::{Progress, pipe, transmit};
 
 /// A gather for a thread to send. `socket` is a duplicate: the connection stays open until the
 /// thread has dropped it.
@@ -77,8 +77,9 @@ impl Senders {
 }
 
 fn send_all(queue: &Receiver<Job>, results: &Sender<Done>, wake: &OwnedFd) {
+    let mut pipe = pipe();
     for Job { connection, socket, mut gather, lend_from } in queue {
-        let (sent, result) = transmit(socket.as_fd(), &mut gather, lend_from);
+        let (sent, result) = transmit(socket.as_fd(), &mut gather, pipe.as_mut(), lend_from);
         drop((socket, gather));
         if results.send(Done { connection, sent, result }).is_err() {
             return;

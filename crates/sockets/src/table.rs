@@ -11,6 +11,7 @@ use std::time::Duration;
 use afpa_engine::TransportId;
 use afpa_engine::seam::{Address, Calls, ConnectionId, Disconnect, Events, ListenerId, Origin, Owner, Segment, Time};
 use afpa_platform::gather::Gather;
+use afpa_platform::pipe::Pipe;
 use afpa_platform::socket::unacknowledged;
 use rustix::io::ioctl_fionbio;
 use rustix::net::sockopt::set_socket_linger;
@@ -21,7 +22,7 @@ use crate::config::{Respond, SocketsConfig};
 use crate::connection::{Connection, Finish, Phase};
 use crate::senders::{Done, Job, Senders};
 use crate::stats::SocketsStats;
-use crate::transmit::{Progress, transmit};
+use crate::transmit::{Progress, pipe, transmit};
 use crate::unread::Pool;
 
 /// Gathers kept for use: each holds at most 8 KiB for copies when it is free, 4 MiB in all.
@@ -55,6 +56,7 @@ pub(crate) struct Table {
     close_patience: Duration,
     /// As [`SocketsConfig::lend_from`].
     pub(crate) lend_from: usize,
+    pipe: Option<Pipe>,
     /// The driver wants sockets to wait, as io_uring does: one that does not is never waited for there.
     waits: bool,
     senders: Option<Senders>,
@@ -98,6 +100,7 @@ impl Table {
             linger: config.linger,
             close_patience: config.close_patience,
             lend_from: config.lend_from,
+            pipe: pipe(),
             waits,
             senders,
             touched: Vec::with_capacity(QUEUED),
@@ -423,7 +426,7 @@ impl Table {
 /// What drivers do to connections.
 impl Table {
     /// Switches a socket between waiting for what it is asked and refusing it. Sending lent memory needs
-    /// the one (sendfile(2) has no flag for it), the ring the other; it stays as it is until then.
+    /// the one (splice(2) has no flag for it), the ring the other; it stays as it is until then.
     ///
     /// # Errors
     /// The socket is no socket any more.
@@ -447,7 +450,7 @@ impl Table {
         self.set_impatient(index, true)?;
         let slot = &mut self.slots[index as usize];
         let (Some(socket), Some(gather)) = (&slot.socket, slot.outgoing.front_mut()) else { return Ok(Progress::Done) };
-        let (count, result) = transmit(socket.as_fd(), gather, self.lend_from);
+        let (count, result) = transmit(socket.as_fd(), gather, self.pipe.as_mut(), self.lend_from);
         if gather.is_empty()
             && let Some(gather) = slot.outgoing.pop_front()
         {

@@ -5,6 +5,7 @@ use std::io::IoSlice;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use afpa_platform::gather::{Front, Gather, MAX_PIECES, Slice};
+use afpa_platform::pipe::Pipe;
 use afpa_platform::source::SourceFile;
 use rustix::fs::sendfile;
 use rustix::io::Errno;
@@ -22,35 +23,47 @@ pub(crate) enum Progress {
     Blocked,
 }
 
+/// A pipe for a thread that transmits; without one, nothing is lent.
+pub(crate) fn pipe() -> Option<Pipe> {
+    Pipe::new().ok()
+}
+
 /// Sends as much of `gather` as `socket` takes, and advances it. Returns the octets taken, also in
-/// front of an error. The socket must not block: sendfile(2) has no flag that keeps it from waiting.
+/// front of an error. The socket must not block: neither splice(2) nor sendfile(2) can be told not to wait.
 pub(crate) fn transmit<S: Slice>(
     socket: BorrowedFd<'_>,
     gather: &mut Gather<S>,
+    pipe: Option<&mut Pipe>,
     lend_from: usize,
 ) -> (u64, io::Result<Progress>) {
     let before = gather.remaining();
-    let result = send_pieces(socket, gather, gather.lend_along(lend_from));
+    let lend_from = if pipe.is_some() { gather.lend_along(lend_from) } else { usize::MAX };
+    let result = send_pieces(socket, gather, pipe, lend_from);
     (before - gather.remaining(), result)
 }
 
-fn send_pieces<S: Slice>(socket: BorrowedFd<'_>, gather: &mut Gather<S>, lend_from: usize) -> io::Result<Progress> {
+fn send_pieces<S: Slice>(
+    socket: BorrowedFd<'_>,
+    gather: &mut Gather<S>,
+    mut pipe: Option<&mut Pipe>,
+    lend_from: usize,
+) -> io::Result<Progress> {
     loop {
-        let mut lent_len = 0;
-        let step = match gather.front(lend_from) {
-            None => return Ok(Progress::Done),
-            Some(Front::Memory) => send_memory(socket, gather, lend_from),
-            Some(Front::Lendable(lent)) => {
-                lent_len = lent.len as u64;
-                send_range(socket, lent.file, lent.offset, lent_len)
-            }
-            Some(Front::File { file, offset, length }) => send_source(socket, file, offset, length)?,
+        let mut lent = 0;
+        let step = match (gather.front(lend_from), &mut pipe) {
+            (None, _) => return Ok(Progress::Done),
+            (Some(Front::Lendable), Some(pipe)) => pipe.send(gather, lend_from, socket).map(|(taken, offered)| {
+                lent = offered;
+                taken as u64
+            }),
+            (Some(Front::File { file, offset, length }), _) => send_source(socket, file, offset, length)?,
+            (Some(Front::Memory | Front::Lendable), _) => send_memory(socket, gather, lend_from),
         };
         match step {
             Ok(count) => {
                 gather.advance(count);
-                // Lent memory is never shorter than it says: the socket is full.
-                if count < lent_len {
+                // A socket that takes less of lent memory than it is offered is full.
+                if count < lent as u64 {
                     return Ok(Progress::Blocked);
                 }
             }

@@ -189,10 +189,6 @@ impl Arena {
         self.mapping.base()
     }
 
-    pub(super) fn mapping(&self) -> &Mapping {
-        &self.mapping
-    }
-
     /// Where `start`, an address in the arena, lies in the file.
     pub(super) fn offset_of(&self, start: NonNull<u8>) -> u64 {
         (start.addr().get() - self.mapping.base().addr().get()) as u64
@@ -200,7 +196,7 @@ impl Arena {
 
     /// Whether pages may be lent to the kernel.
     pub(super) fn may_lend(&self) -> bool {
-        self.mapping.reader().is_some() && self.decide(Lending::Allowed)
+        self.mapping.is_plain() && self.decide(Lending::Allowed)
     }
 
     /// Takes a dropped range back. Called on any thread; makes no system call.

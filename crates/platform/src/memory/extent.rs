@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
-use std::os::fd::BorrowedFd;
 use std::ptr::NonNull;
 use std::slice;
 use std::sync::Arc;
@@ -103,19 +102,17 @@ impl Extent {
         self.range.lendable && self.range.arena.may_lend()
     }
 
-    /// Marks the extent as lent. The arena's file and the place of the extent's first octet in it;
-    /// `None` if the extent shares its page with others, or the arena lends nothing.
-    pub(super) fn lend(&self) -> Option<(BorrowedFd<'_>, u64)> {
-        let Range { arena, start, lendable, lent, .. } = &self.range;
-        if !*lendable || !arena.may_lend() {
-            return None;
+    /// Marks the extent as lent; `false` if it shares its page with others, or the arena lends nothing.
+    pub(super) fn lend(&self) -> bool {
+        if !self.is_lendable() {
+            return false;
         }
-        let file = arena.mapping().reader()?;
         // The flag only ever rises, and whoever drops the last `Arc` sees it: no read-modify-write.
+        let lent = &self.range.lent;
         if !lent.load(Ordering::Relaxed) {
             lent.store(true, Ordering::Relaxed);
         }
-        Some((file, arena.offset_of(*start)))
+        true
     }
 }
 

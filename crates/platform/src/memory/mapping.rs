@@ -2,11 +2,11 @@
 
 use std::ffi::c_void;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::ptr::NonNull;
 
-use rustix::fs::{self, FallocateFlags, MemfdFlags, Mode, OFlags, SealFlags};
+use rustix::fs::{self, FallocateFlags, MemfdFlags, SealFlags};
 use rustix::mm::{self, Advice, MapFlags, ProtFlags};
 
 /// Huge pages are of 2 MiB, and so are the blocks in which memory is faulted in.
@@ -22,10 +22,8 @@ pub(super) struct Mapping {
     base: NonNull<u8>,
     len: usize,
     file: OwnedFd,
-    /// The same file, opened for reading: safe code that gets hold of it cannot change what others
-    /// borrow. `None` where /proc is not mounted or huge pages cannot be kept away; nothing is lent
-    /// then.
-    reader: Option<OwnedFd>,
+    /// Whether huge pages can be kept away; if not, nothing is lent.
+    plain: bool,
 }
 
 // SAFETY: `base` is an address of memory that belongs to the process, not to a thread; the methods
@@ -40,13 +38,9 @@ impl Mapping {
         fs::ftruncate(&file, len as u64)?;
         fs::fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW)?;
         let base = map_aligned(&file, len)?;
-        let mut mapping = Mapping { base, len, file, reader: None };
+        let mut mapping = Mapping { base, len, file, plain: false };
         // Fails on a kernel without huge pages, where there is nothing to refuse.
-        let plain = mapping.advise(0, len, Advice::LinuxNoHugepage).is_ok() || !Path::new(HUGE_PAGES).exists();
-        if plain {
-            let path = format!("/proc/self/fd/{}", mapping.file.as_raw_fd());
-            mapping.reader = fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok();
-        }
+        mapping.plain = mapping.advise(0, len, Advice::LinuxNoHugepage).is_ok() || !Path::new(HUGE_PAGES).exists();
         Ok(mapping)
     }
 
@@ -54,9 +48,9 @@ impl Mapping {
         self.base
     }
 
-    /// The file, for reading only.
-    pub(super) fn reader(&self) -> Option<BorrowedFd<'_>> {
-        self.reader.as_ref().map(AsFd::as_fd)
+    /// Whether what is lent has no huge page.
+    pub(super) fn is_plain(&self) -> bool {
+        self.plain
     }
 
     /// Faults the range in, writable.

@@ -9,8 +9,8 @@
 //! the caller frees something first. Memory is faulted in and locked 2 MiB at a time within
 //! `allocate`, which workers call; nothing that an engine calls makes a system call or waits for one.
 //!
-//! Since the mapping is of a file, an extent that has its pages to itself can be *lent* to the kernel by
-//! reference (sendfile(2)): those above 14 KiB do. Packets that were not acknowledged yet may refer to a
+//! An extent that has its pages to itself can be *lent* to the kernel by reference
+//! ([`Pipe`](crate::pipe::Pipe)): those above 14 KiB do. Packets that were not acknowledged yet may refer to a
 //! lent page after its extent is gone; its place is punched out of the file before it is used again, so
 //! those packets keep the old page and its contents. A punch must remove pages, not clear them in place,
 //! as the kernel does with a part of a huge page: blocks that hold what can be lent are therefore kept
@@ -31,7 +31,7 @@ mod tests;
 pub use arena::{AlreadyLent, Arena, ArenaStats};
 pub use extent::{Extent, ExtentMut};
 pub(crate) use frames::Frames;
-pub use pin::{Lent, LocalExtent, PinnedSlice, SharedSlice};
+pub use pin::{LocalExtent, PinnedSlice, SharedSlice};
 
 /// The largest extent, in octets: one page of the arena.
 pub const MAX_EXTENT: usize = 64 * 1024;

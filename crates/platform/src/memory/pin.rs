@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::ops::{Deref, Range};
-use std::os::fd::BorrowedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -34,18 +33,6 @@ pub struct SharedSlice {
     extent: Arc<Extent>,
     start: u32,
     end: u32,
-}
-
-/// Where a slice lies in the arena's file, for sendfile(2). Whoever gave it must live until the call
-/// returns; what the call took stays as it is even after that.
-#[derive(Clone, Copy, Debug)]
-pub struct Lent<'a> {
-    /// The arena's file, open for reading.
-    pub file: BorrowedFd<'a>,
-    /// The slice's first octet in the file.
-    pub offset: u64,
-    /// The slice's octets.
-    pub len: usize,
 }
 
 impl LocalExtent {
@@ -84,10 +71,10 @@ impl PinnedSlice {
         SharedSlice { extent: self.shared.extent.clone(), start: self.start, end: self.end }
     }
 
-    /// Lends the slice to the kernel; `None` if its extent shares a page with others (those below
-    /// 56 KiB do) or the arena is registered with a device.
-    pub fn lend(&self) -> Option<Lent<'_>> {
-        lend(&self.shared.extent, self.range())
+    /// Marks the slice as lent to the kernel, so that its pages are not written again; `false` if its
+    /// extent shares a page with others (those up to 14 KiB do) or the arena is registered with a device.
+    pub fn lend(&self) -> bool {
+        self.shared.extent.lend()
     }
 
     /// Whether [`PinnedSlice::lend`] would lend; lends nothing itself.
@@ -136,8 +123,8 @@ impl SharedSlice {
     }
 
     /// As [`PinnedSlice::lend`].
-    pub fn lend(&self) -> Option<Lent<'_>> {
-        lend(&self.extent, self.start as usize..self.end as usize)
+    pub fn lend(&self) -> bool {
+        self.extent.lend()
     }
 }
 
@@ -147,11 +134,6 @@ impl Deref for SharedSlice {
     fn deref(&self) -> &[u8] {
         &self.extent[self.start as usize..self.end as usize]
     }
-}
-
-fn lend(extent: &Extent, range: Range<usize>) -> Option<Lent<'_>> {
-    let (file, start) = extent.lend()?;
-    Some(Lent { file, offset: start + range.start as u64, len: range.len() })
 }
 
 impl fmt::Debug for LocalExtent {
