@@ -227,6 +227,18 @@ pub trait Calls {
     /// The address family is not this transport's, or a limit on connections is reached.
     fn connect(&mut self, to: &Address, owner: Owner) -> io::Result<ConnectionId>;
 
+    /// Opens a *conversation*: a datagram socket with a port of its own that exchanges datagrams with `to` alone,
+    /// seen as a connection. `connected` follows. Each `send` is one datagram; each `received` is one datagram,
+    /// of which nothing is kept; datagrams from elsewhere are never seen. An ICMP error from there raises
+    /// `disconnected` with [`Disconnect::Refused`]. There is no FIN: `close` and `abort` both forget it.
+    ///
+    /// # Errors
+    /// The transport has no datagrams towards `to`, or a limit on connections is reached.
+    fn converse(&mut self, to: SocketAddr, owner: Owner) -> io::Result<ConnectionId> {
+        let _ = (to, owner);
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     /// The other end, if the connection is alive and the transport knows it.
     fn peer(&self, connection: ConnectionId) -> Option<Address>;
 
