@@ -1,0 +1,115 @@
+//! EDNS(0): the OPT pseudo-record and its options (RFC 6891).
+
+use super::{FormError, Record, read_u16};
+
+/// Codes of options.
+pub mod option {
+    /// The server's identifier (RFC 5001).
+    pub const NSID: u16 = 3;
+    /// The client's subnet (RFC 7871).
+    pub const CLIENT_SUBNET: u16 = 8;
+    /// Cookies (RFC 7873).
+    pub const COOKIE: u16 = 10;
+    /// How long a TCP connection may be idle (RFC 7828).
+    pub const TCP_KEEPALIVE: u16 = 11;
+    /// Padding (RFC 7830).
+    pub const PADDING: u16 = 12;
+    /// Why an answer is what it is (RFC 8914).
+    pub const EXTENDED_ERROR: u16 = 15;
+}
+
+/// What an OPT record says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Edns<'a> {
+    /// The largest UDP payload that the sender takes. Values below 512 mean 512 (RFC 6891 §6.2.3).
+    pub udp_size: u16,
+    /// The upper eight bits of the response code.
+    pub extended_rcode: u8,
+    /// The version; this is 0.
+    pub version: u8,
+    /// Whether DNSSEC records are wanted (RFC 3225).
+    pub dnssec_ok: bool,
+    /// Its options.
+    pub options: Options<'a>,
+}
+
+/// Options, seen to be well formed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Options<'a> {
+    octets: &'a [u8],
+}
+
+/// One option.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct EdnsOption<'a> {
+    /// Its code, one of [`option`] perhaps.
+    pub code: u16,
+    /// Its data.
+    pub data: &'a [u8],
+}
+
+impl<'a> Edns<'a> {
+    /// Reads an OPT record. Its owner is not looked at.
+    ///
+    /// # Errors
+    /// The options do not fill the record, or one of a known code has an impossible length.
+    pub fn read(record: &Record<'a>) -> Result<Edns<'a>, FormError> {
+        let options = Options { octets: record.rdata };
+        let mut at = 0;
+        while at < record.rdata.len() {
+            let code = read_u16(record.rdata, at).map_err(|_| FormError::OptionLength)?;
+            let len = usize::from(read_u16(record.rdata, at + 2).map_err(|_| FormError::OptionLength)?);
+            at += 4 + len;
+            if at > record.rdata.len() || !length_is_possible(code, len) {
+                return Err(FormError::OptionLength);
+            }
+        }
+        Ok(Edns {
+            udp_size: record.class.0.max(512),
+            extended_rcode: (record.ttl >> 24) as u8,
+            version: (record.ttl >> 16) as u8,
+            dnssec_ok: record.ttl & 0x8000 != 0,
+            options,
+        })
+    }
+}
+
+impl<'a> Options<'a> {
+    /// The data of the first option with `code`.
+    pub fn get(self, code: u16) -> Option<&'a [u8]> {
+        { self }.find(|option| option.code == code).map(|option| option.data)
+    }
+
+    /// Their octets.
+    pub fn as_octets(self) -> &'a [u8] {
+        self.octets
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(self) -> bool {
+        self.octets.is_empty()
+    }
+}
+
+impl<'a> Iterator for Options<'a> {
+    type Item = EdnsOption<'a>;
+
+    fn next(&mut self) -> Option<EdnsOption<'a>> {
+        let (code, len) = (read_u16(self.octets, 0).ok()?, read_u16(self.octets, 2).ok()?);
+        let (data, rest) = self.octets[4..].split_at_checked(usize::from(len))?;
+        self.octets = rest;
+        Some(EdnsOption { code, data })
+    }
+}
+
+/// RFC 7873 §5.2.2: a cookie is 8 octets, or 16 to 40. RFC 7871 §6: family, two prefix lengths, and at most 16 octets of
+/// an address.
+fn length_is_possible(code: u16, len: usize) -> bool {
+    match code {
+        option::COOKIE => len == 8 || (16..=40).contains(&len),
+        option::CLIENT_SUBNET => (4..=20).contains(&len),
+        // RFC 7828 §3.1: empty from a client, a timeout from a server.
+        option::TCP_KEEPALIVE => len == 0 || len == 2,
+        _ => true,
+    }
+}

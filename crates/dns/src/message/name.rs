@@ -1,0 +1,394 @@
+//! Domain names (RFC 1035 §3.1, RFC 4343).
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::str::FromStr;
+
+use super::FormError;
+
+/// The most octets of a name in wire form, its last zero included (RFC 1035 §2.3.4).
+pub const MAX_NAME: usize = 255;
+/// The most octets of a label.
+const MAX_LABEL: usize = 63;
+
+/// A name in wire form, uncompressed: its labels, each behind its length, and a zero.
+///
+/// Comparisons ignore the case of ASCII letters (RFC 4343 §3); the order is DNSSEC's canonical one
+/// (RFC 4034 §6.1).
+#[derive(Clone, Copy)]
+pub struct Name<'a> {
+    wire: &'a [u8],
+}
+
+/// A name that owns its octets.
+#[derive(Clone)]
+pub struct NameBuf {
+    wire: Box<[u8]>,
+}
+
+/// Room for a name that is read out of a message.
+#[derive(Clone)]
+pub struct NameBuffer {
+    octets: [u8; MAX_NAME],
+    len: usize,
+}
+
+/// Text that is no name: what is wrong with it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NameParseError {
+    /// Nothing is between two dots, or there is no text at all.
+    EmptyLabel,
+    /// A label of more than 63 octets.
+    LongLabel,
+    /// More than 255 octets.
+    LongName,
+    /// A backslash that is followed by neither three digits up to 255 nor a character.
+    Escape,
+}
+
+impl<'a> Name<'a> {
+    /// The root.
+    pub const ROOT: Name<'static> = Name { wire: &[0] };
+
+    /// The uncompressed name at the start of `octets`, which may go on behind it.
+    ///
+    /// # Errors
+    /// There is no name, or it is compressed ([`FormError::Pointer`]).
+    #[inline]
+    pub fn read(octets: &'a [u8]) -> Result<Name<'a>, FormError> {
+        let mut at = 0;
+        loop {
+            match *octets.get(at).ok_or(FormError::Short)? {
+                0 => break,
+                len @ 1..=0x3f => at += 1 + usize::from(len),
+                0xc0.. => return Err(FormError::Pointer),
+                _ => return Err(FormError::LabelType),
+            }
+            if at >= MAX_NAME {
+                return Err(FormError::LongName);
+            }
+        }
+        Ok(Name { wire: &octets[..=at] })
+    }
+
+    /// Its octets.
+    pub const fn as_wire(self) -> &'a [u8] {
+        self.wire
+    }
+
+    /// Whether it is the root.
+    pub const fn is_root(self) -> bool {
+        self.wire.len() == 1
+    }
+
+    /// Its labels without their lengths, from the left, without the root's.
+    pub fn labels(self) -> impl Iterator<Item = &'a [u8]> {
+        let mut rest = self.wire;
+        std::iter::from_fn(move || {
+            let (&len, behind) = rest.split_first()?;
+            let (label, behind) = behind.split_at_checked(usize::from(len))?;
+            rest = behind;
+            (len > 0).then_some(label)
+        })
+    }
+
+    /// How many labels it has, without the root's.
+    pub fn label_count(self) -> usize {
+        self.labels().count()
+    }
+
+    /// The name without its leftmost label; `None` for the root.
+    pub fn parent(self) -> Option<Name<'a>> {
+        let len = usize::from(*self.wire.first()?);
+        (len > 0).then(|| Name { wire: &self.wire[1 + len..] })
+    }
+
+    /// The name and all above it, down to the root.
+    pub fn ancestors(self) -> impl Iterator<Item = Name<'a>> {
+        std::iter::successors(Some(self), |name| name.parent())
+    }
+
+    /// Whether it is `other` or below it.
+    pub fn is_within(self, other: Name<'_>) -> bool {
+        let Some(extra) = self.wire.len().checked_sub(other.wire.len()) else { return false };
+        // Only where a label starts: octets alone could match in the middle of one.
+        let mut at = 0;
+        while at < extra {
+            at += 1 + usize::from(self.wire[at]);
+        }
+        at == extra && self.wire[extra..].eq_ignore_ascii_case(other.wire)
+    }
+
+    /// Whether its first label is `*` (RFC 4592 §2.1.1).
+    pub fn is_wildcard(self) -> bool {
+        self.wire.starts_with(b"\x01*")
+    }
+
+    /// Its octets, letters in lower case, behind what `into` has.
+    #[inline]
+    pub fn write_lowercase(self, into: &mut Vec<u8>) {
+        // Lengths are below `A`: they stay.
+        into.extend(self.wire.iter().map(u8::to_ascii_lowercase));
+    }
+
+    /// A copy in lower case.
+    pub fn to_lowercase(self) -> NameBuf {
+        NameBuf { wire: self.wire.to_ascii_lowercase().into() }
+    }
+
+    /// A copy.
+    pub fn to_owned(self) -> NameBuf {
+        NameBuf { wire: self.wire.into() }
+    }
+}
+
+impl NameBuf {
+    /// The name.
+    pub fn as_name(&self) -> Name<'_> {
+        Name { wire: &self.wire }
+    }
+
+    /// `label` in front of `name`; `None` if either is too long.
+    pub fn prepend(label: &[u8], name: Name<'_>) -> Option<NameBuf> {
+        let fits = (1..=MAX_LABEL).contains(&label.len()) && name.wire.len() + 1 + label.len() <= MAX_NAME;
+        fits.then(|| NameBuf { wire: [&[label.len() as u8], label, name.wire].concat().into() })
+    }
+
+    /// `name`, which is within `from`, moved to below `to` (RFC 6672 §2.2); `None` if that is too long.
+    pub fn moved(name: Name<'_>, from: Name<'_>, to: Name<'_>) -> Option<NameBuf> {
+        let prefix = name.wire.get(..name.wire.len().checked_sub(from.wire.len())?)?;
+        (prefix.len() + to.wire.len() <= MAX_NAME).then(|| NameBuf { wire: [prefix, to.wire].concat().into() })
+    }
+}
+
+impl Default for NameBuffer {
+    fn default() -> NameBuffer {
+        NameBuffer { octets: [0; MAX_NAME], len: 1 }
+    }
+}
+
+impl NameBuffer {
+    /// Reads the name at `at` of `message`, pointers followed. Returns where what follows it starts.
+    ///
+    /// # Errors
+    /// There is no name.
+    pub fn read(&mut self, message: &[u8], at: usize) -> Result<usize, FormError> {
+        let (mut at, mut end, mut len) = (at, None, 0);
+        // What a pointer leads to must lie before everything that was read of this name: no loops.
+        let mut floor = at;
+        loop {
+            match *message.get(at).ok_or(FormError::Short)? {
+                0 => break,
+                label @ 1..=0x3f => {
+                    let octets = message.get(at..=at + usize::from(label)).ok_or(FormError::Short)?;
+                    if len + octets.len() >= MAX_NAME {
+                        return Err(FormError::LongName);
+                    }
+                    self.octets[len..len + octets.len()].copy_from_slice(octets);
+                    len += octets.len();
+                    at += octets.len();
+                }
+                0xc0.. => {
+                    let target = usize::from(super::read_u16(message, at)? & 0x3fff);
+                    if target >= floor {
+                        return Err(FormError::Pointer);
+                    }
+                    end = end.or(Some(at + 2));
+                    (at, floor) = (target, target);
+                }
+                _ => return Err(FormError::LabelType),
+            }
+        }
+        self.octets[len] = 0;
+        self.len = len + 1;
+        Ok(end.unwrap_or(at + 1))
+    }
+
+    /// The name that was read last; the root before.
+    pub fn as_name(&self) -> Name<'_> {
+        Name { wire: &self.octets[..self.len] }
+    }
+}
+
+impl PartialEq<Name<'_>> for Name<'_> {
+    fn eq(&self, other: &Name<'_>) -> bool {
+        self.wire.eq_ignore_ascii_case(other.wire)
+    }
+}
+
+impl Eq for Name<'_> {}
+
+impl Hash for Name<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        for octet in self.wire {
+            state.write_u8(octet.to_ascii_lowercase());
+        }
+    }
+}
+
+impl Ord for Name<'_> {
+    /// RFC 4034 §6.1: by labels from the right, as octets in lower case.
+    fn cmp(&self, other: &Name<'_>) -> Ordering {
+        let starts = |name: &Name<'_>| {
+            let (mut starts, mut count, mut at) = ([0u8; MAX_NAME / 2 + 1], 0, 0);
+            while name.wire[at] > 0 {
+                starts[count] = at as u8;
+                count += 1;
+                at += 1 + usize::from(name.wire[at]);
+            }
+            (starts, count)
+        };
+        let ((ours, our_count), (theirs, their_count)) = (starts(self), starts(other));
+        let label = |name: &Name<'_>, at: u8| {
+            let at = usize::from(at);
+            at + 1..at + 1 + usize::from(name.wire[at])
+        };
+        for back in 1..=our_count.min(their_count) {
+            let left = &self.wire[label(self, ours[our_count - back])];
+            let right = &other.wire[label(other, theirs[their_count - back])];
+            let order = left.iter().map(u8::to_ascii_lowercase).cmp(right.iter().map(u8::to_ascii_lowercase));
+            match order {
+                Ordering::Equal => {}
+                order => return order,
+            }
+        }
+        our_count.cmp(&their_count)
+    }
+}
+
+impl PartialOrd for Name<'_> {
+    fn partial_cmp(&self, other: &Name<'_>) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for NameBuf {
+    fn eq(&self, other: &NameBuf) -> bool {
+        self.as_name() == other.as_name()
+    }
+}
+
+impl Eq for NameBuf {}
+
+impl Hash for NameBuf {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_name().hash(state);
+    }
+}
+
+impl Ord for NameBuf {
+    fn cmp(&self, other: &NameBuf) -> Ordering {
+        self.as_name().cmp(&other.as_name())
+    }
+}
+
+impl PartialOrd for NameBuf {
+    fn partial_cmp(&self, other: &NameBuf) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl fmt::Display for Name<'_> {
+    /// As master files write it (RFC 1035 §5.1), with its last dot.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_root() {
+            return f.write_str(".");
+        }
+        for label in self.labels() {
+            for &octet in label {
+                match octet {
+                    b'.' | b'\\' | b'"' | b';' | b'(' | b')' | b'@' | b'$' => write!(f, "\\{}", char::from(octet))?,
+                    b'!'..=b'~' => write!(f, "{}", char::from(octet))?,
+                    _ => write!(f, "\\{octet:03}")?,
+                }
+            }
+            f.write_str(".")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Name<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Display for NameBuf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.as_name(), f)
+    }
+}
+
+impl fmt::Debug for NameBuf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for NameBuf {
+    type Err = NameParseError;
+
+    /// A name as master files write it, taken as absolute whether it ends in a dot or not.
+    fn from_str(text: &str) -> Result<NameBuf, NameParseError> {
+        if text == "." {
+            return Ok(Name::ROOT.to_owned());
+        }
+        let mut wire = vec![0];
+        let (mut start, mut octets) = (0, text.bytes());
+        let mut ended = false;
+        while let Some(octet) = octets.next() {
+            ended = false;
+            let octet = match octet {
+                b'\\' => escaped(&mut octets).ok_or(NameParseError::Escape)?,
+                b'.' => {
+                    if wire.len() == start + 1 {
+                        return Err(NameParseError::EmptyLabel);
+                    }
+                    start = wire.len();
+                    wire.push(0);
+                    ended = true;
+                    continue;
+                }
+                octet => octet,
+            };
+            wire.push(octet);
+            wire[start] += 1;
+            if usize::from(wire[start]) > MAX_LABEL {
+                return Err(NameParseError::LongLabel);
+            }
+        }
+        if wire.len() == start + 1 && !ended {
+            return Err(NameParseError::EmptyLabel);
+        }
+        if !ended {
+            wire.push(0);
+        }
+        if wire.len() > MAX_NAME { Err(NameParseError::LongName) } else { Ok(NameBuf { wire: wire.into() }) }
+    }
+}
+
+/// What a backslash stands for, together with what follows it.
+fn escaped(octets: &mut impl Iterator<Item = u8>) -> Option<u8> {
+    let first = octets.next()?;
+    if !first.is_ascii_digit() {
+        return Some(first);
+    }
+    let digit = |octet: u8| octet.is_ascii_digit().then(|| u32::from(octet - b'0'));
+    let value = digit(first)? * 100 + digit(octets.next()?)? * 10 + digit(octets.next()?)?;
+    u8::try_from(value).ok()
+}
+
+impl fmt::Display for NameParseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            NameParseError::EmptyLabel => "a name with an empty label",
+            NameParseError::LongLabel => "a label of more than 63 octets",
+            NameParseError::LongName => "a name of more than 255 octets",
+            NameParseError::Escape => "a backslash without three digits up to 255 or a character behind it",
+        })
+    }
+}
+
+impl std::error::Error for NameParseError {}
