@@ -1,12 +1,15 @@
 //! The engine's loop.
 
 use std::any::Any;
+use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::desk::{Notice, Open, Opening};
+use crate::exchanges::EXCHANGES;
 use crate::installed::{Installed, InstalledModule, Run};
 use crate::mailbox::{Inbox, Mailbox, Message, Waker, mailbox};
 use crate::module::ProtocolModule;
@@ -49,6 +52,10 @@ pub(crate) struct Services {
     mailbox: Mailbox,
     stats: Arc<EngineStats>,
     again: Vec<(ConnectionId, Owner)>,
+    notices: Vec<Notice>,
+    openings: Vec<Opening>,
+    /// Exchanges that wait.
+    exchanges: usize,
 }
 
 /// Everything but the transports, which are lent to it one event at a time.
@@ -56,6 +63,8 @@ struct Core {
     modules: Vec<Box<dyn InstalledModule>>,
     services: Services,
     clock: Box<dyn Fn() -> Time>,
+    /// The tags of what was opened and is not connected yet.
+    opened: HashMap<ConnectionId, u64>,
 }
 
 impl Engine {
@@ -75,8 +84,11 @@ impl Engine {
             mailbox,
             stats: Arc::default(),
             again: Vec::new(),
+            notices: Vec::new(),
+            openings: Vec::new(),
+            exchanges: 0,
         };
-        let core = Core { modules: Vec::new(), services, clock: Box::new(clock) };
+        let core = Core { modules: Vec::new(), services, clock: Box::new(clock), opened: HashMap::new() };
         Ok(Engine { core, transports: Vec::new(), inbox, stopping: None })
     }
 
@@ -176,8 +188,7 @@ impl Engine {
         let now = self.core.services.now;
         let pending = self.transports.iter().any(|transport| transport.is_pending());
         let due = self.transports.iter_mut().skip(1).any(|transport| transport.is_due(now) == Some(true));
-        if pending || due || self.inbox.was_notified() || !self.inbox.is_empty() || !self.core.services.again.is_empty()
-        {
+        if pending || due || self.inbox.was_notified() || !self.inbox.is_empty() || self.core.services.has_turns() {
             return Some(Duration::ZERO);
         }
         let timers = self.core.services.timers.wait(now);
@@ -203,7 +214,14 @@ impl Engine {
         }
     }
 
+    /// Runs those whose turn it is, whatever event made it so. What they ask for in turn waits for the next pass.
     fn give_turns(&mut self) {
+        for opening in std::mem::take(&mut self.core.services.openings) {
+            self.core.open(&mut self.transports, opening);
+        }
+        for Notice { connection, owner } in std::mem::take(&mut self.core.services.notices) {
+            self.core.with(&mut self.transports, connection, owner, |m, run| m.notified(run));
+        }
         for (connection, owner) in std::mem::take(&mut self.core.services.again) {
             self.core.with(&mut self.transports, connection, owner, |m, run| m.again(run));
         }
@@ -211,7 +229,8 @@ impl Engine {
 
     fn is_over(&self) -> bool {
         self.stopping.is_some_and(|deadline| {
-            self.core.services.now >= deadline || self.transports.iter().all(|t| t.connections() == 0)
+            let is_idle = self.core.services.exchanges == 0 && self.transports.iter().all(|t| t.connections() == 0);
+            self.core.services.now >= deadline || is_idle
         })
     }
 }
@@ -283,9 +302,31 @@ impl Core {
         owner: Owner,
         f: impl FnOnce(&mut dyn InstalledModule, &mut Run<'_>) -> R,
     ) -> Option<R> {
-        let calls = transports.get_mut(id.transport().0 as usize)?.calls();
         let module = self.modules.get_mut(owner.0 as usize)?;
+        let transport = if id.transport() == EXCHANGES { module.transport_of(id)? } else { id.transport() };
+        let calls = transports.get_mut(transport.0 as usize)?.calls();
         Some(f(module.as_mut(), &mut Run { calls, services: &mut self.services, id, owner }))
+    }
+
+    /// Opens on the last transport, which is the host's own.
+    fn open(&mut self, transports: &mut [Box<dyn Transport>], Opening { what, owner, tag }: Opening) {
+        let calls = transports.last_mut().map(|transport| transport.calls());
+        let opened = calls.map(|calls| match &what {
+            Open::Stream(address) => calls.connect(address, owner),
+            Open::Conversation(peer) => calls.converse(*peer, owner),
+        });
+        match opened {
+            Some(Ok(id)) => {
+                self.opened.insert(id, tag);
+            }
+            _ => self.unreachable(owner, tag, Disconnect::Refused),
+        }
+    }
+
+    fn unreachable(&mut self, owner: Owner, tag: u64, reason: Disconnect) {
+        if let Some(module) = self.modules.get_mut(owner.0 as usize) {
+            module.unreachable(&mut self.services, owner, tag, reason);
+        }
     }
 
     #[inline]
@@ -309,6 +350,10 @@ impl Events for Core {
     fn connected(&mut self, calls: &mut dyn Calls, id: ConnectionId, owner: Owner, origin: Origin) {
         self.services.stats.connected.increment();
         self.services.stats.open.add(1);
+        let origin = match origin {
+            Origin::Connected => self.opened.remove(&id).map_or(Origin::Connected, Origin::Opened),
+            origin => origin,
+        };
         if self.event(calls, id, owner, |m, run| m.connected(run, origin)).is_none() {
             calls.abort(id);
         }
@@ -331,14 +376,20 @@ impl Events for Core {
             Disconnect::TimedOut => self.services.stats.timeouts.increment(),
             Disconnect::Finished | Disconnect::Closed | Disconnect::Refused => {}
         }
+        // One that was never connected is nobody's connection.
+        if reason != Disconnect::Finished
+            && !self.opened.is_empty()
+            && let Some(tag) = self.opened.remove(&id)
+        {
+            return self.unreachable(owner, tag, reason);
+        }
         self.event(calls, id, owner, |m, run| m.disconnected(run, reason));
     }
 
     fn datagram(&mut self, calls: &mut dyn Calls, socket: ListenerId, owner: Owner, peer: SocketAddr, bytes: &[u8]) {
-        let now = self.services.now;
-        if let Some(module) = self.modules.get_mut(owner.0 as usize) {
-            module.datagram(calls, now, socket, peer, bytes);
-        }
+        // The module gives it the name of an exchange, if it becomes one.
+        let nobody = ConnectionId::new(EXCHANGES, ConnectionId::MAX_INDEX, 0);
+        self.event(calls, nobody, owner, |m, run| m.datagram(run, socket, peer, bytes));
     }
 }
 
@@ -349,6 +400,27 @@ impl Services {
 
     pub(crate) fn run_again(&mut self, connection: ConnectionId, owner: Owner) {
         self.again.push((connection, owner));
+    }
+
+    pub(crate) fn notify(&mut self, notice: Notice) {
+        self.notices.push(notice);
+    }
+
+    pub(crate) fn open(&mut self, opening: Opening) {
+        self.openings.push(opening);
+    }
+
+    pub(crate) fn exchange_waits(&mut self) {
+        self.exchanges += 1;
+    }
+
+    pub(crate) fn exchange_ended(&mut self) {
+        self.exchanges -= 1;
+    }
+
+    /// Whether somebody's turn is due.
+    fn has_turns(&self) -> bool {
+        !(self.again.is_empty() && self.notices.is_empty() && self.openings.is_empty())
     }
 
     pub(crate) fn forgotten(&mut self) {

@@ -4,9 +4,11 @@ use std::any::Any;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use crate::desk::Desk;
 use crate::engine::Services;
-use crate::module::{Context, Datagram, Held, Input, Output, ProtocolModule, Wake};
-use crate::seam::{Calls, ConnectionId, Disconnect, ListenerId, Origin, Owner, Time};
+use crate::exchanges::{Destination, EXCHANGES, ExchangeIds};
+use crate::module::{Context, Datagram, Detached, Held, Input, Output, ProtocolModule, Wake};
+use crate::seam::{Calls, ConnectionId, Disconnect, ListenerId, Origin, Owner, Time, TransportId};
 use crate::send_engine::Outbox;
 use crate::stats::ModuleStats;
 use crate::table::{Next, State};
@@ -26,7 +28,14 @@ pub(crate) trait InstalledModule {
     fn completed(&mut self, run: &mut Run<'_>, result: Option<Box<dyn Any + Send>>);
     /// The wheel has an entry that is due. Returns when to look again.
     fn expired(&mut self, run: &mut Run<'_>, due: Time) -> Option<Time>;
-    fn datagram(&mut self, calls: &mut dyn Calls, now: Time, socket: ListenerId, peer: SocketAddr, bytes: &[u8]);
+    /// A datagram arrived. `run` names no connection.
+    fn datagram(&mut self, run: &mut Run<'_>, socket: ListenerId, peer: SocketAddr, bytes: &[u8]);
+    /// Somebody notified the connection or exchange.
+    fn notified(&mut self, run: &mut Run<'_>);
+    /// What was opened with `tag` came to nothing before it was connected.
+    fn unreachable(&mut self, services: &mut Services, owner: Owner, tag: u64, reason: Disconnect);
+    /// The transport that an exchange answers through.
+    fn transport_of(&self, exchange: ConnectionId) -> Option<TransportId>;
     /// The connections that are alive.
     fn live(&self) -> Vec<ConnectionId>;
     fn drain(&mut self, run: &mut Run<'_>);
@@ -47,6 +56,9 @@ pub(crate) struct Installed<M: ProtocolModule> {
     global: M::Global,
     /// By transport, then by the transport's slot: a connection is found by two indexings.
     connections: Vec<Vec<Option<Box<Connection<M>>>>>,
+    exchange_ids: ExchangeIds,
+    /// Empty between events; kept for its memory.
+    detached: Vec<Detached<M>>,
     stats: Arc<ModuleStats>,
 }
 
@@ -60,7 +72,7 @@ struct Connection<M: ProtocolModule> {
 
 impl<M: ProtocolModule> Installed<M> {
     pub(crate) fn new(global: M::Global, stats: Arc<ModuleStats>) -> Self {
-        Installed { global, connections: Vec::new(), stats }
+        Installed { global, connections: Vec::new(), exchange_ids: ExchangeIds::default(), detached: Vec::new(), stats }
     }
 
     fn slot(&mut self, id: ConnectionId) -> &mut Option<Box<Connection<M>>> {
@@ -85,8 +97,10 @@ impl<M: ProtocolModule> Installed<M> {
             return 0;
         }
         let mut input = Input::new(bytes);
-        let end = step(connection, &mut self.global, &self.stats, run, wake, &mut input);
+        let end = step(connection, &mut self.global, &self.stats, &mut self.detached, run, wake, &mut input);
         match end {
+            End::Waiting if run.id.transport() == EXCHANGES => {}
+            End::Closed | End::Aborted if run.id.transport() == EXCHANGES => self.forget(run),
             End::Waiting => {
                 if input.missed() {
                     run.calls.resume(run.id);
@@ -100,13 +114,45 @@ impl<M: ProtocolModule> Installed<M> {
                 self.forget(run);
             }
         }
+        self.run_detached(run);
         input.consumed()
+    }
+
+    /// Runs what was detached, until it waits or ends.
+    fn run_detached(&mut self, run: &mut Run<'_>) {
+        while let Some(Detached { destination, state, data, request }) = self.detached.pop() {
+            let id = self.exchange_ids.next();
+            let held = Held::new(id, run.owner, destination);
+            let exchange = Connection { held, outbox: Outbox::default(), state, data, request };
+            let mut run = Run { calls: &mut *run.calls, services: &mut *run.services, id, owner: run.owner };
+            self.start_exchange(&mut run, exchange, Wake::Continued, None);
+        }
+    }
+
+    /// Runs an exchange for the first time. It gets a slot only if it has to wait.
+    fn start_exchange(&mut self, run: &mut Run<'_>, mut exchange: Connection<M>, wake: Wake, bytes: Option<&[u8]>) {
+        let mut input = Input::new(bytes);
+        let end = step(&mut exchange, &mut self.global, &self.stats, &mut self.detached, run, wake, &mut input);
+        if matches!(end, End::Waiting) && self.exchange_ids.keep(run.id) {
+            run.services.exchange_waits();
+            *self.slot(run.id) = Some(Box::new(exchange));
+            return;
+        }
+        if matches!(end, End::Waiting) || exchange.held.scheduled != Time::NEVER {
+            self.exchange_ids.retire(run.id);
+        }
+        M::disconnected(&mut self.global, &mut exchange.data, &mut exchange.request);
     }
 
     fn forget(&mut self, run: &mut Run<'_>) {
         let Some(slot) = slot_of(&mut self.connections, run.id) else { return };
         if let Some(mut connection) = slot.take_if(|c| c.held.id == run.id) {
-            run.services.forgotten();
+            if run.id.transport() == EXCHANGES {
+                self.exchange_ids.retire(run.id);
+                run.services.exchange_ended();
+            } else {
+                run.services.forgotten();
+            }
             M::disconnected(&mut self.global, &mut connection.data, &mut connection.request);
         }
     }
@@ -130,6 +176,7 @@ fn step<M: ProtocolModule>(
     connection: &mut Connection<M>,
     global: &mut M::Global,
     stats: &ModuleStats,
+    detached: &mut Vec<Detached<M>>,
     run: &mut Run<'_>,
     mut wake: Wake,
     input: &mut Input<'_>,
@@ -146,10 +193,16 @@ fn step<M: ProtocolModule>(
             request: &mut connection.request,
             wake,
             input: *input,
-            output: Output { id: run.id, calls: run.calls, outbox: &mut connection.outbox },
+            output: Output {
+                destination: connection.held.destination,
+                id: run.id,
+                calls: run.calls,
+                outbox: &mut connection.outbox,
+            },
             held: &mut connection.held,
             services: run.services,
             stats,
+            detached,
         };
         let outcome = (M::TABLE.functions()[state.index as usize].run)(&mut cx);
         input.follow(&cx.input);
@@ -190,17 +243,10 @@ impl<M: ProtocolModule> InstalledModule for Installed<M> {
 
     fn connected(&mut self, run: &mut Run<'_>, origin: Origin) {
         let data = M::connected(&mut self.global, run.id, origin, run.services.now);
-        let held = Held {
-            id: run.id,
-            owner: run.owner,
-            deadline: Time::NEVER,
-            scheduled: Time::NEVER,
-            taken: 0,
-            finished: false,
-            turn_used: false,
-            closing: false,
-            completion: None,
-        };
+        let mut held = Held::new(run.id, run.owner, Destination::Connection(run.id));
+        if let Origin::Opened(tag) = origin {
+            held.tag = Some(tag);
+        }
         *self.slot(run.id) = Some(Box::new(Connection {
             held,
             outbox: Outbox::default(),
@@ -226,7 +272,11 @@ impl<M: ProtocolModule> InstalledModule for Installed<M> {
 
     fn disconnected(&mut self, run: &mut Run<'_>, reason: Disconnect) {
         if reason != Disconnect::Finished {
+            let tag = self.connection(run.id).filter(|connection| !connection.held.closing).and_then(|c| c.held.tag);
             self.forget(run);
+            if let Some(tag) = tag {
+                self.unreachable(run.services, run.owner, tag, reason);
+            }
         } else if let Some(connection) = self.connection(run.id) {
             connection.held.finished = true;
             self.run(run, Wake::Finished, None);
@@ -256,8 +306,35 @@ impl<M: ProtocolModule> InstalledModule for Installed<M> {
         None
     }
 
-    fn datagram(&mut self, calls: &mut dyn Calls, now: Time, socket: ListenerId, peer: SocketAddr, bytes: &[u8]) {
-        M::datagram(&mut self.global, &mut Datagram { calls, socket, peer, bytes, now });
+    fn datagram(&mut self, run: &mut Run<'_>, socket: ListenerId, peer: SocketAddr, bytes: &[u8]) {
+        let now = run.services.now;
+        if !M::EXCHANGES {
+            return M::datagram(&mut self.global, &mut Datagram { calls: run.calls, socket, peer, bytes, now });
+        }
+        run.id = self.exchange_ids.next();
+        let data = M::connected(&mut self.global, run.id, Origin::Datagram(socket, peer), now);
+        let exchange = Connection {
+            held: Held::new(run.id, run.owner, Destination::Datagram { socket, peer }),
+            outbox: Outbox::default(),
+            state: M::TABLE.start(),
+            data,
+            request: M::Request::default(),
+        };
+        self.start_exchange(run, exchange, Wake::Received, Some(bytes));
+        self.run_detached(run);
+    }
+
+    fn notified(&mut self, run: &mut Run<'_>) {
+        self.run(run, Wake::Notified, None);
+    }
+
+    fn unreachable(&mut self, services: &mut Services, owner: Owner, tag: u64, reason: Disconnect) {
+        M::unreachable(&mut self.global, &mut Desk { services, owner }, tag, reason);
+    }
+
+    fn transport_of(&self, exchange: ConnectionId) -> Option<TransportId> {
+        let slot = self.connections.get(exchange.transport().0 as usize)?.get(exchange.index() as usize)?;
+        slot.as_ref().filter(|c| c.held.id == exchange).map(|c| c.held.destination.transport())
     }
 
     fn live(&self) -> Vec<ConnectionId> {

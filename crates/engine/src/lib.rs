@@ -3,13 +3,16 @@
 //! - [`seam`]: what TCP tells those above it, and what it can be told.
 //! - [`table`]: states, outcomes, and the control table between them.
 //! - [`module`]: what a protocol module is, and what its state functions can do.
+//! - [`desk`]: what a module can ask of its engine beside.
 //! - [`send_engine`]: the state function that every module shares.
 //! - [`engine`]: the loop.
 //! - [`workers`]: where blocking work runs.
 //! - [`memory`]: a transport without a network, for tests of modules.
 #![forbid(unsafe_code)]
 
+pub mod desk;
 pub mod engine;
+mod exchanges;
 mod installed;
 pub mod mailbox;
 pub mod memory;
@@ -21,6 +24,7 @@ pub mod table;
 pub mod timers;
 pub mod workers;
 
+pub use desk::{Desk, Notice, Open};
 pub use engine::{Engine, EngineHandle};
 pub use module::{Context, ProtocolModule, Wake};
 pub use seam::{Calls, ConnectionId, Events, Owner, Time, Transport, TransportId};

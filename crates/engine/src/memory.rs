@@ -88,6 +88,12 @@ impl Network {
         Some((Peer { wire: self.wire.clone(), link }, address))
     }
 
+    /// The peer of the next conversation that was opened from above, and the address asked for.
+    pub fn converse(&self) -> Option<(Peer, SocketAddr)> {
+        let (link, address) = self.wire.borrow_mut().conversing.pop_front()?;
+        Some((Peer { wire: self.wire.clone(), link }, address))
+    }
+
     /// Sends a datagram to a socket of `owner`.
     pub fn send_datagram(&self, owner: Owner, from: SocketAddr, bytes: &[u8]) {
         self.wire.borrow_mut().datagrams_in.push_back((owner, from, bytes.to_vec()));
@@ -105,12 +111,22 @@ impl Peer {
         self.with(|link| link.to_us.extend(bytes));
     }
 
+    /// Sends a datagram, in a conversation.
+    pub fn send_datagram(&self, bytes: &[u8]) {
+        self.with(|link| link.conversation.iter_mut().for_each(|[to_us, _]| to_us.push_back(bytes.to_vec())));
+    }
+
+    /// The next datagram that has arrived, in a conversation.
+    pub fn receive_datagram(&self) -> Option<Vec<u8>> {
+        self.with(|link| link.conversation.as_mut().and_then(|[_, to_peer]| to_peer.pop_front()))
+    }
+
     /// Sends FIN.
     pub fn finish(&self) {
         self.with(|link| link.peer_finished = true);
     }
 
-    /// Sends RST.
+    /// Sends RST; in a conversation, says that nobody is at its port.
     pub fn reset(&self) {
         self.with(|link| link.peer_reset = true);
     }
@@ -138,6 +154,7 @@ struct Wire {
     links: Vec<Link>,
     arriving: VecDeque<usize>,
     leaving: VecDeque<(usize, Address)>,
+    conversing: VecDeque<(usize, SocketAddr)>,
     datagrams_in: VecDeque<(Owner, SocketAddr, Vec<u8>)>,
     datagrams_out: VecDeque<(SocketAddr, Vec<u8>)>,
 }
@@ -147,6 +164,8 @@ struct Link {
     owner: Owner,
     to_us: VecDeque<u8>,
     to_peer: VecDeque<u8>,
+    /// Of a conversation: the datagrams to us and to the peer.
+    conversation: Option<[VecDeque<Vec<u8>>; 2]>,
     peer_finished: bool,
     peer_reset: bool,
     ending: Option<Ending>,
@@ -242,7 +261,13 @@ impl MemoryCalls {
 
 impl Calls for MemoryCalls {
     fn send(&mut self, connection: ConnectionId, segment: Segment<'_>) {
+        let wire = self.wire.clone();
         let Some(slot) = self.slot(connection).filter(|s| !s.closing && !s.finishing) else { return };
+        if let (Some([_, to_peer]), Segment::Copy(bytes)) =
+            (&mut wire.borrow_mut().links[slot.link].conversation, &segment)
+        {
+            return to_peer.push_back(bytes.to_vec());
+        }
         let outgoing = match segment {
             Segment::Copy(bytes) => Outgoing::Bytes(bytes.to_vec(), 0),
             Segment::Pinned(pin) => Outgoing::Pin(pin, 0),
@@ -299,6 +324,17 @@ impl Calls for MemoryCalls {
         Ok(self.open(link, owner, true))
     }
 
+    fn converse(&mut self, to: SocketAddr, owner: Owner) -> io::Result<ConnectionId> {
+        let link = {
+            let mut wire = self.wire.borrow_mut();
+            wire.links.push(Link { owner, conversation: Some(Default::default()), ..Link::default() });
+            let link = wire.links.len() - 1;
+            wire.conversing.push_back((link, to));
+            link
+        };
+        Ok(self.open(link, owner, true))
+    }
+
     fn peer(&self, _connection: ConnectionId) -> Option<Address> {
         Some(Address::Unix("memory".into()))
     }
@@ -348,7 +384,15 @@ impl Memory {
     fn receive(&mut self, id: ConnectionId, events: &mut dyn Events) {
         let frame = self.calls.config.frame;
         let Some(slot) = self.calls.slot(id).filter(|s| !s.closing) else { return };
-        let owner = slot.owner;
+        let (owner, link) = (slot.owner, slot.link);
+        let datagram = self.wire.borrow_mut().links[link].conversation.as_mut().map(|[to_us, _]| to_us.pop_front());
+        if let Some(datagram) = datagram {
+            if let Some(datagram) = datagram {
+                events.received(&mut self.calls, id, owner, &datagram);
+            }
+            return;
+        }
+        let Some(slot) = self.calls.slot(id) else { return };
         let mut bytes = std::mem::take(&mut slot.unread);
         let before = bytes.len();
         {
@@ -372,9 +416,9 @@ impl Memory {
     fn ends(&mut self, id: ConnectionId, events: &mut dyn Events) {
         let Some(slot) = self.calls.slot(id) else { return };
         let owner = slot.owner;
-        let (reset, finished) = {
+        let (reset, finished, is_conversation) = {
             let link = &self.wire.borrow().links[slot.link];
-            (link.peer_reset, link.peer_finished && link.to_us.is_empty())
+            (link.peer_reset, link.peer_finished && link.to_us.is_empty(), link.conversation.is_some())
         };
         let closed = slot.closing && slot.queue.is_empty();
         let first = finished && !slot.told_finished;
@@ -382,7 +426,11 @@ impl Memory {
         if reset || closed {
             slot.live = false;
             slot.queue.clear();
-            let reason = if reset { Disconnect::Reset } else { Disconnect::Closed };
+            let reason = match (reset, is_conversation) {
+                (true, true) => Disconnect::Refused,
+                (true, false) => Disconnect::Reset,
+                (false, _) => Disconnect::Closed,
+            };
             events.disconnected(&mut self.calls, id, owner, reason);
         } else if first {
             events.disconnected(&mut self.calls, id, owner, Disconnect::Finished);

@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use afpa_cache::ResidentBody;
 
+use crate::desk::{Desk, Notice, Open, Opening};
 use crate::engine::Services;
-use crate::seam::{Address, Calls, ConnectionId, ListenerId, Origin, Owner, Segment, Time};
+use crate::exchanges::Destination;
+use crate::seam::{Address, Calls, ConnectionId, Disconnect, ListenerId, Origin, Owner, Segment, Time};
 use crate::send_engine::Outbox;
 use crate::stats::ModuleStats;
-use crate::table::ControlTable;
+use crate::table::{ControlTable, State};
 use crate::workers::Busy;
 
 /// A protocol on the platform: three kinds of state, state functions, and a control table.
@@ -29,6 +31,11 @@ pub trait ProtocolModule: Sized + 'static {
     /// Whether state functions want every [`Wake::Sent`]; by default only while the send engine has
     /// something left to send.
     const WANTS_SENT: bool = false;
+
+    /// Whether a datagram starts an *exchange*, which runs through the control table as a connection does:
+    /// `connected` with [`Origin::Datagram`], the start state with the datagram as its input, `disconnected`.
+    /// By default [`ProtocolModule::datagram`] gets it.
+    const EXCHANGES: bool = false;
 
     /// What is independent of connection and request.
     type Global: 'static;
@@ -48,7 +55,11 @@ pub trait ProtocolModule: Sized + 'static {
     /// clock or to apply invalidations.
     fn pass(_global: &mut Self::Global, _now: Time) {}
 
-    /// A datagram arrived on a socket that the module owns. The default ignores it.
+    /// What was opened with `tag` could not be reached, or its peer ended it by other means than FIN. If it had
+    /// been `connected`, `disconnected` has been called.
+    fn unreachable(_global: &mut Self::Global, _desk: &mut Desk<'_>, _tag: u64, _reason: Disconnect) {}
+
+    /// A datagram arrived on a socket that the module owns, and makes no exchange. The default ignores it.
     fn datagram(_global: &mut Self::Global, _datagram: &mut Datagram<'_>) {}
 }
 
@@ -87,6 +98,8 @@ pub enum Wake {
     Expired,
     /// The connection's job is done: see [`Context::completion`].
     Completed,
+    /// Somebody called [`Context::notify`].
+    Notified,
     /// The engine is stopping: end when nothing is in flight.
     Draining,
 }
@@ -109,6 +122,15 @@ pub struct Context<'a, M: ProtocolModule> {
     pub(crate) held: &'a mut Held,
     pub(crate) services: &'a mut Services,
     pub(crate) stats: &'a ModuleStats,
+    pub(crate) detached: &'a mut Vec<Detached<M>>,
+}
+
+/// A request that is to go on by itself.
+pub(crate) struct Detached<M: ProtocolModule> {
+    pub(crate) destination: Destination,
+    pub(crate) state: State,
+    pub(crate) data: M::Connection,
+    pub(crate) request: M::Request,
 }
 
 /// The input that a connection has not consumed yet.
@@ -122,6 +144,8 @@ pub struct Input<'a> {
 
 /// The way to the peer.
 pub struct Output<'a> {
+    pub(crate) destination: Destination,
+    /// The connection that it is, or nobody's.
     pub(crate) id: ConnectionId,
     pub(crate) calls: &'a mut dyn Calls,
     pub(crate) outbox: &'a mut Outbox,
@@ -131,6 +155,9 @@ pub struct Output<'a> {
 pub(crate) struct Held {
     pub(crate) id: ConnectionId,
     pub(crate) owner: Owner,
+    pub(crate) destination: Destination,
+    /// What it was opened with, if we did.
+    pub(crate) tag: Option<u64>,
     /// The deadline that holds.
     pub(crate) deadline: Time,
     /// The earliest entry that the timer wheel has for the connection.
@@ -143,6 +170,24 @@ pub(crate) struct Held {
     /// The table said to close; only what is queued still leaves.
     pub(crate) closing: bool,
     pub(crate) completion: Option<Option<Box<dyn Any + Send>>>,
+}
+
+impl Held {
+    pub(crate) fn new(id: ConnectionId, owner: Owner, destination: Destination) -> Held {
+        Held {
+            id,
+            owner,
+            destination,
+            tag: None,
+            deadline: Time::NEVER,
+            scheduled: Time::NEVER,
+            taken: 0,
+            finished: false,
+            turn_used: false,
+            closing: false,
+            completion: None,
+        }
+    }
 }
 
 impl<'a> Input<'a> {
@@ -193,10 +238,24 @@ impl<'a> Input<'a> {
 
 impl Output<'_> {
     /// Sends octets by copy, at once: heads, and small answers. What the send engine has is not
-    /// waited for: call this before it is given anything.
+    /// waited for: call this before it is given anything. An exchange sends nothing but by this: a datagram
+    /// each time, or octets of the connection that it was detached from.
     pub fn send(&mut self, bytes: &[u8]) {
         debug_assert!(self.outbox.is_empty());
-        self.calls.send(self.id, Segment::Copy(bytes));
+        match self.destination {
+            Destination::Connection(id) => self.calls.send(id, Segment::Copy(bytes)),
+            Destination::Datagram { socket, peer } => {
+                self.calls.send_datagram(socket, peer, &mut std::iter::once(Segment::Copy(bytes)));
+            }
+        }
+    }
+
+    /// How many octets the transport would like to be given now; for datagrams there is always room for one.
+    pub fn space(&self) -> usize {
+        match self.destination {
+            Destination::Connection(id) => self.calls.send_space(id),
+            Destination::Datagram { .. } => usize::MAX,
+        }
     }
 
     /// Gives the send engine the octets `start..end` of `body` (its head and payload are one stream).
@@ -217,7 +276,10 @@ impl Output<'_> {
 
     /// The other end, if the transport knows it.
     pub fn peer(&self) -> Option<Address> {
-        self.calls.peer(self.id)
+        match self.destination {
+            Destination::Connection(id) => self.calls.peer(id),
+            Destination::Datagram { peer, .. } => Some(Address::Inet(peer)),
+        }
     }
 
     /// Opens another connection on the same transport, owned by `owner`.
@@ -274,6 +336,33 @@ impl<M: ProtocolModule> Context<'_, M> {
     /// Counts the time since `started` in the module's latency histogram.
     pub fn record_latency(&mut self, started: Time) {
         self.stats.latency.record(self.services.now.since(started).as_nanos() as u64);
+    }
+
+    /// The name under which others can wake this connection or exchange.
+    pub fn notice(&self) -> Notice {
+        Notice { connection: self.held.id, owner: self.held.owner }
+    }
+
+    /// Wakes a connection or exchange of this engine with [`Wake::Notified`], after the current event. One that
+    /// has ended is not woken.
+    pub fn notify(&mut self, notice: Notice) {
+        self.services.notify(notice);
+    }
+
+    /// Opens a connection or a conversation for the module `owner`, after the current event and on the transport
+    /// that reaches the host's own network. Its `connected` gets [`Origin::Opened`] with `tag`; if it comes to
+    /// nothing, its `unreachable` gets the tag.
+    pub fn open(&mut self, what: Open, owner: Owner, tag: u64) {
+        self.services.open(Opening { what, owner, tag });
+    }
+
+    /// Lets the request go on as an exchange, from `state` on and after this connection's turn, so that the
+    /// connection can read the next one: answers may overtake each other. The exchange starts with `data`, has no
+    /// input, and what it sends goes to this connection.
+    pub fn detach(&mut self, data: M::Connection, state: State) {
+        let destination = self.held.destination;
+        let request = std::mem::take(self.request);
+        self.detached.push(Detached { destination, state, data, request });
     }
 
     /// Runs `job` on a worker; the connection wakes with [`Wake::Completed`] when it is done. A

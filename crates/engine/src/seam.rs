@@ -85,7 +85,7 @@ impl fmt::Debug for ConnectionId {
 pub struct TransportId(pub u8);
 
 /// Says which protocol module of the engine owns a listener, and so every connection it accepts.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Owner(pub u8);
 
 /// Names a listener (or a datagram socket) of one transport.
@@ -120,8 +120,12 @@ impl fmt::Display for Address {
 pub enum Origin {
     /// The peer did, to this listener.
     Accepted(ListenerId),
-    /// We did, by [`Calls::connect`].
+    /// We did, by [`Calls::connect`] or [`Calls::converse`].
     Connected,
+    /// We did, by [`Context::open`](crate::Context::open) with this tag. Never from a transport.
+    Opened(u64),
+    /// Nobody: it is the exchange of a datagram that this socket brought. Never from a transport.
+    Datagram(ListenerId, SocketAddr),
 }
 
 /// Why a connection, or the peer's half of it, ended.

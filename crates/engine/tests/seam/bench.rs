@@ -76,6 +76,8 @@ impl ProtocolModule for Scripted {
         let how = match origin {
             Origin::Accepted(_) => "accepted",
             Origin::Connected => "connected",
+            Origin::Opened(_) => "opened",
+            Origin::Datagram(..) => "datagram",
         };
         script.journal.borrow_mut().push(format!("{how} {id:?}"));
         0

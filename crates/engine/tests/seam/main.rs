@@ -3,6 +3,7 @@
 
 mod bench;
 mod connections;
+mod exchanges;
 mod input;
 mod jobs;
 mod output;
