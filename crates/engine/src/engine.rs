@@ -18,6 +18,9 @@ use crate::stats::{EngineStats, ModuleStats};
 use crate::timers::{Entry, TimerWheel};
 use crate::workers::{Busy, Workers};
 
+/// Stands in for the name that a module gives to an exchange when it begins.
+const NOBODY: ConnectionId = ConnectionId::new(EXCHANGES, ConnectionId::MAX_INDEX, 0);
+
 /// One engine: runs on one thread, which the caller starts and pins.
 ///
 /// A pass of the loop reads, top to bottom, as what an engine does: take messages, poll the
@@ -119,6 +122,15 @@ impl Engine {
         }
         self.transports.push(transport);
         Ok(())
+    }
+
+    /// Begins an exchange of the module `owner` that answers to nobody: work of its own, with deadlines. Its
+    /// `connected` gets [`Origin::Opened`] with `tag`. Call it when the engine has its transports.
+    pub fn begin(&mut self, owner: Owner, tag: u64) {
+        let Engine { core, transports, .. } = self;
+        if let Some(transport) = transports.last_mut() {
+            core.event(transport.calls(), NOBODY, owner, |m, run| m.begin(run, tag));
+        }
     }
 
     /// Runs until stopped by [`EngineHandle::stop`].
@@ -387,9 +399,7 @@ impl Events for Core {
     }
 
     fn datagram(&mut self, calls: &mut dyn Calls, socket: ListenerId, owner: Owner, peer: SocketAddr, bytes: &[u8]) {
-        // The module gives it the name of an exchange, if it becomes one.
-        let nobody = ConnectionId::new(EXCHANGES, ConnectionId::MAX_INDEX, 0);
-        self.event(calls, nobody, owner, |m, run| m.datagram(run, socket, peer, bytes));
+        self.event(calls, NOBODY, owner, |m, run| m.datagram(run, socket, peer, bytes));
     }
 }
 

@@ -18,6 +18,8 @@ pub(crate) enum Destination {
     Connection(ConnectionId),
     /// To this peer, each `send` as one datagram.
     Datagram { socket: ListenerId, peer: SocketAddr },
+    /// To nobody: a module's own business.
+    Nowhere,
 }
 
 impl Destination {
@@ -26,6 +28,7 @@ impl Destination {
         match self {
             Destination::Connection(id) => id.transport(),
             Destination::Datagram { socket, .. } => socket.transport,
+            Destination::Nowhere => TransportId(0),
         }
     }
 }

@@ -30,6 +30,8 @@ pub(crate) trait InstalledModule {
     fn expired(&mut self, run: &mut Run<'_>, due: Time) -> Option<Time>;
     /// A datagram arrived. `run` names no connection.
     fn datagram(&mut self, run: &mut Run<'_>, socket: ListenerId, peer: SocketAddr, bytes: &[u8]);
+    /// Begins an exchange that answers to nobody. `run` names no connection.
+    fn begin(&mut self, run: &mut Run<'_>, tag: u64);
     /// Somebody notified the connection or exchange.
     fn notified(&mut self, run: &mut Run<'_>);
     /// What was opened with `tag` came to nothing before it was connected.
@@ -127,6 +129,20 @@ impl<M: ProtocolModule> Installed<M> {
             let mut run = Run { calls: &mut *run.calls, services: &mut *run.services, id, owner: run.owner };
             self.start_exchange(&mut run, exchange, Wake::Continued, None);
         }
+    }
+
+    fn exchange(&mut self, run: &mut Run<'_>, to: Destination, origin: Origin, wake: Wake, bytes: Option<&[u8]>) {
+        run.id = self.exchange_ids.next();
+        let data = M::connected(&mut self.global, run.id, origin, run.services.now);
+        let exchange = Connection {
+            held: Held::new(run.id, run.owner, to),
+            outbox: Outbox::default(),
+            state: M::TABLE.start(),
+            data,
+            request: M::Request::default(),
+        };
+        self.start_exchange(run, exchange, wake, bytes);
+        self.run_detached(run);
     }
 
     /// Runs an exchange for the first time. It gets a slot only if it has to wait.
@@ -311,17 +327,12 @@ impl<M: ProtocolModule> InstalledModule for Installed<M> {
         if !M::EXCHANGES {
             return M::datagram(&mut self.global, &mut Datagram { calls: run.calls, socket, peer, bytes, now });
         }
-        run.id = self.exchange_ids.next();
-        let data = M::connected(&mut self.global, run.id, Origin::Datagram(socket, peer), now);
-        let exchange = Connection {
-            held: Held::new(run.id, run.owner, Destination::Datagram { socket, peer }),
-            outbox: Outbox::default(),
-            state: M::TABLE.start(),
-            data,
-            request: M::Request::default(),
-        };
-        self.start_exchange(run, exchange, Wake::Received, Some(bytes));
-        self.run_detached(run);
+        let destination = Destination::Datagram { socket, peer };
+        self.exchange(run, destination, Origin::Datagram(socket, peer), Wake::Received, Some(bytes));
+    }
+
+    fn begin(&mut self, run: &mut Run<'_>, tag: u64) {
+        self.exchange(run, Destination::Nowhere, Origin::Opened(tag), Wake::Continued, None);
     }
 
     fn notified(&mut self, run: &mut Run<'_>) {

@@ -247,6 +247,7 @@ impl Output<'_> {
             Destination::Datagram { socket, peer } => {
                 self.calls.send_datagram(socket, peer, &mut std::iter::once(Segment::Copy(bytes)));
             }
+            Destination::Nowhere => {}
         }
     }
 
@@ -254,7 +255,7 @@ impl Output<'_> {
     pub fn space(&self) -> usize {
         match self.destination {
             Destination::Connection(id) => self.calls.send_space(id),
-            Destination::Datagram { .. } => usize::MAX,
+            Destination::Datagram { .. } | Destination::Nowhere => usize::MAX,
         }
     }
 
@@ -279,6 +280,7 @@ impl Output<'_> {
         match self.destination {
             Destination::Connection(id) => self.calls.peer(id),
             Destination::Datagram { peer, .. } => Some(Address::Inet(peer)),
+            Destination::Nowhere => None,
         }
     }
 
