@@ -23,7 +23,8 @@ impl Malformed {
         Malformed { expected, found: found.chars().take(80).collect(), hint: None }
     }
 
-    fn hint(mut self, hint: impl Into<String>) -> Malformed {
+    /// With what the writer probably meant, or what helps.
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Malformed {
         self.hint = Some(hint.into());
         self
     }
@@ -102,7 +103,7 @@ impl fmt::Display for Size {
     }
 }
 
-/// A length of time: `500ms`, `5s`, `2m`, `1h`. Zero is `0s`.
+/// A length of time: `500ms`, `5s`, `2m`, `1h`, `1d`. Zero is `0s`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Span(pub Duration);
 
@@ -118,14 +119,14 @@ impl Span {
     }
 }
 
-const SPAN_UNITS: [(&str, u64); 5] =
-    [("h", 3_600_000_000), ("m", 60_000_000), ("s", 1_000_000), ("ms", 1_000), ("us", 1)];
+const SPAN_UNITS: [(&str, u64); 6] =
+    [("d", 86_400_000_000), ("h", 3_600_000_000), ("m", 60_000_000), ("s", 1_000_000), ("ms", 1_000), ("us", 1)];
 
 impl FromStr for Span {
     type Err = Malformed;
 
     fn from_str(text: &str) -> Result<Span, Malformed> {
-        let malformed = || Malformed::new("a duration such as 500ms, 5s, 2m or 1h", text);
+        let malformed = || Malformed::new("a duration such as 500ms, 5s, 2m, 1h or 1d", text);
         let (number, unit) = split_number(text).ok_or_else(malformed)?;
         if unit.is_empty() {
             return Err(malformed().hint(format!("a unit is missing; write {number}s for seconds")));
@@ -202,7 +203,7 @@ impl fmt::Display for ListenAddress {
     }
 }
 
-fn parse_port(text: &str) -> Option<u16> {
+pub(crate) fn parse_port(text: &str) -> Option<u16> {
     if text.bytes().all(|b| b.is_ascii_digit()) { text.parse().ok() } else { None }
 }
 
@@ -252,6 +253,7 @@ mod tests {
             ("5s", 5_000_000),
             ("2m", 120_000_000),
             ("1h", 3_600_000_000),
+            ("7d", 604_800_000_000),
             ("10us", 10),
             ("0s", 0),
         ];
@@ -263,7 +265,7 @@ mod tests {
         }
         assert_eq!(
             "5".parse::<Span>().unwrap_err().to_string(),
-            r#"expected a duration such as 500ms, 5s, 2m or 1h, found "5"; a unit is missing; write 5s for seconds"#
+            r#"expected a duration such as 500ms, 5s, 2m, 1h or 1d, found "5"; a unit is missing; write 5s for seconds"#
         );
     }
 

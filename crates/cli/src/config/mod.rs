@@ -6,6 +6,7 @@
 
 mod diagnostic;
 mod direct;
+pub mod dns;
 mod model;
 mod problems;
 mod read;

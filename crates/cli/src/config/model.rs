@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use super::direct::{Direct, Transport};
+use super::dns::Dns;
 use super::words::words;
 use crate::units::{ListenAddress, Malformed, Size, Span};
 
 /// Everything that the server can be told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// Where to listen. Sockets passed by systemd take the place of these.
+    /// Where the site is served. Sockets passed by systemd take the place of these.
     pub listen: Vec<ListenAddress>,
     /// Which CPUs get an engine.
     pub cores: Cores,
@@ -23,8 +24,10 @@ pub struct Config {
     pub transport: Transport,
     /// Our own TCP, if that is whose.
     pub direct: Direct,
-    /// What is served.
+    /// The site that is served; none if its root is empty: see [`Config::has_site`].
     pub site: Site,
+    /// DNS; off if absent.
+    pub dns: Option<Dns>,
     /// The cache in memory.
     pub cache: Cache,
     /// What one client may cost.
@@ -47,6 +50,7 @@ impl Default for Config {
             transport: Transport::Sockets,
             direct: Direct::default(),
             site: Site::default(),
+            dns: None,
             cache: Cache::default(),
             limits: Limits::default(),
             workers: Workers::default(),
@@ -57,11 +61,20 @@ impl Default for Config {
 }
 
 impl Config {
+    /// Whether files are served over HTTP.
+    pub fn has_site(&self) -> bool {
+        !self.site.root.as_os_str().is_empty()
+    }
+
     /// Takes over from `new` what a running server can change. Returns the settings that differ and
     /// stay as they are until a restart.
     pub fn adopt(&mut self, new: Config) -> Vec<&'static str> {
+        let keeps_site = self.has_site() == new.has_site();
+        let keeps_dns = self.dns.is_some() == new.dns.is_some();
         let fixed = [
-            ("listen", self.listen != new.listen),
+            ("site", !keeps_site),
+            ("dns", !keeps_dns),
+            ("listen", keeps_site && self.listen != new.listen),
             ("cores", self.cores != new.cores),
             ("io", self.io != new.io),
             ("respond", self.respond != new.respond),
@@ -75,13 +88,19 @@ impl Config {
             // Without a log the engines have no rings to write to.
             ("log.format", self.log.format == LogFormat::Off && new.log.format != LogFormat::Off),
         ];
-        self.site = new.site;
+        if keeps_site {
+            self.site = new.site;
+        }
+        let mut of_dns = Vec::new();
+        if let (Some(dns), Some(new)) = (&mut self.dns, new.dns) {
+            of_dns = dns.adopt(new);
+        }
         self.cache = Cache { size: self.cache.size, ..new.cache };
         self.limits = Limits { connections: self.limits.connections, ..new.limits };
         if self.log.format != LogFormat::Off {
             self.log = Log { buffer: self.log.buffer, ..new.log };
         }
-        fixed.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
+        fixed.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).chain(of_dns).collect()
     }
 }
 

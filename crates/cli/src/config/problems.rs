@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::Path;
 
 use super::direct::{Direct, Transport};
+use super::dns;
 use super::model::{Config, Cores, LogFormat};
 use crate::units::{ListenAddress, Size, Span};
 
@@ -18,7 +19,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    fn new(key: impl Into<String>, message: impl Into<String>) -> Problem {
+    pub(super) fn new(key: impl Into<String>, message: impl Into<String>) -> Problem {
         Problem { key: key.into(), message: message.into() }
     }
 
@@ -38,6 +39,9 @@ impl fmt::Display for Problem {
 pub fn problems(config: &Config) -> Vec<Problem> {
     let mut found = Vec::new();
     listeners(config, &mut found);
+    if let Some(dns) = &config.dns {
+        dns::problems(dns, &mut found);
+    }
     site(config, &mut found);
     sizes(config, &mut found);
     spans(config, &mut found);
@@ -63,6 +67,9 @@ pub fn surroundings(config: &Config) -> Vec<Problem> {
                 found.push(Problem::new("site.root", format!("{} cannot be opened: {error}", root.display())))
             }
         }
+    }
+    if let Some(dns) = &config.dns {
+        dns::surroundings(dns, &mut found);
     }
     if let (Transport::Direct, Some(name)) = (config.transport, &config.direct.interface)
         && Direct::is_name(name)
@@ -90,6 +97,13 @@ fn interface_index(name: &str) -> rustix::io::Result<u32> {
 }
 
 fn listeners(config: &Config, found: &mut Vec<Problem>) {
+    if let (Some(_), false) = (&config.dns, config.has_site()) {
+        if config.listen != Config::default().listen {
+            let message = "expected a section [site] beside it, found none; DNS listens at dns.listen";
+            found.push(Problem::new("listen", message));
+        }
+        return;
+    }
     if config.listen.is_empty() {
         found.push(Problem::new("listen", "expected at least one address, found none"));
     }
@@ -102,6 +116,12 @@ fn listeners(config: &Config, found: &mut Vec<Problem>) {
                 format!("listen[{i}]"),
                 format!("expected each address once, found {address} twice"),
             ));
+        }
+    }
+    for (i, address) in config.dns.iter().flat_map(|dns| &dns.listen).enumerate() {
+        if address.port() != 0 && config.listen.contains(&ListenAddress::Inet(*address)) {
+            let message = format!("expected an address without the site, found {address}, which is in listen, too");
+            found.push(Problem::new(format!("dns.listen[{i}]"), message));
         }
     }
 }
@@ -303,7 +323,7 @@ mod tests {
             ),
             (
                 |c| c.direct.keep_alive = Span::seconds(86_401),
-                "direct.keep-alive: expected a duration from 0s to 24h, found 86401s",
+                "direct.keep-alive: expected a duration from 0s to 1d, found 86401s",
             ),
             (
                 |c| c.direct.interface = Some("lab0".into()),

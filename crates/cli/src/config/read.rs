@@ -8,7 +8,7 @@ use super::direct::Direct;
 use super::model::{Admin, Cache, CacheControlRule, Config, Limits, Log, Site, Workers};
 use super::problems::{Problem, problems};
 use super::section::{Report, Section};
-use super::{Diagnostic, Interface};
+use super::{Diagnostic, Interface, dns};
 
 /// What a text says, and everything that is wrong with it.
 #[derive(Debug)]
@@ -65,10 +65,12 @@ fn config(mut root: Section<'_>) -> Config {
     root.read("io", &mut config.io);
     root.read("respond", &mut config.respond);
     root.read("transport", &mut config.transport);
-    match root.section("site") {
-        Some((section, offset)) => site(section, offset, &mut config.site),
-        None => root.missing("site", "a section [site] with the root directory"),
+    if let Some((section, offset)) = root.section("site") {
+        site(section, offset, &mut config.site);
+    } else if !root.has("dns") {
+        root.missing("site", "a section [site] with the root directory, or a section [dns]");
     }
+    config.dns = root.section("dns").map(|(section, _)| dns::read(section));
     if let Some((section, _)) = root.section("cache") {
         cache(section, &mut config.cache);
     }

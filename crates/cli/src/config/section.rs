@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
@@ -85,9 +86,12 @@ impl<'s> Section<'s> {
     }
 
     /// An integer within `allowed`.
-    pub(super) fn count(&mut self, key: &'static str, allowed: RangeInclusive<u32>, into: &mut u32) {
+    pub(super) fn count<N>(&mut self, key: &'static str, allowed: RangeInclusive<N>, into: &mut N)
+    where
+        N: TryFrom<i64> + PartialOrd + Display,
+    {
         let Some(value) = self.find(key) else { return };
-        let number = integer(value.get_ref()).and_then(|n| u32::try_from(n).ok()).filter(|n| allowed.contains(n));
+        let number = integer(value.get_ref()).and_then(|n| N::try_from(n).ok()).filter(|n| allowed.contains(n));
         match number {
             Some(number) => {
                 self.report.place(format!("{}{key}", self.prefix), value.span().start);
@@ -112,11 +116,12 @@ impl<'s> Section<'s> {
     /// The table under `key`, with the offset of its heading.
     pub(super) fn section(&mut self, key: &'static str) -> Option<(Section<'s>, usize)> {
         let value = self.find(key)?;
+        let path = format!("{}{key}", self.prefix);
         let Some(table) = value.get_ref().as_table() else {
-            self.report.error(value.span().start, self.wrong(key, &format!("a section [{key}]"), value.get_ref()));
+            self.report.error(value.span().start, self.wrong(key, &format!("a section [{path}]"), value.get_ref()));
             return None;
         };
-        Some((self.child(format!("{}{key}.", self.prefix), table), value.span().start))
+        Some((self.child(path, table, value.span().start), value.span().start))
     }
 
     /// The tables of the list under `key`, each with its offset.
@@ -131,7 +136,8 @@ impl<'s> Section<'s> {
         for (i, item) in items.iter().enumerate() {
             match item.get_ref().as_table() {
                 Some(table) => {
-                    sections.push((self.child(format!("{}{key}[{i}].", self.prefix), table), item.span().start));
+                    let path = format!("{}{key}[{i}]", self.prefix);
+                    sections.push((self.child(path, table, item.span().start), item.span().start));
                 }
                 None => self.report.error(item.span().start, self.wrong(key, &expected, item.get_ref())),
             }
@@ -139,11 +145,21 @@ impl<'s> Section<'s> {
         sections
     }
 
+    /// Whether something is written behind `key`, well or not.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.table.keys().any(|name| name.get_ref() == key)
+    }
+
     /// Reports that `key`, which should have been `expected`, is not there.
     pub(super) fn missing(&self, key: &'static str, expected: &str) {
         if !self.has(key) {
             self.report.error(0, format!("{}{key}: expected {expected}, found none", self.prefix));
         }
+    }
+
+    /// Reports what is wrong with the section at `offset` as a whole.
+    pub(super) fn error(&self, offset: usize, message: &str) {
+        self.report.error(offset, format!("{}: {message}", self.prefix.trim_end_matches('.')));
     }
 
     /// Reports the keys that nobody asked for.
@@ -172,10 +188,6 @@ impl<'s> Section<'s> {
         (!placeholder).then_some(value)
     }
 
-    fn has(&self, key: &str) -> bool {
-        self.table.keys().any(|name| name.get_ref() == key)
-    }
-
     fn convert<T: FromValue>(&self, path: String, value: &Spanned<DeValue<'_>>) -> Option<T> {
         let offset = value.span().start;
         match T::from_value(value.get_ref()) {
@@ -190,7 +202,9 @@ impl<'s> Section<'s> {
         }
     }
 
-    fn child(&self, prefix: String, table: &'s DeTable<'s>) -> Section<'s> {
+    fn child(&self, path: String, table: &'s DeTable<'s>, offset: usize) -> Section<'s> {
+        let prefix = format!("{path}.");
+        self.report.place(path, offset);
         Section { report: self.report, prefix, table, known: Vec::new() }
     }
 
@@ -306,7 +320,11 @@ impl FromValue for std::net::SocketAddr {
     }
 }
 
-fn from_text<T: std::str::FromStr<Err = Malformed>>(value: &DeValue<'_>, expected: &str) -> Result<T, String> {
+/// Reads what is written as text; `expected` says what that would be, with quotation marks.
+pub(super) fn from_text<T: std::str::FromStr<Err = Malformed>>(
+    value: &DeValue<'_>,
+    expected: &str,
+) -> Result<T, String> {
     let text = value.as_str().ok_or_else(|| format!("expected {expected}, found {}", describe(value)))?;
     text.parse().map_err(|malformed: Malformed| malformed.to_string())
 }
@@ -317,7 +335,7 @@ fn integer(value: &DeValue<'_>) -> Option<i64> {
 }
 
 /// A value as an error shows it.
-fn describe(value: &DeValue<'_>) -> String {
+pub(super) fn describe(value: &DeValue<'_>) -> String {
     match value {
         DeValue::String(text) => format!("the string {:?}", shorten(text)),
         DeValue::Integer(number) => format!("the integer {}", shorten(&number.to_string())),
@@ -334,7 +352,7 @@ fn shorten(text: &str) -> String {
 }
 
 /// The known key that `name` was probably meant to be.
-fn nearest(name: &str, known: &[&'static str]) -> Option<&'static str> {
+pub(super) fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
     // Comparing costs the product of both lengths, and a key this long is no slip of the finger.
     if name.len() > 64 {
         return None;

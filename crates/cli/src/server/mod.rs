@@ -47,6 +47,9 @@ pub struct Started {
 /// # Errors
 /// Something of the machine is missing or in use: a sentence that says what helps.
 pub fn start(config: &Config, inherited: Vec<Inherited>) -> Result<Started, String> {
+    if config.dns.is_some() {
+        return Err("DNS is not wired yet".into());
+    }
     let mut cpus = process::engine_cpus(&config.cores).map_err(|error| error.to_string())?;
     cpus.truncate(direct::engines(config, cpus.len())?);
     let mut wire = Wire::open(config, cpus.len())?;
