@@ -19,12 +19,8 @@ use crate::{capture, lab, process, systemd};
 /// Does what the command line asks for.
 pub fn execute(command: Command) -> ExitCode {
     match command {
-        Command::Serve(serve) => {
-            let config = serve.config();
-            let problems = config::problems(&config).into_iter().chain(config::surroundings(&config));
-            let problems: Vec<_> = problems.map(|problem| in_flags(&problem)).collect();
-            if problems.is_empty() { run(config, Origin::Flags, serve.diagnostics) } else { refuse(&problems) }
-        }
+        Command::Serve(serve) => run_flags(serve.config(), serve.server.diagnostics),
+        Command::Dns(dns) => run_flags(dns.config(), dns.server.diagnostics),
         Command::Run(file) => match config::load(&file.config) {
             Ok(config) => run(config, Origin::File(file.config), file.diagnostics),
             Err(errors) => refuse(&errors),
@@ -51,6 +47,13 @@ pub fn execute(command: Command) -> ExitCode {
             Err(problem) => refuse(&[problem]),
         },
     }
+}
+
+/// Runs what the command line says.
+fn run_flags(config: Config, diagnostics: Diagnostics) -> ExitCode {
+    let problems = config::problems(&config).into_iter().chain(config::surroundings(&config));
+    let problems: Vec<_> = problems.map(|problem| in_flags(&problem)).collect();
+    if problems.is_empty() { run(config, Origin::Flags, diagnostics) } else { refuse(&problems) }
 }
 
 /// What a command has to say: its answer, or what went wrong.

@@ -255,6 +255,7 @@ mod tests {
     fn supervisor(obedient: bool, origin: Origin) -> Supervisor<Fake> {
         let (sender, ends) = unbounded_channel();
         let mut config = Config::default();
+        config.site.root = "/srv".into();
         config.limits.grace_period.0 = Duration::ZERO;
         Supervisor {
             engines: Arc::new(Fake { ends: sender, obedient, applied: Mutex::default() }),

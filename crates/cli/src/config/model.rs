@@ -360,6 +360,22 @@ mod tests {
     }
 
     #[test]
+    fn what_is_served_stays_what_it_is_and_dns_changes_as_far_as_it_can() {
+        let mut site = Config::default();
+        site.site.root = "/srv".into();
+        let dns = Config { dns: Some(Dns::default()), ..Config::default() };
+        let mut config = site.clone();
+        assert_eq!(config.adopt(dns.clone()), ["site", "dns"]);
+        assert_eq!(config, site);
+        let mut config = dns.clone();
+        assert_eq!(config.adopt(site), ["site", "dns"]);
+        assert_eq!(config, dns);
+        let new = Dns { listen: Vec::new(), udp_size: 512, ..Dns::default() };
+        assert_eq!(config.adopt(Config { dns: Some(new), ..Config::default() }), ["dns.listen"]);
+        assert_eq!(config.dns, Some(Dns { udp_size: 512, ..Dns::default() }));
+    }
+
+    #[test]
     fn words_are_read_as_they_are_shown() {
         for io in [Interface::Auto, Interface::Uring, Interface::Epoll] {
             assert_eq!(io.to_string().parse(), Ok(io));

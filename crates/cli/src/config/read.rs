@@ -318,7 +318,7 @@ mod tests {
     #[test]
     fn each_error_names_its_place_what_was_expected_and_what_was_found() {
         let cases = [
-            ("", "1:1: site: expected a section [site] with the root directory, found none\n"),
+            ("", "1:1: site: expected a section [site] with the root directory, or a section [dns], found none\n"),
             ("[site]\n", "1:1: site.root: expected a value, found none\n"),
             ("[site]\nroot = 7\n", "2:8: site.root: expected a string, found the integer 7\n"),
             (
@@ -332,8 +332,8 @@ mod tests {
                  4:1: unknown key \"site.indexes\"; did you mean \"index\"?\n\
                  5:1: unknown key \"site.quux\"; expected one of root, index, listing, dotfiles, follow-symlinks, \
                  precompressed, compress, cache-control, cache-control-rules\n\
-                 6:2: unknown key \"zebra\"; expected one of listen, cores, io, respond, transport, site, cache, \
-                 limits, workers, direct, admin, log\n",
+                 6:2: unknown key \"zebra\"; expected one of listen, cores, io, respond, transport, site, dns, \
+                 cache, limits, workers, direct, admin, log\n",
             ),
             (
                 "listen = [':80', 81, 'localhost:82']\n[site]\nroot='/'\nfollow_symlinks=true",
@@ -426,6 +426,11 @@ mod tests {
                 "1979-05-27",
                 "inf",
                 "[limits]\n",
+                "[dns]\n",
+                "[[dns.zones]]\nname = ",
+                "[[dns.routes]]\nclients = ",
+                "'10.0.0.0/8'",
+                "'a\\.b.'",
                 "headers",
                 "\n",
                 ",",

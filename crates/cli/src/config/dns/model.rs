@@ -167,6 +167,20 @@ pub struct Backend {
     pub proxy_protocol: bool,
 }
 
+impl Backend {
+    /// The server at `address`, with every default.
+    pub fn at(address: SocketAddr) -> Backend {
+        Backend {
+            name: address.to_string(),
+            address,
+            pool: DEFAULT_POOL.to_owned(),
+            tcp: false,
+            weight: 1,
+            proxy_protocol: false,
+        }
+    }
+}
+
 words! {
     /// How a pool's backend is chosen.
     Balance: "least-outstanding, hash or round-robin" {
@@ -398,14 +412,7 @@ mod tests {
     use super::*;
 
     fn backend(name: &str, pool: &str) -> Backend {
-        Backend {
-            name: name.into(),
-            address: "192.0.2.1:53".parse().unwrap(),
-            pool: pool.into(),
-            tcp: false,
-            weight: 1,
-            proxy_protocol: false,
-        }
+        Backend { name: name.into(), pool: pool.into(), ..Backend::at("192.0.2.1:53".parse().unwrap()) }
     }
 
     #[test]

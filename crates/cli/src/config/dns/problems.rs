@@ -127,8 +127,12 @@ fn no_wildcard(key: String, name: &DomainName, found: &mut Vec<Problem>) {
 fn backends(dns: &Dns, found: &mut Vec<Problem>) {
     for (i, backend) in dns.backends.iter().enumerate() {
         if dns.backends[..i].iter().any(|other| other.name == backend.name) {
-            let message = format!("expected each name once, found {:?} twice; a name tells them apart", backend.name);
-            let key = if backend.is_named() { "name" } else { "address" };
+            let name = &backend.name;
+            let (key, message) = if backend.is_named() {
+                ("name", format!("expected each name once, found {name:?} twice"))
+            } else {
+                ("address", format!("expected each backend once, or under names of their own, found {name} twice"))
+            };
             found.push(Problem::new(format!("dns.backends[{i}].{key}"), message));
         }
         let address = backend.address;
@@ -254,5 +258,233 @@ fn cookies(dns: &Dns, found: &mut Vec<Problem>) {
         found.push(Problem::new("dns.cookies.secrets", message));
     } else if secrets.len() == 2 && secrets[0] == secrets[1] {
         found.push(Problem::new("dns.cookies.secrets[1]", "expected two different secrets, found the same twice"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::dns::{Answer, Clients, RateLimit, Secret, Zone};
+
+    fn forwarder() -> Dns {
+        Dns { backends: vec![Backend::at("192.0.2.1:53".parse().unwrap())], ..Dns::default() }
+    }
+
+    fn zone(name: &str) -> Zone {
+        Zone { name: name.parse().unwrap(), file: "zone".into(), transfer: Vec::new() }
+    }
+
+    fn refuse(suffix: Option<&str>, clients: &[&str]) -> Route {
+        Route {
+            suffix: suffix.map(|name| name.parse().unwrap()),
+            kind: None,
+            class: None,
+            clients: clients.iter().map(|network| network.parse().unwrap()).collect(),
+            target: Target::Answer(Answer::Refused),
+        }
+    }
+
+    fn shown(dns: &Dns) -> Vec<String> {
+        let mut found = Vec::new();
+        problems(dns, &mut found);
+        found.iter().map(Problem::to_string).collect()
+    }
+
+    #[test]
+    fn a_backend_or_a_zone_is_enough() {
+        assert_eq!(shown(&forwarder()), [""; 0]);
+        assert_eq!(shown(&Dns { zones: vec![zone("example.com")], ..Dns::default() }), [""; 0]);
+        let neither = "dns: expected [[dns.zones]] or [[dns.backends]], found neither";
+        assert_eq!(shown(&Dns::default()), [neither]);
+    }
+
+    #[test]
+    fn each_problem_is_found() {
+        type Change = fn(&mut Dns);
+        let cases: [(Change, &str); 31] = [
+            (|d| d.listen.clear(), "dns.listen: expected at least one address, found none"),
+            (
+                |d| d.listen = vec!["[::1]:53".parse().unwrap(); 2],
+                "dns.listen[1]: expected each address once, found [::1]:53 twice",
+            ),
+            (|d| d.nsid = Some("a".repeat(129)), "dns.nsid: expected at most 128 octets, found 129"),
+            (|d| d.cache.size = Size(7), "dns.cache.size: expected a size from 1 MiB to 1 TiB, found 7 B"),
+            (|d| d.cache.max_ttl = Span::milliseconds(1500), "dns.cache.max-ttl: expected whole seconds, found 1500ms"),
+            (
+                |d| (d.cache.min_ttl, d.cache.max_ttl) = (Span::seconds(61), MINUTE),
+                "dns.cache.min-ttl: expected a duration from 0s to 1m, found 61s",
+            ),
+            (|d| d.cache.max_ttl.0 *= 8, "dns.cache.max-ttl: expected a duration from 0s to 7d, found 8d"),
+            (
+                |d| d.cache.max_negative_ttl = WEEK,
+                "dns.cache.max-negative-ttl: expected a duration from 0s to 1d, found 7d",
+            ),
+            (
+                |d| d.cache.failure_ttl = Span::seconds(0),
+                "dns.cache.failure-ttl: expected a duration from 1s to 5m, found 0s",
+            ),
+            (
+                |d| d.cache.failure_ttl = Span::seconds(301),
+                "dns.cache.failure-ttl: expected a duration from 1s to 5m, found 301s",
+            ),
+            (
+                |d| d.cache.stale = Span::seconds(604_801),
+                "dns.cache.stale: expected a duration from 0s to 7d, found 604801s",
+            ),
+            (
+                |d| d.cache.stale_ttl = Span::seconds(0),
+                "dns.cache.stale-ttl: expected a duration from 1s to 1h, found 0s",
+            ),
+            (
+                |d| d.zones = vec![zone("example.com"), zone("EXAMPLE.com.")],
+                "dns.zones[1].name: expected each zone once, found example.com twice",
+            ),
+            (
+                |d| d.zones = vec![zone("*.example.com")],
+                "dns.zones[0].name: expected a name without *, found *.example.com; \
+                 example.com covers every name below it",
+            ),
+            (
+                |d| d.backends.push(d.backends[0].clone()),
+                "dns.backends[1].address: expected each backend once, or under names of their own, \
+                 found 192.0.2.1:53 twice",
+            ),
+            (
+                |d| {
+                    d.backends.push(Backend::at("192.0.2.2:53".parse().unwrap()));
+                    d.backends.iter_mut().for_each(|backend| backend.name = "a".into());
+                },
+                "dns.backends[1].name: expected each name once, found \"a\" twice",
+            ),
+            (
+                |d| d.backends[0].address.set_port(0),
+                "dns.backends[0].address: expected a port from 1 to 65535, found 192.0.2.1:0",
+            ),
+            (
+                |d| d.backends[0].address = "0.0.0.0:53".parse().unwrap(),
+                "dns.backends[0].address: expected the address of one server, found 0.0.0.0:53",
+            ),
+            (
+                |d| d.backends[0].address = "[ff02::fb]:5353".parse().unwrap(),
+                "dns.backends[0].address: expected the address of one server, found [ff02::fb]:5353",
+            ),
+            (
+                |d| d.listen = vec![d.backends[0].address],
+                "dns.backends[0].address: expected another server, since dns.listen has this address, \
+                 found 192.0.2.1:53",
+            ),
+            (
+                |d| {
+                    d.listen = vec!["0.0.0.0:53".parse().unwrap()];
+                    d.backends[0].address = "127.0.0.53:53".parse().unwrap();
+                },
+                "dns.backends[0].address: expected another server, since dns.listen has this address, \
+                 found 127.0.0.53:53",
+            ),
+            (
+                |d| d.pools = vec![Pool::named("default"), Pool::named("default")],
+                "dns.pools[1].name: expected each pool once, found \"default\" twice",
+            ),
+            (
+                |d| d.pools = vec![Pool::named("defualt")],
+                "dns.pools[0].name: expected a pool with backends, found \"defualt\", which has none; \
+                 did you mean \"default\"?",
+            ),
+            (
+                |d| d.pools = vec![Pool { timeout: Span::seconds(61), ..Pool::named("default") }],
+                "dns.pools[0].timeout: expected a duration from 10ms to 1m, found 61s",
+            ),
+            (
+                |d| d.pools = vec![Pool { health_interval: Span::milliseconds(1), ..Pool::named("default") }],
+                "dns.pools[0].health-interval: expected a duration from 100ms to 1h, found 1ms",
+            ),
+            (
+                |d| d.routes = vec![Route { target: Target::Pool("corp".into()), ..refuse(None, &[]) }],
+                "dns.routes[0].pool: expected a pool with backends, found \"corp\", which has none",
+            ),
+            (
+                |d| d.routes = vec![refuse(Some("*"), &[])],
+                "dns.routes[0].suffix: expected a name without *, found *; . covers every name below it",
+            ),
+            (
+                |d| d.limits.query_timeout = Span::seconds(0),
+                "dns.limits.query-timeout: expected a duration from 10ms to 1h, found 0s",
+            ),
+            (
+                |d| d.rate_limit = Some(RateLimit { window: Span::milliseconds(900), ..RateLimit::default() }),
+                "dns.rate-limit.window: expected a duration from 1s to 1h, found 900ms",
+            ),
+            (
+                |d| d.cookies.secrets = (0..3).map(|i| Secret([i; 16])).collect(),
+                "dns.cookies.secrets: expected at most two: one that signs and one from before, found 3",
+            ),
+            (
+                |d| d.cookies.secrets = vec![Secret([1; 16]); 2],
+                "dns.cookies.secrets[1]: expected two different secrets, found the same twice",
+            ),
+        ];
+        for (change, expected) in cases {
+            let mut dns = forwarder();
+            change(&mut dns);
+            let shown = shown(&dns);
+            assert!(shown.contains(&expected.to_owned()), "{expected}\nnot in {shown:#?}");
+        }
+    }
+
+    #[test]
+    fn a_route_to_which_nothing_comes_is_found() {
+        let below = |first: Route, second: Route| {
+            let routes = vec![refuse(Some("other"), &[]), first, second];
+            !shown(&Dns { routes, ..forwarder() }).is_empty()
+        };
+        let (any, example) = (|| refuse(None, &[]), || refuse(Some("example.com"), &[]));
+        assert!(below(any(), example()));
+        assert!(below(any(), any()));
+        assert!(below(example(), refuse(Some("www.example.com"), &["10.0.0.0/8"])));
+        assert!(below(refuse(None, &["10.0.0.0/8"]), refuse(None, &["10.1.0.0/16", "10.2.0.0/16"])));
+        assert!(!below(example(), any()));
+        assert!(!below(example(), refuse(Some("ample.com"), &[])));
+        assert!(!below(refuse(Some("www.example.com"), &[]), example()));
+        assert!(!below(refuse(None, &["10.0.0.0/8"]), refuse(None, &["10.1.0.0/16", "192.0.2.0/24"])));
+        assert!(!below(refuse(None, &["10.0.0.0/8"]), any()));
+        assert!(!below(Route { kind: "MX".parse().ok(), ..any() }, Route { kind: "A".parse().ok(), ..any() }));
+        assert!(!below(Route { class: "CH".parse().ok(), ..any() }, any()));
+        let routes = vec![any(), any()];
+        assert_eq!(
+            shown(&Dns { routes, ..forwarder() }),
+            ["dns.routes[1]: expected a route that something comes to, but dns.routes[0] takes all of it"]
+        );
+    }
+
+    #[test]
+    fn a_port_of_the_systems_choice_may_stand_twice_and_limits_may_be_off() {
+        let mut dns = forwarder();
+        dns.listen = vec!["127.0.0.1:0".parse().unwrap(); 2];
+        dns.pools = vec![Pool { health_interval: Span::seconds(0), ..Pool::named("default") }];
+        dns.clients = Clients { allow: vec!["0.0.0.0/0".parse().unwrap()], ..Clients::default() };
+        assert_eq!(shown(&dns), [""; 0]);
+    }
+
+    #[test]
+    fn zone_files_that_cannot_be_read_are_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let good = dir.path().join("good");
+        fs::write(&good, "").unwrap();
+        let socket = dir.path().join("socket");
+        let _socket = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        let files = [good, dir.path().join("none"), dir.path().to_owned(), socket.clone(), "".into()];
+        let zones = files.iter().map(|file| Zone { file: file.clone(), ..zone("example.com") }).collect();
+        let mut found = Vec::new();
+        surroundings(&Dns { zones, ..Dns::default() }, &mut found);
+        let shown: Vec<_> = found.iter().map(Problem::to_string).collect();
+        let (none, dir) = (files[1].display(), dir.path().display());
+        assert_eq!(
+            shown,
+            [
+                format!("dns.zones[1].file: {none} cannot be opened: No such file or directory (os error 2)"),
+                format!("dns.zones[2].file: expected a file, found the directory {dir}"),
+                format!("dns.zones[3].file: expected a file, found {}, which is none", socket.display()),
+            ]
+        );
     }
 }
