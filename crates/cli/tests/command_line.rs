@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
+use afpa_cli::config::dns::{Backend, DEFAULT_POOL, Dns, Pool, RateLimit};
+
 fn afpa(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_afpa")).args(arguments).output().unwrap()
 }
@@ -21,10 +23,22 @@ fn version() {
 
 #[test]
 fn each_help_has_its_options_and_examples() {
-    let cases: [(&[&str], &[&str]); 9] = [
+    let cases: [(&[&str], &[&str]); 10] = [
         (
             &["--help"],
-            &["lab", "doctor", "capture", "serve", "run", "check", "graph", "Examples:", "SIGHUP", "Exit status"],
+            &[
+                "lab",
+                "doctor",
+                "capture",
+                "serve",
+                "dns",
+                "run",
+                "check",
+                "graph",
+                "Examples:",
+                "SIGHUP",
+                "Exit status",
+            ],
         ),
         (
             &["serve", "--help"],
@@ -56,6 +70,31 @@ fn each_help_has_its_options_and_examples() {
                 "Examples:",
             ],
         ),
+        (
+            &["dns", "--help"],
+            &[
+                "<--backend <ADDR>|--zone <NAME=FILE>>",
+                "--backend <ADDR>",
+                "--zone <NAME=FILE>",
+                "--listen <ADDR>",
+                "--cache <SIZE>",
+                "--cores <LIST>",
+                "--io <IO>",
+                "--admin <ADDR>",
+                "--log <FORM>",
+                "--log-file <FILE>",
+                "--grace-period <DURATION>",
+                "--verbose",
+                "--transport <TRANSPORT>",
+                "--interface <IF>",
+                "--frames <WAY>",
+                "[default: 127.0.0.1:5353]",
+                "[default: 64MiB]",
+                "private networks",
+                "[dns]",
+                "Examples:",
+            ],
+        ),
         (&["lab", "--help"], &["up", "down", "status", "ip netns exec afpa-lab-server afpa serve"]),
         (&["lab", "up", "--help"], &["--mtu <N>", "[default: 1500]"]),
         (&["doctor", "--help"], &["--interface <IF>", "--json", "Exit status"]),
@@ -63,7 +102,7 @@ fn each_help_has_its_options_and_examples() {
             &["capture", "--help"],
             &["--admin <ADDR>", "--count <N>", "--duration <DURATION>", "--snap <N>", "tcpdump", "Ctrl-C"],
         ),
-        (&["run", "--help"], &["--config <FILE>", "[site]"]),
+        (&["run", "--help"], &["--config <FILE>", "[site]", "[dns]"]),
         (&["check", "--help"], &["--config <FILE>"]),
         (&["graph", "--help"], &["--format <FORMAT>", "mermaid", "dot", "http"]),
     ];
@@ -80,7 +119,7 @@ fn each_help_has_its_options_and_examples() {
 
 #[test]
 fn a_wrong_command_line_is_status_2_and_says_what_is_right() {
-    let cases: [(&[&str], &str); 14] = [
+    let cases: [(&[&str], &str); 18] = [
         (&[], "Usage: afpa <COMMAND>"),
         (&["serve"], "<DIR>"),
         (&["serv", "."], "serve"),
@@ -91,6 +130,10 @@ fn a_wrong_command_line_is_status_2_and_says_what_is_right() {
         (&["serve", ".", "--transport", "raw"], "expected sockets or direct, found \"raw\""),
         (&["serve", ".", "--zero-copy", "maybe"], "expected on or off, found \"maybe\""),
         (&["serve", ".", "--queues", "0"], "0 is not in 1..=1024"),
+        (&["dns"], "<--backend <ADDR>|--zone <NAME=FILE>>"),
+        (&["dns", "--backend", "9.9.9.9"], "a port is missing; write 9.9.9.9:53"),
+        (&["dns", "--zone", "example.com"], "expected a zone and its file such as example.com=/etc/zones/example.com"),
+        (&["dns", "--zone", "a=b", "--respond", "inline"], "unexpected argument '--respond'"),
         (&["lab"], "Usage: afpa lab <COMMAND>"),
         (&["lab", "up", "--mtu", "500"], "500 is not in 1280..=65535"),
         (&["capture", "a.pcapng"], "--admin <ADDR>"),
@@ -105,7 +148,19 @@ fn a_wrong_command_line_is_status_2_and_says_what_is_right() {
 
 #[test]
 fn what_cannot_be_served_is_one_sentence_each_and_status_1() {
-    let cases: [(&[&str], &str); 6] = [
+    let cases: [(&[&str], &str); 9] = [
+        (
+            &["dns", "--zone", "example.com=/nonexistent"],
+            "afpa: --zone: /nonexistent cannot be opened: No such file or directory (os error 2)\n",
+        ),
+        (
+            &["dns", "--backend", "127.0.0.1:5353"],
+            "afpa: --backend: expected another server, since --listen has this address, found 127.0.0.1:5353\n",
+        ),
+        (
+            &["dns", "--backend", "9.9.9.9:53", "--busy-poll", "on"],
+            "afpa: --busy-poll: expected --transport direct beside it, found \"sockets\"; set it, or leave this out\n",
+        ),
         (
             &["serve", "/nonexistent"],
             "afpa: DIR: /nonexistent cannot be opened: No such file or directory (os error 2)\n",
@@ -139,6 +194,29 @@ fn check_says_ok() {
     let dir = tempfile::tempdir().unwrap();
     let path = write(dir.path(), &format!("[site]\nroot = {:?}\n", dir.path()));
     assert_eq!(said(&["check", "--config", &path]), (0, format!("{path}: ok\n"), String::new()));
+    let zone = dir.path().join("zone");
+    std::fs::write(&zone, "").unwrap();
+    let path = write(dir.path(), &format!("[[dns.zones]]\nname = 'example.com'\nfile = {zone:?}\n"));
+    assert_eq!(said(&["check", "--config", &path]), (0, format!("{path}: ok\n"), String::new()));
+}
+
+#[test]
+fn check_names_every_error_of_dns() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = write(
+        dir.path(),
+        "[dns]\nudp-size = 100\n[[dns.zones]]\nname = 'a'\n[[dns.zones]]\nname = 'example.com'\nfile = '/nonexistent'\n\
+         transfer = '10.1.0.0/8'\n",
+    );
+    let errors = format!(
+        "afpa: {path}:2:12: dns.udp-size: expected a number from 512 to 4096, found the integer 100\n\
+         afpa: {path}:3:1: dns.zones[0].file: expected a value, found none\n\
+         afpa: {path}:7:8: dns.zones[1].file: /nonexistent cannot be opened: No such file or directory (os error 2)\n\
+         afpa: {path}:8:12: dns.zones[1].transfer[0]: expected a network such as 10.0.0.0/8 or 2001:db8::/32, \
+         found \"10.1.0.0/8\"; it has host bits; write 10.0.0.0/8\n\
+         afpa: {path}: 4 errors\n"
+    );
+    assert_eq!(said(&["check", "--config", &path]), (1, String::new(), errors));
 }
 
 #[test]
@@ -183,6 +261,51 @@ fn the_example_is_right_and_shows_every_default() {
     assert!(parsed.config.admin.is_some() && parsed.config.log.path.is_some());
     assert!(parsed.config.direct.interface.is_some() && parsed.config.direct.queues.is_some());
     assert_eq!(parsed.config.site.cache_control_rules.len(), 2);
+
+    let shown = parsed.config.dns.unwrap();
+    let [zone, backend, pool] = [shown.zones.len(), shown.backends.len(), shown.pools.len()];
+    assert_eq!(([zone, backend, pool], shown.routes.len(), shown.nsid.is_some()), ([1, 1, 1], 2, true));
+    let unnamed = Backend { name: shown.backends[0].name.clone(), ..Backend::at(shown.backends[0].address) };
+    let defaults = Dns {
+        // What has no default, or another one than is shown.
+        nsid: shown.nsid.clone(),
+        zones: shown.zones.clone(),
+        backends: vec![unnamed],
+        pools: vec![Pool::named(DEFAULT_POOL)],
+        routes: shown.routes.clone(),
+        rate_limit: Some(RateLimit::default()),
+        ..Dns::default()
+    };
+    assert_eq!(shown, defaults);
+    every_key_of_dns_is_in(&uncommented);
+}
+
+/// The parser knows the keys: it lists them when it finds one that is like none of them.
+fn every_key_of_dns_is_in(text: &str) {
+    let asked: String = text
+        .lines()
+        .flat_map(|line| [line, "\n", if line.contains("[dns") && line.starts_with('[') { "__q = 1\n" } else { "" }])
+        .collect();
+    let mut checked = 0;
+    for diagnostic in afpa_cli::config::parse(&asked).diagnostics {
+        let (section, keys) = diagnostic.message.split_once("; expected one of ").expect("a list of keys");
+        // The sections from the one that is meant to the next; of a repeated one, all.
+        let path = section.trim_start_matches("unknown key \"").split("__q").next().unwrap().trim_end_matches('.');
+        let path = path.split('[').next().unwrap();
+        let is_heading = |line: &str| line.trim_matches(['[', ']']) == path && line.starts_with('[');
+        let bodies: Vec<_> = text
+            .split("\n[")
+            .map(|part| format!("[{part}"))
+            .filter(|part| part.lines().next().is_some_and(is_heading))
+            .collect();
+        for key in keys.split(", ") {
+            let is_set = bodies.iter().any(|body| body.contains(&format!("\n{key} = ")));
+            let is_section = text.contains(&format!("[{path}.{key}]"));
+            assert!(is_set || is_section, "{path}.{key} is not explained");
+            checked += 1;
+        }
+    }
+    assert!(checked >= 60, "{checked} keys");
 }
 
 #[test]
