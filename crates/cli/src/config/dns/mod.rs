@@ -4,6 +4,7 @@
 //! - [`DomainName`], [`Network`], [`RecordType`], [`Class`], [`Address`], [`Secret`]: how its values are written.
 
 mod address;
+mod hidden;
 mod model;
 mod name;
 mod network;

@@ -32,14 +32,19 @@ impl DomainName {
 
     /// Its labels, from the first to the one below the root.
     pub fn labels(&self) -> impl Iterator<Item = &[u8]> {
-        let mut rest = &self.wire[..];
-        std::iter::from_fn(move || {
-            let (&length, behind) = rest.split_first().filter(|(length, _)| **length > 0)?;
-            let (label, next) = behind.split_at(usize::from(length));
-            rest = next;
-            Some(label)
-        })
+        self.suffixes().filter_map(|suffix| first_label(suffix).map(|(label, _)| label))
     }
+
+    /// The name and all that it lies below, up to the root, as they stand in a message.
+    pub fn suffixes(&self) -> impl Iterator<Item = &[u8]> {
+        std::iter::successors(Some(&self.wire[..]), |wire| first_label(wire).map(|(_, rest)| rest))
+    }
+}
+
+/// The first label and what follows it; none of the root.
+fn first_label(wire: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = wire.split_first().filter(|(length, _)| **length > 0)?;
+    rest.split_at_checked(usize::from(*length))
 }
 
 impl Default for DomainName {
@@ -187,6 +192,16 @@ mod tests {
             assert_eq!(wire(text), octets, "{text}");
             assert_eq!(text.parse::<DomainName>().unwrap().to_string(), shown);
         }
+    }
+
+    #[test]
+    fn a_name_lies_below_its_suffixes() {
+        let name: DomainName = r"a\.b.example.COM".parse().unwrap();
+        let suffixes: [&[u8]; 4] = [b"\x03a.b\x07example\x03com\0", b"\x07example\x03com\0", b"\x03com\0", b"\0"];
+        assert!(name.suffixes().eq(suffixes));
+        assert!(name.labels().eq([&b"a.b"[..], b"example", b"com"]));
+        let root = DomainName::default();
+        assert!(root.suffixes().eq([b"\0"]) && root.labels().next().is_none());
     }
 
     #[test]
