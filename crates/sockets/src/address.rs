@@ -84,6 +84,17 @@ pub(crate) fn start_connecting(to: &Address) -> io::Result<(OwnedFd, io::Result<
     }
 }
 
+/// A datagram socket with a port of its own, chosen at random by the kernel, that hears `to` alone. The second
+/// value is an error that is known at once.
+///
+/// # Errors
+/// There can be no such socket.
+pub(crate) fn start_conversing(to: SocketAddr) -> io::Result<(OwnedFd, io::Result<()>)> {
+    let socket = socket_with(family(&to), SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
+    let started = connect(&socket, &to).map_err(io::Error::from);
+    Ok((socket, started))
+}
+
 /// Where a socket is bound.
 ///
 /// # Errors

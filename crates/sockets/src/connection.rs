@@ -13,6 +13,8 @@ pub(crate) struct Connection {
     pub(crate) generation: u32,
     pub(crate) owner: Owner,
     pub(crate) phase: Phase,
+    /// It is a datagram socket: each gather is one datagram, there is no FIN, and nothing unread is kept.
+    pub(crate) is_conversation: bool,
     /// Gone while the kernel closes it behind the last send.
     pub(crate) socket: Option<OwnedFd>,
     pub(crate) unread: Unread,
@@ -101,6 +103,7 @@ impl Connection {
             generation: 0,
             owner: Owner::default(),
             phase: Phase::Free,
+            is_conversation: false,
             socket: None,
             unread: Unread::default(),
             outgoing: VecDeque::new(),
@@ -121,6 +124,7 @@ impl Connection {
     pub(crate) fn occupy(&mut self, socket: OwnedFd, owner: Owner, phase: Phase) {
         self.owner = owner;
         self.phase = phase;
+        self.is_conversation = false;
         self.socket = Some(socket);
         (self.queued, self.unreported) = (0, 0);
         self.finish = Finish::No;

@@ -197,7 +197,9 @@ impl Epoll {
         if !self.introduce(index, table) {
             return table.touch(index);
         }
-        match table.connection(index).phase {
+        let connection = table.connection(index);
+        match connection.phase {
+            Phase::Connecting if connection.is_conversation => table.answered(index, Ok(()), events),
             Phase::Free | Phase::Connecting => {}
             Phase::Ending { .. } => {
                 if !table.connection(index).is_busy() {
@@ -285,6 +287,8 @@ impl Epoll {
         }
         let Some(socket) = &connection.socket else { return false };
         match recv(socket, &mut self.buffer[..], RecvFlags::DONTWAIT) {
+            // One edge may stand for many datagrams.
+            Ok((length, _)) if connection.is_conversation => table.heard(index, &self.buffer[..length], events),
             Ok((0, _)) => {
                 connection.driver.readable = false;
                 table.peer_finished(index, events);

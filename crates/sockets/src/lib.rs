@@ -20,6 +20,7 @@
 mod address;
 mod config;
 mod connection;
+mod conversations;
 mod epoll;
 mod listeners;
 mod senders;

@@ -127,6 +127,15 @@ impl Table {
         self.live >= self.max_connections
     }
 
+    /// # Errors
+    /// The limit on connections is reached.
+    pub(crate) fn check_room(&self) -> io::Result<()> {
+        match self.is_full() {
+            true => Err(io::Error::new(io::ErrorKind::QuotaExceeded, "the limit on connections is reached")),
+            false => Ok(()),
+        }
+    }
+
     pub(crate) fn connection(&mut self, index: u32) -> &mut Connection {
         &mut self.slots[index as usize]
     }
@@ -228,10 +237,10 @@ impl Table {
             slot.unread.push(bytes, &mut self.pool);
             return self.show(index, events);
         }
-        let owner = slot.owner;
+        let (owner, is_conversation) = (slot.owner, slot.is_conversation);
         let id = self.id_of(index);
         let consumed = events.received(self, id, owner, bytes).min(bytes.len());
-        if consumed == bytes.len() {
+        if consumed == bytes.len() || is_conversation {
             return;
         }
         if let Some(index) = self.find(id) {
@@ -296,8 +305,11 @@ impl Table {
 
     /// An operation on the connection failed.
     pub(crate) fn failed(&mut self, index: u32, error: &io::Error) {
-        let reason = match self.slots[index as usize].phase {
+        let slot = &self.slots[index as usize];
+        let reason = match slot.phase {
             Phase::Free | Phase::Ending { .. } => return,
+            // The only errors of a datagram socket are of its last datagrams, most often ICMP's.
+            _ if slot.is_conversation => Disconnect::Refused,
             Phase::Connecting => refusal(error),
             // Everything had left; whether all of it arrived is not known either way.
             Phase::Lingering => Disconnect::Closed,
@@ -447,6 +459,9 @@ impl Table {
     /// # Errors
     /// The connection failed.
     pub(crate) fn transmit_front(&mut self, index: u32) -> io::Result<Progress> {
+        if self.slots[index as usize].is_conversation {
+            return self.transmit_datagram(index);
+        }
         self.set_impatient(index, true)?;
         let slot = &mut self.slots[index as usize];
         let (Some(socket), Some(gather)) = (&slot.socket, slot.outgoing.front_mut()) else { return Ok(Progress::Done) };
@@ -463,8 +478,9 @@ impl Table {
     /// Gives the gather in front to a sending thread, if that is who sends it. Returns whether it did.
     pub(crate) fn hand_over_front(&mut self, index: u32) -> bool {
         let connection = self.id_of(index);
-        let front = self.slots[index as usize].outgoing.front();
-        let is_theirs = self.respond == Respond::Thread || front.is_some_and(|gather| gather.has_file());
+        let slot = &self.slots[index as usize];
+        let has_file = slot.outgoing.front().is_some_and(|gather| gather.has_file());
+        let is_theirs = (self.respond == Respond::Thread || has_file) && !slot.is_conversation;
         if self.senders.is_none() || !is_theirs || self.set_impatient(index, true).is_err() {
             return false;
         }
@@ -512,7 +528,9 @@ impl Table {
         let slot = &mut self.slots[index as usize];
         match slot.phase {
             Phase::Open if slot.finish == Finish::Due => self.send_fin(index),
-            Phase::Closing if slot.may_close_at_once() => self.end(index, Some(Disconnect::Closed), false),
+            Phase::Closing if slot.is_conversation || slot.may_close_at_once() => {
+                self.end(index, Some(Disconnect::Closed), false)
+            }
             Phase::Closing => {
                 if slot.finish != Finish::Sent {
                     self.send_fin(index);
@@ -556,7 +574,7 @@ impl Table {
     }
 
     /// Counts octets that were taken over outside of an event.
-    fn taken(&mut self, index: u32, count: u64) {
+    pub(crate) fn taken(&mut self, index: u32, count: u64) {
         let id = self.id_of(index);
         let slot = &mut self.slots[index as usize];
         slot.queued -= count.min(slot.queued);
@@ -568,7 +586,7 @@ impl Table {
         }
     }
 
-    fn insert(&mut self, socket: OwnedFd, owner: Owner, phase: Phase) -> u32 {
+    pub(crate) fn insert(&mut self, socket: OwnedFd, owner: Owner, phase: Phase) -> u32 {
         let index = self.free.pop().unwrap_or_else(|| {
             self.slots.push(Connection::free());
             (self.slots.len() - 1) as u32
@@ -598,7 +616,10 @@ impl Calls for Table {
         if !slot.may_send() {
             return;
         }
-        if slot.outgoing.back().is_none_or(|gather| gather.is_full()) {
+        if slot.is_conversation && matches!(segment, Segment::File(_)) {
+            return self.stats.datagrams_lost.increment();
+        }
+        if slot.is_conversation || slot.outgoing.back().is_none_or(|gather| gather.is_full()) {
             slot.outgoing.push_back(self.gathers.pop().unwrap_or_default());
         }
         let Some(gather) = slot.outgoing.back_mut() else { return };
@@ -619,7 +640,7 @@ impl Calls for Table {
 
     fn in_flight(&self, connection: ConnectionId) -> u64 {
         let slot = self.find_live(connection).map(|index| &self.slots[index as usize]);
-        let socket = slot.and_then(|slot| slot.socket.as_ref());
+        let socket = slot.filter(|slot| !slot.is_conversation).and_then(|slot| slot.socket.as_ref());
         socket.and_then(|socket| unacknowledged(socket.as_fd()).ok()).unwrap_or(0)
     }
 
@@ -635,12 +656,12 @@ impl Calls for Table {
         let Some(index) = self.find_live(connection) else { return };
         let slot = &mut self.slots[index as usize];
         match slot.phase {
-            Phase::Connecting => self.end(index, Some(Disconnect::Closed), true),
-            Phase::Open => {
+            Phase::Connecting if !slot.is_conversation => self.end(index, Some(Disconnect::Closed), true),
+            Phase::Connecting | Phase::Open => {
                 slot.phase = Phase::Closing;
                 slot.quiet &= slot.unread.is_empty();
                 slot.unread.clear(&mut self.pool);
-                if slot.queued > CLOSE_AT_ONCE {
+                if slot.queued > CLOSE_AT_ONCE && !slot.is_conversation {
                     self.closing.push_back((self.now.after(self.close_patience), connection, u64::MAX));
                 }
                 self.touch(index);
@@ -652,7 +673,7 @@ impl Calls for Table {
     fn finish(&mut self, connection: ConnectionId) {
         let Some(index) = self.find_live(connection) else { return };
         let slot = &mut self.slots[index as usize];
-        if slot.finish == Finish::No {
+        if slot.finish == Finish::No && !slot.is_conversation {
             slot.finish = Finish::Due;
             self.touch(index);
         }
@@ -660,14 +681,12 @@ impl Calls for Table {
 
     fn abort(&mut self, connection: ConnectionId) {
         if let Some(index) = self.find_live(connection) {
-            self.end(index, None, true);
+            self.end(index, None, !self.slots[index as usize].is_conversation);
         }
     }
 
     fn connect(&mut self, to: &Address, owner: Owner) -> io::Result<ConnectionId> {
-        if self.is_full() {
-            return Err(io::Error::new(io::ErrorKind::QuotaExceeded, "the limit on connections is reached"));
-        }
+        self.check_room()?;
         let (socket, started) = start_connecting(to)?;
         let index = self.insert(socket, owner, Phase::Connecting);
         match started {
@@ -675,6 +694,10 @@ impl Calls for Table {
             Err(error) => self.failed(index, &error),
         }
         Ok(self.id_of(index))
+    }
+
+    fn converse(&mut self, to: SocketAddr, owner: Owner) -> io::Result<ConnectionId> {
+        self.open_conversation(to, owner)
     }
 
     fn peer(&self, connection: ConnectionId) -> Option<Address> {

@@ -135,6 +135,14 @@ impl Uring {
             table.touch(index);
         }
         match (index, octets) {
+            (Some(index), Ok(received)) if table.connection(index).is_conversation => {
+                if received.is_truncated() {
+                    table.stats.datagrams_lost.increment();
+                } else {
+                    table.heard(index, self.ring.octets(&received), events);
+                }
+                self.ring.recycle(received);
+            }
             (Some(index), Ok(received)) if received.is_end() => {
                 table.peer_finished(index, events);
                 self.ring.recycle(received);
@@ -195,9 +203,12 @@ impl Uring {
 
     /// Does what a connection needs next.
     fn advance(&mut self, index: u32, table: &mut Table, events: &mut dyn Events) {
-        match table.connection(index).phase {
+        let connection = table.connection(index);
+        match connection.phase {
             Phase::Free => {}
+            Phase::Connecting if connection.is_conversation => table.answered(index, Ok(()), events),
             Phase::Connecting => self.await_room(index, table),
+            Phase::Ending { .. } if connection.is_conversation => self.forget(index, table, events),
             Phase::Ending { .. } => self.end(index, table, events),
             Phase::Open | Phase::Closing | Phase::Lingering => {
                 self.send(index, table);
@@ -211,6 +222,10 @@ impl Uring {
 
     /// Starts the next send; with nothing left to send, winds the connection down.
     fn send(&mut self, index: u32, table: &mut Table) {
+        if table.connection(index).is_conversation {
+            self.say(index, table);
+            return table.wind_down(index);
+        }
         loop {
             let (token, lend_from) = (table.token(index), table.lend_from);
             let connection = table.connection(index);
@@ -254,6 +269,16 @@ impl Uring {
         }
     }
 
+    /// Sends what a conversation has to say: a datagram for each gather.
+    fn say(&mut self, index: u32, table: &mut Table) {
+        let token = table.token(index);
+        let connection = table.connection(index);
+        let Some(socket) = &connection.socket else { return };
+        while let Some(gather) = connection.outgoing.pop_front() {
+            self.ring.send(token, socket.as_fd(), gather);
+        }
+    }
+
     /// Starts or stops receiving.
     fn receive(&mut self, index: u32, table: &mut Table) {
         let (token, window) = (table.token(index), table.window);
@@ -266,7 +291,10 @@ impl Uring {
         let Some(socket) = &connection.socket else { return };
         if starts {
             connection.driver.receiving = true;
-            self.ring.receive(token, socket.as_fd(), connection.seasoned);
+            match connection.is_conversation {
+                true => self.ring.receive_whole(token, socket.as_fd(), connection.seasoned),
+                false => self.ring.receive(token, socket.as_fd(), connection.seasoned),
+            }
         } else if connection.phase == Phase::Open
             && connection.driver.receiving
             && connection.unread.len() >= window
@@ -284,6 +312,20 @@ impl Uring {
         {
             self.ring.poll_writable(token, socket.as_fd());
         }
+    }
+
+    /// Releases a conversation. What is under way is left to the ring, which closes the socket behind it: until
+    /// then no other socket gets its number, and the outcome is nobody's.
+    fn forget(&mut self, index: u32, table: &mut Table, events: &mut dyn Events) {
+        let token = table.token(index);
+        let connection = table.connection(index);
+        if connection.driver.receiving {
+            self.ring.cancel_receive(token);
+        }
+        if let Some(socket) = connection.socket.take() {
+            self.ring.close(socket);
+        }
+        table.release(index, events);
     }
 
     /// Releases a connection, or ends what still uses it.
@@ -324,7 +366,10 @@ fn accepted(
 }
 
 fn sent(token: u64, mut gather: Box<Gather>, result: io::Result<u64>, table: &mut Table, events: &mut dyn Events) {
-    let Some(index) = table.by_token(token) else { return };
+    let Some(index) = table.by_token(token) else { return table.recycle(gather) };
+    if table.connection(index).is_conversation {
+        return said(index, gather, result, table, events);
+    }
     table.touch(index);
     let connection = table.connection(index);
     // While the socket is being closed, it is not ours to use.
@@ -344,6 +389,18 @@ fn sent(token: u64, mut gather: Box<Gather>, result: io::Result<u64>, table: &mu
         None => table.sent(index, count, events),
         Some(error) => table.failed(index, &error),
     }
+}
+
+/// A datagram has left, or is lost.
+fn said(index: u32, gather: Box<Gather>, result: io::Result<u64>, table: &mut Table, events: &mut dyn Events) {
+    let length = gather.remaining();
+    table.recycle(gather);
+    match result {
+        Err(error) if !is_passing(&error) => return table.failed(index, &error),
+        Err(_) => table.stats.datagrams_lost.increment(),
+        Ok(_) => {}
+    }
+    table.sent(index, length, events);
 }
 
 /// The kernel closed a socket behind its last send, or did not get that far.

@@ -472,15 +472,3 @@ fn serve_a_slow_reader(config: SocketsConfig) {
     harness.until("the end", |log| ending(log, id).is_some());
     assert_eq!(harness.sent(id), 4 + octets.len() as u64);
 }
-
-/// Raises the limit on descriptors; says so if `wanted` cannot be had.
-fn descriptors_for(wanted: u64) -> bool {
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
-    if limit.maximum.is_some_and(|maximum| maximum < wanted) {
-        eprintln!("skipped: the limit on descriptors is below {wanted}");
-        return false;
-    }
-    let raised = rustix::process::Rlimit { current: limit.maximum, maximum: limit.maximum };
-    rustix::process::setrlimit(rustix::process::Resource::Nofile, raised).expect("within the hard limit");
-    true
-}

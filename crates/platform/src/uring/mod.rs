@@ -143,6 +143,11 @@ impl Received {
     pub fn is_end(&self) -> bool {
         self.length == 0
     }
+
+    /// Whether a datagram was longer than the buffer.
+    pub fn is_truncated(&self) -> bool {
+        self.length as usize > BUFFER_SIZE
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -154,7 +159,8 @@ enum Kind {
     Readable = 4,
     Writable = 5,
     Close = 6,
-    Cancel = 7,
+    /// Whose outcome is nobody's.
+    Forgotten = 7,
 }
 
 /// Whether this kernel and this process's privileges allow a [`Ring`].
@@ -231,6 +237,23 @@ impl Ring {
         self.push(entry.user_data(tag(token, Kind::Receive)));
     }
 
+    /// As [`Ring::receive`] from a datagram socket, a datagram into each buffer. One that is longer than
+    /// [`BUFFER_SIZE`] comes with its beginning only.
+    pub fn receive_whole(&mut self, token: Token, socket: BorrowedFd<'_>, many: bool) {
+        // With MSG_TRUNC the length is the datagram's, also where it does not fit.
+        let fd = Fd(socket.as_raw_fd());
+        let entry = if many {
+            opcode::RecvMulti::new(fd, Buffers::GROUP).flags(libc::MSG_TRUNC).build()
+        } else {
+            opcode::Recv::new(fd, std::ptr::null_mut(), BUFFER_SIZE as u32)
+                .buf_group(Buffers::GROUP)
+                .flags(libc::MSG_TRUNC)
+                .build()
+                .flags(squeue::Flags::BUFFER_SELECT)
+        };
+        self.push(entry.user_data(tag(token, Kind::Receive)));
+    }
+
     /// Sends the memory at the front of `gather`, all of it unless the connection fails.
     pub fn send(&mut self, token: Token, socket: BorrowedFd<'_>, gather: Box<Gather>) {
         let (entry, _) = self.sending(token, socket, gather, libc::MSG_NOSIGNAL);
@@ -249,6 +272,12 @@ impl Ring {
         self.reserve(2);
         self.push(entry.flags(squeue::Flags::IO_LINK));
         self.push(close.user_data(tag(Token::from(index), Kind::Close)));
+    }
+
+    /// Closes a socket behind every operation on it that was pushed before. Operations that wait go on waiting.
+    pub fn close(&mut self, socket: OwnedFd) {
+        let close = opcode::Close::new(Fd(socket.into_raw_fd())).build();
+        self.push(close.user_data(tag(0, Kind::Forgotten)));
     }
 
     /// Waits, once, until `descriptor` has something to read. The token may be one that names
@@ -281,7 +310,7 @@ impl Ring {
     /// Ends every operation on `socket`; each completes.
     pub fn cancel_all(&mut self, socket: BorrowedFd<'_>) {
         let on_socket = CancelBuilder::fd(Fd(socket.as_raw_fd())).all();
-        self.push(opcode::AsyncCancel2::new(on_socket).build().user_data(tag(0, Kind::Cancel)));
+        self.push(opcode::AsyncCancel2::new(on_socket).build().user_data(tag(0, Kind::Forgotten)));
     }
 
     /// Ends the accepting of `token`.
@@ -388,7 +417,7 @@ impl Ring {
 
     /// The octets.
     pub fn octets(&self, received: &Received) -> &[u8] {
-        received.buffer.map_or(&[], |buffer| self.buffers.octets(buffer, received.length))
+        received.buffer.map_or(&[], |buffer| self.buffers.octets(buffer, received.length.min(BUFFER_SIZE as u32)))
     }
 
     /// Gives a receive buffer back.
@@ -470,7 +499,7 @@ impl Ring {
 
     fn cancel(&mut self, user_data: u64) {
         let cancel = opcode::AsyncCancel::new(user_data).build();
-        self.push(cancel.user_data(tag(0, Kind::Cancel)));
+        self.push(cancel.user_data(tag(0, Kind::Forgotten)));
     }
 
     /// Makes room for `count` entries that must be submitted together.
@@ -509,7 +538,7 @@ impl Drop for Ring {
     /// let go of in time is leaked.
     fn drop(&mut self) {
         let everything = opcode::AsyncCancel2::new(CancelBuilder::any());
-        self.push(everything.build().user_data(tag(0, Kind::Cancel)));
+        self.push(everything.build().user_data(tag(0, Kind::Forgotten)));
         for _ in 0..100 {
             while self.completion().is_some() {}
             if self.in_flight == 0 {

@@ -265,3 +265,15 @@ pub(crate) fn read_all(mut stream: impl Read) -> Vec<u8> {
     stream.read_to_end(&mut octets).expect("an orderly end");
     octets
 }
+
+/// Raises the limit on descriptors; says so if `wanted` cannot be had.
+pub(crate) fn descriptors_for(wanted: u64) -> bool {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    if limit.maximum.is_some_and(|maximum| maximum < wanted) {
+        eprintln!("skipped: the limit on descriptors is below {wanted}");
+        return false;
+    }
+    let raised = rustix::process::Rlimit { current: limit.maximum, maximum: limit.maximum };
+    rustix::process::setrlimit(rustix::process::Resource::Nofile, raised).expect("within the hard limit");
+    true
+}
