@@ -8,11 +8,16 @@ use std::path::PathBuf;
 
 use afpa_engine::seam::Address;
 use afpa_platform::socket::defer_accept;
-use rustix::net::sockopt::{set_ipv6_v6only, set_socket_reuseaddr, set_socket_reuseport, set_tcp_nodelay};
+use rustix::net::sockopt::{
+    set_ipv6_v6only, set_socket_recv_buffer_size, set_socket_reuseaddr, set_socket_reuseport, set_tcp_nodelay,
+};
 use rustix::net::{
     AddressFamily, SocketAddrAny, SocketAddrUnix, SocketFlags, SocketType, bind, connect, getpeername, getsockname,
     listen, socket_with,
 };
+
+/// Octets that a datagram socket is to hold until they are read, bookkeeping included.
+const DATAGRAM_QUEUE: usize = 4 << 20;
 
 /// A stream socket that listens.
 ///
@@ -54,6 +59,11 @@ pub(crate) fn bind_datagram(address: &SocketAddr) -> io::Result<OwnedFd> {
     let open = || {
         let socket = socket_with(family(address), SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
         set_socket_reuseport(&socket, true)?;
+        if address.is_ipv6() {
+            set_ipv6_v6only(&socket, true)?;
+        }
+        // A burst waits there until the engine comes to it. The kernel gives what it may.
+        let _ = set_socket_recv_buffer_size(&socket, DATAGRAM_QUEUE);
         bind(&socket, address)?;
         Ok(socket)
     };

@@ -5,6 +5,8 @@
 //! - `table`: the connections, and what the seam's calls do to them; the same for both drivers.
 //! - `uring`, `epoll`: the drivers. They differ only in how octets move.
 //! - `transmit`: sends without waiting, from memory, from lent memory and from files.
+//! - `conversations`: datagrams with one peer, seen as connections.
+//! - `datagrams`: what datagram sockets send through a ring.
 //! - `senders`: the threads that send in the contexts `thread` and `hybrid`.
 //!
 //! What is bounded, and what happens there:
@@ -14,6 +16,7 @@
 //! - Unconsumed input of a connection, by [`SocketsConfig::receive_window`]: it is read no further, and
 //!   TCP closes its window. What a pass had already received may lie beyond it.
 //! - Queued output, by [`SocketsConfig::send_buffer`]: `send_space` is zero. One event may overshoot it.
+//! - Datagrams that wait for the kernel: those beyond 1,024 of them, or 4 MiB, are lost and counted.
 //! - The time that a closed connection's peer has to stop sending, by [`SocketsConfig::linger`].
 #![forbid(unsafe_code)]
 
@@ -21,6 +24,7 @@ mod address;
 mod config;
 mod connection;
 mod conversations;
+mod datagrams;
 mod epoll;
 mod listeners;
 mod senders;

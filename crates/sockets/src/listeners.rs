@@ -36,6 +36,8 @@ pub(crate) struct Listener {
     pub(crate) active: bool,
     /// The driver has been told to stop accepting.
     pub(crate) cancelled: bool,
+    /// Receiving datagrams failed: it is tried again when accepting would be.
+    pub(crate) failing: bool,
 }
 
 /// Why accepting may fail without anything being wrong with the listener.
@@ -114,7 +116,7 @@ impl Listeners {
         let too_many = |_| io::Error::new(io::ErrorKind::QuotaExceeded, "too many listeners");
         let index = u16::try_from(self.list.len()).map_err(too_many)?;
         let socket = Some(Arc::new(socket));
-        self.list.push(Listener { socket, owner, is_datagram, active: false, cancelled: false });
+        self.list.push(Listener { socket, owner, is_datagram, active: false, cancelled: false, failing: false });
         Ok(self.name(index))
     }
 
@@ -174,6 +176,10 @@ impl Listeners {
         }
         self.limited = is_full;
         !is_full && !self.stopped && self.paused_until.is_none()
+    }
+
+    pub(crate) fn is_paused(&self) -> bool {
+        self.paused_until.is_some()
     }
 
     /// How long accepting pauses from now on, if it does.

@@ -12,6 +12,7 @@ use rustix::io::ioctl_fionbio;
 
 use crate::address::local_address;
 use crate::config::{Interface, SocketsConfig};
+use crate::datagrams::Destinations;
 use crate::epoll::Epoll;
 use crate::listeners::Listeners;
 use crate::stats::SocketsStats;
@@ -109,7 +110,13 @@ impl Sockets {
             // sockets that block.
             ioctl_fionbio(socket, matches!(self.driver, Driver::Epoll(_)))?;
         }
-        self.table.datagram_sockets.push(listener.socket.clone().filter(|_| listener.is_datagram));
+        let datagrams = listener.socket.clone().filter(|_| listener.is_datagram);
+        let is_informed = match (&self.driver, &datagrams) {
+            (Driver::Uring(uring), Some(socket)) => uring.inform(socket),
+            _ => false,
+        };
+        self.table.datagram_sockets.push(datagrams);
+        self.table.destinations.push(is_informed.then(Destinations::default));
         Ok(())
     }
 

@@ -20,6 +20,7 @@ use rustix::net::{SendFlags, Shutdown, sendto, shutdown};
 use crate::address::{peer_address, start_connecting};
 use crate::config::{Respond, SocketsConfig};
 use crate::connection::{Connection, Finish, Phase};
+use crate::datagrams::{Destinations, Outbox, collect};
 use crate::senders::{Done, Job, Senders};
 use crate::stats::SocketsStats;
 use crate::transmit::{Progress, pipe, transmit};
@@ -42,6 +43,9 @@ pub(crate) struct Table {
     pub(crate) stats: Arc<SocketsStats>,
     /// The sockets that datagrams are sent from, by listener.
     pub(crate) datagram_sockets: Vec<Option<Arc<OwnedFd>>>,
+    /// For those of them that are bound to every address, by listener.
+    pub(crate) destinations: Vec<Option<Destinations>>,
+    pub(crate) outbox: Outbox,
     /// The pass's time.
     pub(crate) now: Time,
     /// A connection was closed since this was last reset: descriptors and slots are free again.
@@ -89,6 +93,8 @@ impl Table {
             window: config.receive_window.max(1),
             stats: Arc::default(),
             datagram_sockets: Vec::new(),
+            destinations: Vec::new(),
+            outbox: Outbox::default(),
             now: Time::default(),
             released: false,
             slots: Vec::new(),
@@ -173,7 +179,7 @@ impl Table {
 
     /// Whether calls left something for the driver to do.
     pub(crate) fn has_touched(&self) -> bool {
-        !self.touched.is_empty() || self.has_deferred()
+        !self.touched.is_empty() || !self.outbox.is_empty() || self.has_deferred()
     }
 
     /// Whether [`Table::raise_deferred`] has something to raise.
@@ -707,15 +713,14 @@ impl Calls for Table {
 
     fn send_datagram(&mut self, socket: ListenerId, peer: SocketAddr, segments: &mut dyn Iterator<Item = Segment<'_>>) {
         let Some(Some(from)) = self.datagram_sockets.get(usize::from(socket.index)) else { return };
-        self.datagram.clear();
-        for segment in segments {
-            match segment {
-                Segment::Copy(bytes) => self.datagram.extend_from_slice(bytes),
-                Segment::Pinned(pin) => self.datagram.extend_from_slice(&pin),
-                Segment::File(_) => return,
-            }
-        }
-        if sendto(from, &self.datagram, SendFlags::DONTWAIT | SendFlags::NOSIGNAL, &peer).is_err() {
+        let is_taken = if self.waits {
+            let ours = self.destinations[usize::from(socket.index)].as_ref().and_then(|known| known.of(peer));
+            self.outbox.push(socket.index, peer, ours, segments)
+        } else {
+            collect(&mut self.datagram, segments)
+                && sendto(from, &self.datagram, SendFlags::DONTWAIT | SendFlags::NOSIGNAL, &peer).is_ok()
+        };
+        if !is_taken {
             self.stats.datagrams_lost.increment();
         }
     }

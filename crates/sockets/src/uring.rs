@@ -8,12 +8,13 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
-use afpa_engine::seam::{Disconnect, Events};
+use afpa_engine::seam::{Address, Disconnect, Events};
 use afpa_platform::gather::Gather;
-use afpa_platform::uring::{BUFFER_SIZE, Completion, Received, Ring};
+use afpa_platform::uring::{BUFFER_SIZE, Completion, Received, ReceivedDatagram, Ring, tell_destination};
 use rustix::io::{Errno, ioctl_fionbio};
 use rustix::net::sockopt::socket_error;
 
+use crate::address::local_address;
 use crate::connection::Phase;
 use crate::listeners::Listeners;
 use crate::table::Table;
@@ -25,8 +26,7 @@ const CLOSE_BEHIND: u64 = 32 * 1024;
 
 /// What a wait for something to read is for, as its token.
 const SENDERS: u64 = 0;
-const DATAGRAMS: u64 = 1 << 32;
-const WATCHED: u64 = 2 << 32;
+const WATCHED: u64 = 1 << 32;
 
 pub(crate) struct Uring {
     ring: Ring,
@@ -54,6 +54,17 @@ impl Uring {
     pub(crate) fn watch(&mut self, descriptor: OwnedFd) {
         self.ring.poll_readable(WATCHED | self.watched.len() as u64, descriptor.as_fd());
         self.watched.push(descriptor);
+    }
+
+    /// Has a datagram socket tell where its datagrams were sent to, if that can be one of several addresses.
+    /// Returns whether it does.
+    pub(crate) fn inform(&self, socket: &OwnedFd) -> bool {
+        match local_address(socket) {
+            Ok(Address::Inet(address)) if address.ip().is_unspecified() => {
+                tell_destination(socket.as_fd(), address.is_ipv6()).is_ok()
+            }
+            _ => false,
+        }
     }
 
     /// One pass: submits, waits for at most `wait`, and raises what came of it.
@@ -114,7 +125,16 @@ impl Uring {
                 accepted(token as u16, socket, more, table, listeners, events);
             }
             Completion::Writable { token } => writable(token, table, events),
-            Completion::Readable { token } => self.readable(token, table, listeners, events),
+            Completion::Readable { token } => self.readable(token, table),
+            Completion::DatagramReceived { token, datagram, more } => {
+                self.datagram_received(token as u16, datagram, more, table, listeners, events);
+            }
+            Completion::DatagramSent { datagram, result } => {
+                table.outbox.done(datagram);
+                if result.is_err() {
+                    table.stats.datagrams_lost.increment();
+                }
+            }
         }
     }
 
@@ -158,19 +178,45 @@ impl Uring {
         }
     }
 
-    fn readable(&mut self, token: u64, table: &mut Table, listeners: &mut Listeners, events: &mut dyn Events) {
+    fn datagram_received(
+        &mut self,
+        index: u16,
+        datagram: io::Result<ReceivedDatagram>,
+        more: bool,
+        table: &mut Table,
+        listeners: &mut Listeners,
+        events: &mut dyn Events,
+    ) {
+        let name = listeners.name(index);
+        let listener = &mut listeners.list[usize::from(index)];
+        listener.active &= more;
+        let received = match datagram {
+            Ok(received) => received,
+            Err(error) if is_passing(&error) => return,
+            Err(error) => {
+                listener.failing = true;
+                return listeners.failed(&error, table);
+            }
+        };
+        match self.ring.arrival(&received) {
+            Some(arrival) if !arrival.is_truncated => {
+                if let (Some(known), Some(ours)) = (&mut table.destinations[usize::from(index)], arrival.to) {
+                    known.note(arrival.from, ours);
+                }
+                events.datagram(table, name, listener.owner, arrival.from, arrival.octets);
+            }
+            _ => table.stats.datagrams_lost.increment(),
+        }
+        self.ring.recycle_datagram(received);
+    }
+
+    fn readable(&mut self, token: u64, table: &mut Table) {
         // A wait is for one time: the next one finds out whether everything was read.
         let number = token as u32;
         match token & !u64::from(u32::MAX) {
             SENDERS => {
                 table.take_back();
                 self.await_senders(table);
-            }
-            DATAGRAMS => {
-                listeners.receive_datagrams(number as u16, table, events);
-                if let Some(socket) = &listeners.list[number as usize].socket {
-                    self.ring.poll_readable(token, socket.as_fd());
-                }
             }
             _ => self.ring.poll_readable(token, self.watched[number as usize].as_fd()),
         }
@@ -180,13 +226,13 @@ impl Uring {
     fn mind_listeners(&mut self, table: &mut Table, listeners: &mut Listeners, events: &mut dyn Events) {
         while listeners.unpark(table, events).is_some() {}
         let may_accept = listeners.may_accept(table);
+        self.receive_datagrams(table, listeners);
         for (index, listener) in listeners.list.iter_mut().enumerate() {
             let Some(socket) = &listener.socket else { continue };
             if listener.is_datagram {
-                if !std::mem::replace(&mut listener.active, true) {
-                    self.ring.poll_readable(DATAGRAMS | index as u64, socket.as_fd());
-                }
-            } else if may_accept && !listener.active {
+                continue;
+            }
+            if may_accept && !listener.active {
                 (listener.active, listener.cancelled) = (true, false);
                 self.ring.accept(index as u64, socket.as_fd());
             } else if !may_accept && listener.active && !std::mem::replace(&mut listener.cancelled, true) {
@@ -195,9 +241,32 @@ impl Uring {
         }
     }
 
+    /// Starts receiving datagrams where that has ended.
+    fn receive_datagrams(&mut self, table: &Table, listeners: &mut Listeners) {
+        let is_paused = listeners.is_paused();
+        let mut failure = None;
+        for (index, listener) in listeners.list.iter_mut().enumerate() {
+            let is_due = listener.is_datagram && !listener.active && !(listener.failing && is_paused);
+            let Some(socket) = listener.socket.as_ref().filter(|_| is_due) else { continue };
+            let is_informed = table.destinations[index].is_some();
+            let receiving = self.ring.receive_datagrams(index as u64, socket.as_fd(), is_informed);
+            (listener.active, listener.failing) = (receiving.is_ok(), receiving.is_err());
+            failure = receiving.err().or(failure);
+        }
+        if let Some(error) = failure {
+            listeners.failed(&error, table);
+        }
+    }
+
     fn settle(&mut self, table: &mut Table, events: &mut dyn Events) {
         while let Some(index) = table.next_touched() {
             self.advance(index, table, events);
+        }
+        while let Some((listener, datagram)) = table.outbox.pop() {
+            match &table.datagram_sockets[usize::from(listener)] {
+                Some(socket) => self.ring.send_datagram(socket.as_fd(), datagram),
+                None => table.outbox.done(datagram),
+            }
         }
     }
 

@@ -19,11 +19,9 @@ pub(super) struct Buffers {
 }
 
 impl Buffers {
-    /// The group that operations name.
-    pub(super) const GROUP: u16 = 0;
-
-    /// `count` buffers, a power of two, of `size` octets, all given to the kernel.
-    pub(super) fn register(ring: &IoUring, count: u16, size: usize) -> io::Result<Buffers> {
+    /// `count` buffers, a power of two, of `size` octets, all given to the kernel. Operations name the `group`,
+    /// which is the ring's only one of this number.
+    pub(super) fn register(ring: &IoUring, group: u16, count: u16, size: usize) -> io::Result<Buffers> {
         assert!(count.is_power_of_two());
         let queue = map(usize::from(count) * size_of::<BufRingEntry>())?.cast();
         let memory = map(usize::from(count) * size)?;
@@ -31,7 +29,7 @@ impl Buffers {
         // SAFETY: the queue is page-aligned and holds `count` entries; it is unmapped only after the
         // ring's operations have ended, or never.
         unsafe {
-            ring.submitter().register_buf_ring_with_flags(queue.as_ptr() as u64, count, Buffers::GROUP, 0)?;
+            ring.submitter().register_buf_ring_with_flags(queue.as_ptr() as u64, count, group, 0)?;
         }
         for buffer in 0..count {
             buffers.recycle(buffer);

@@ -10,6 +10,7 @@
 //! `DEFER_TASKRUN`, the kernel does its part of receiving and sending within that call, on this core.
 
 mod buffers;
+mod datagrams;
 
 use std::cell::OnceCell;
 use std::io;
@@ -22,6 +23,8 @@ use rustix::event::{EventfdFlags, eventfd};
 
 use crate::gather::{Gather, MAX_PIECES};
 use buffers::Buffers;
+use datagrams::Inbox;
+pub use datagrams::{Arrival, Datagram, MAX_DATAGRAM, ReceivedDatagram, tell_destination};
 
 /// Submission queue entries: a pass that needs more submits in between.
 const ENTRIES: u32 = 1024;
@@ -42,6 +45,8 @@ pub const BUFFER_SIZE: usize = 4096;
 /// Receive buffers of a ring. Each is lent out only while its octets are looked at, so this bounds
 /// what one pass receives, not what connections hold.
 pub const BUFFER_COUNT: u16 = 1024;
+/// The group of these buffers.
+const GROUP: u16 = 0;
 
 /// Names the object of an operation to the caller: 56 bits, with bits 24..32 clear.
 pub type Token = u64;
@@ -52,9 +57,14 @@ const KIND_MASK: u64 = 0xff << KIND_SHIFT;
 pub struct Ring {
     ring: IoUring,
     buffers: Buffers,
+    /// Where datagrams arrive: made for those who listen to some.
+    inbox: Option<Inbox>,
     /// What is being sent, by the number in the operation's user data.
     sends: Vec<Sending>,
     free_sends: Vec<u32>,
+    /// Datagrams that are being sent, by the number in the operation's user data.
+    datagrams: Vec<Option<Box<Datagram>>>,
+    free_datagrams: Vec<u32>,
     /// Sends started since the kernel was last called to wait, but for those that close their connection: no
     /// request follows them.
     started: u32,
@@ -101,6 +111,22 @@ pub enum Completion {
         octets: io::Result<Received>,
         /// Whether others follow.
         more: bool,
+    },
+    /// A datagram arrived, or receiving failed.
+    DatagramReceived {
+        /// Of [`Ring::receive_datagrams`].
+        token: Token,
+        /// Where it is.
+        datagram: io::Result<ReceivedDatagram>,
+        /// Whether others follow.
+        more: bool,
+    },
+    /// A datagram is with the kernel, or is lost.
+    DatagramSent {
+        /// Of [`Ring::send_datagram`].
+        datagram: Box<Datagram>,
+        /// Why it is lost.
+        result: io::Result<()>,
     },
     /// A gather was sent as far as `result` says; it is not advanced.
     Sent {
@@ -161,6 +187,9 @@ enum Kind {
     Close = 6,
     /// Whose outcome is nobody's.
     Forgotten = 7,
+    ReceiveDatagram = 8,
+    ReceiveInformed = 9,
+    SendDatagram = 10,
 }
 
 /// Whether this kernel and this process's privileges allow a [`Ring`].
@@ -178,7 +207,13 @@ pub fn probe() -> Result<(), String> {
     })?;
     let mut probe = Probe::new();
     ring.submitter().register_probe(&mut probe).map_err(|error| format!("io_uring cannot be probed: {error}"))?;
-    let needed = [opcode::RecvMulti::CODE, opcode::AcceptMulti::CODE, opcode::SendMsg::CODE, opcode::Close::CODE];
+    let needed = [
+        opcode::RecvMulti::CODE,
+        opcode::RecvMsgMulti::CODE,
+        opcode::AcceptMulti::CODE,
+        opcode::SendMsg::CODE,
+        opcode::Close::CODE,
+    ];
     if needed.iter().all(|&code| probe.is_supported(code)) {
         Ok(())
     } else {
@@ -201,12 +236,15 @@ impl Ring {
     /// See [`probe`]; or locked memory is exhausted.
     pub fn new() -> io::Result<Ring> {
         let ring = build(ENTRIES, COMPLETIONS)?;
-        let buffers = Buffers::register(&ring, BUFFER_COUNT, BUFFER_SIZE)?;
+        let buffers = Buffers::register(&ring, GROUP, BUFFER_COUNT, BUFFER_SIZE)?;
         Ok(Ring {
             ring,
             buffers,
+            inbox: None,
             sends: Vec::new(),
             free_sends: Vec::new(),
+            datagrams: Vec::new(),
+            free_datagrams: Vec::new(),
             started: 0,
             in_flight: 0,
             batch: Vec::with_capacity(COMPLETIONS as usize),
@@ -227,10 +265,10 @@ impl Ring {
     pub fn receive(&mut self, token: Token, socket: BorrowedFd<'_>, many: bool) {
         let fd = Fd(socket.as_raw_fd());
         let entry = if many {
-            opcode::RecvMulti::new(fd, Buffers::GROUP).build()
+            opcode::RecvMulti::new(fd, GROUP).build()
         } else {
             opcode::Recv::new(fd, std::ptr::null_mut(), BUFFER_SIZE as u32)
-                .buf_group(Buffers::GROUP)
+                .buf_group(GROUP)
                 .build()
                 .flags(squeue::Flags::BUFFER_SELECT)
         };
@@ -243,15 +281,54 @@ impl Ring {
         // With MSG_TRUNC the length is the datagram's, also where it does not fit.
         let fd = Fd(socket.as_raw_fd());
         let entry = if many {
-            opcode::RecvMulti::new(fd, Buffers::GROUP).flags(libc::MSG_TRUNC).build()
+            opcode::RecvMulti::new(fd, GROUP).flags(libc::MSG_TRUNC).build()
         } else {
             opcode::Recv::new(fd, std::ptr::null_mut(), BUFFER_SIZE as u32)
-                .buf_group(Buffers::GROUP)
+                .buf_group(GROUP)
                 .flags(libc::MSG_TRUNC)
                 .build()
                 .flags(squeue::Flags::BUFFER_SELECT)
         };
         self.push(entry.user_data(tag(token, Kind::Receive)));
+    }
+
+    /// Receives the datagrams of a socket that is not connected, until an error or a lack of buffers. With
+    /// `is_informed` the socket is one that [`tell_destination`] was called for.
+    ///
+    /// # Errors
+    /// There is no memory for them.
+    pub fn receive_datagrams(&mut self, token: Token, socket: BorrowedFd<'_>, is_informed: bool) -> io::Result<()> {
+        let inbox = match &mut self.inbox {
+            Some(inbox) => inbox,
+            none => none.insert(Inbox::register(&self.ring)?),
+        };
+        let (header, group) = inbox.header(is_informed);
+        let kind = if is_informed { Kind::ReceiveInformed } else { Kind::ReceiveDatagram };
+        let receive = opcode::RecvMsgMulti::new(Fd(socket.as_raw_fd()), header, group);
+        self.push(receive.build().user_data(tag(token, kind)));
+        Ok(())
+    }
+
+    /// Sends a datagram, unless that would have to wait.
+    pub fn send_datagram(&mut self, socket: BorrowedFd<'_>, datagram: Box<Datagram>) {
+        let index = self.free_datagrams.pop().unwrap_or_else(|| {
+            self.datagrams.push(None);
+            (self.datagrams.len() - 1) as u32
+        });
+        let datagram = self.datagrams[index as usize].insert(datagram);
+        let (fd, flags) = (Fd(socket.as_raw_fd()), libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT);
+        let entry = if datagram.is_plain() {
+            let (name, length) = datagram.name();
+            opcode::Send::new(fd, datagram.octets.as_ptr(), datagram.octets.len() as u32)
+                .dest_addr(name)
+                .dest_addr_len(length)
+                .flags(flags)
+                .build()
+        } else {
+            opcode::SendMsg::new(fd, datagram.message()).flags(flags as u32).build()
+        };
+        self.started += 1;
+        self.push(entry.user_data(tag(Token::from(index), Kind::SendDatagram)));
     }
 
     /// Sends the memory at the front of `gather`, all of it unless the connection fails.
@@ -346,7 +423,7 @@ impl Ring {
             return Err(failure);
         }
         self.started = 0;
-        self.buffers.publish();
+        self.publish();
         if let Some(notifier) = self.notifier.get() {
             // Nothing to read means that nothing was told.
             let _ = rustix::io::read(notifier, &mut [0; 8]);
@@ -427,6 +504,26 @@ impl Ring {
         }
     }
 
+    /// What arrived; `None` if it cannot be understood.
+    pub fn arrival(&self, received: &ReceivedDatagram) -> Option<Arrival<'_>> {
+        self.inbox.as_ref()?.arrival(received)
+    }
+
+    /// Gives a datagram's buffer back.
+    pub fn recycle_datagram(&mut self, received: ReceivedDatagram) {
+        if let Some(inbox) = &mut self.inbox {
+            inbox.buffers.recycle(received.buffer);
+        }
+    }
+
+    /// Shows the kernel the buffers that were given back.
+    fn publish(&mut self) {
+        self.buffers.publish();
+        if let Some(inbox) = &mut self.inbox {
+            inbox.buffers.publish();
+        }
+    }
+
     fn translate(&mut self, entry: &cqueue::Entry) -> Option<Completion> {
         let more = cqueue::more(entry.flags());
         if !more {
@@ -445,6 +542,19 @@ impl Ring {
                 let buffer = cqueue::buffer_select(entry.flags());
                 let octets = result.map(|length| Received { buffer, length });
                 Completion::Received { token, octets, more }
+            }
+            k if k == Kind::ReceiveDatagram as u8 || k == Kind::ReceiveInformed as u8 => {
+                let is_informed = k == Kind::ReceiveInformed as u8;
+                // Without a buffer there is nothing that could have arrived.
+                let buffer = cqueue::buffer_select(entry.flags()).ok_or(io::ErrorKind::WouldBlock.into());
+                let datagram =
+                    result.and_then(|length| buffer.map(|buffer| ReceivedDatagram { buffer, length, is_informed }));
+                Completion::DatagramReceived { token, datagram, more }
+            }
+            k if k == Kind::SendDatagram as u8 => {
+                let datagram = self.datagrams[token as usize].take()?;
+                self.free_datagrams.push(token as u32);
+                Completion::DatagramSent { datagram, result: result.map(drop) }
             }
             k if k == Kind::Send as u8 => {
                 let index = token as u32;
@@ -511,7 +621,7 @@ impl Ring {
             }
             drop(queue);
             // What is submitted now may need the buffers that this pass has given back.
-            self.buffers.publish();
+            self.publish();
             match self.submit_and_look() {
                 Err(error) if !is_passing(&error) => {
                     self.failure = Some(error);
@@ -525,7 +635,7 @@ impl Ring {
 
     fn push(&mut self, entry: squeue::Entry) {
         self.reserve(1);
-        // SAFETY: what the entry points to (the ring's buffers, a gather, a message) is owned by the
+        // SAFETY: what the entry points to (the ring's buffers and headers, a gather, a message, a datagram) is owned by the
         // ring until the entry's completion has been seen; see `Drop` for the ring's own end.
         if unsafe { self.ring.submission().push(&entry) }.is_ok() {
             self.in_flight += 1;
@@ -549,6 +659,8 @@ impl Drop for Ring {
             }
         }
         std::mem::forget(std::mem::take(&mut self.sends));
+        std::mem::forget(std::mem::take(&mut self.datagrams));
+        std::mem::forget(self.inbox.take());
         self.buffers.leak();
     }
 }
