@@ -3,12 +3,13 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
 use afpa_engine::TransportId;
 use afpa_engine::seam::{Events, Listen, ListenerId, Owner, Time};
+use afpa_platform::uring::{Arrival, receive_datagram};
 use rustix::io::Errno;
 use rustix::net::sockopt::socket_type;
 use rustix::net::{RecvFlags, SocketType, recvfrom};
@@ -206,18 +207,29 @@ impl Listeners {
         let name = self.name(index);
         let Listener { socket: Some(socket), owner, .. } = &self.list[usize::from(index)] else { return false };
         self.datagram.resize(MAX_DATAGRAM, 0);
+        let is_informed = table.destinations[usize::from(index)].is_some();
         for _ in 0..DATAGRAMS_PER_TURN {
-            match recvfrom(socket, &mut self.datagram[..], RecvFlags::DONTWAIT) {
-                Ok((length, _, Some(peer))) => {
-                    if let Ok(peer) = SocketAddr::try_from(peer) {
-                        events.datagram(table, name, *owner, peer, &self.datagram[..length]);
-                    }
+            match receive(socket, &mut self.datagram, is_informed) {
+                Ok(Some(Arrival { from, to, octets, .. })) => {
+                    table.note_destination(index, from, to);
+                    events.datagram(table, name, *owner, from, octets);
                 }
                 // An answer that we sent was refused by its receiver: nothing to do with the others.
-                Ok(_) | Err(Errno::INTR | Errno::CONNREFUSED) => {}
+                Ok(None) | Err(Errno::INTR | Errno::CONNREFUSED) => {}
                 Err(_) => return false,
             }
         }
         true
     }
+}
+
+/// Receives a datagram without waiting. Where it was sent to is told by sockets that are asked for it, at a price.
+fn receive<'a>(socket: &OwnedFd, buffer: &'a mut [u8], is_informed: bool) -> rustix::io::Result<Option<Arrival<'a>>> {
+    if is_informed {
+        let arrival = receive_datagram(socket.as_fd(), buffer);
+        return arrival.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO));
+    }
+    let (length, _, from) = recvfrom(socket, &mut buffer[..], RecvFlags::DONTWAIT)?;
+    let from = from.and_then(|from| SocketAddr::try_from(from).ok());
+    Ok(from.map(|from| Arrival { from, to: None, octets: &buffer[..length], is_truncated: false }))
 }

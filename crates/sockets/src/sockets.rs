@@ -1,13 +1,13 @@
 //! The transport, over whichever driver there is.
 
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
 use afpa_engine::Transport;
 use afpa_engine::seam::{Address, Calls, Events, Listen, ListenerId, Owner, Time};
-use afpa_platform::uring::probe;
+use afpa_platform::uring::{probe, tell_destination};
 use rustix::io::ioctl_fionbio;
 
 use crate::address::local_address;
@@ -111,12 +111,9 @@ impl Sockets {
             ioctl_fionbio(socket, matches!(self.driver, Driver::Epoll(_)))?;
         }
         let datagrams = listener.socket.clone().filter(|_| listener.is_datagram);
-        let is_informed = match (&self.driver, &datagrams) {
-            (Driver::Uring(uring), Some(socket)) => uring.inform(socket),
-            _ => false,
-        };
-        self.table.datagram_sockets.push(datagrams);
+        let is_informed = datagrams.as_ref().is_some_and(inform);
         self.table.destinations.push(is_informed.then(Destinations::default));
+        self.table.datagram_sockets.push(datagrams);
         Ok(())
     }
 
@@ -124,6 +121,17 @@ impl Sockets {
     fn wait(&self, wait: Option<Duration>) -> Option<Duration> {
         let own = [self.listeners.wait(self.table.now), self.table.linger_wait()];
         own.into_iter().flatten().chain(wait).min()
+    }
+}
+
+/// Has a datagram socket tell where its datagrams were sent to, if that can be one of several addresses. Returns
+/// whether it does.
+fn inform(socket: &Arc<OwnedFd>) -> bool {
+    match local_address(socket) {
+        Ok(Address::Inet(address)) if address.ip().is_unspecified() => {
+            tell_destination(socket.as_fd(), address.is_ipv6()).is_ok()
+        }
+        _ => false,
     }
 }
 

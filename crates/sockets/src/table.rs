@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,9 +13,10 @@ use afpa_engine::seam::{Address, Calls, ConnectionId, Disconnect, Events, Listen
 use afpa_platform::gather::Gather;
 use afpa_platform::pipe::Pipe;
 use afpa_platform::socket::unacknowledged;
+use afpa_platform::uring::Datagram;
 use rustix::io::ioctl_fionbio;
 use rustix::net::sockopt::set_socket_linger;
-use rustix::net::{SendFlags, Shutdown, sendto, shutdown};
+use rustix::net::{Shutdown, shutdown};
 
 use crate::address::{peer_address, start_connecting};
 use crate::config::{Respond, SocketsConfig};
@@ -77,7 +78,8 @@ pub(crate) struct Table {
     #[expect(clippy::vec_box, reason = "a gather keeps its box from here to the driver and back")]
     gathers: Vec<Box<Gather>>,
     pool: Pool,
-    datagram: Vec<u8>,
+    /// What is being sent where there is no ring.
+    datagram: Datagram,
 }
 
 impl Table {
@@ -116,7 +118,7 @@ impl Table {
             closing: VecDeque::with_capacity(QUEUED),
             gathers: Vec::with_capacity(QUEUED),
             pool: Pool::default(),
-            datagram: Vec::new(),
+            datagram: Datagram::default(),
         })
     }
 
@@ -346,6 +348,13 @@ impl Table {
                     self.show(index, events);
                 }
             }
+        }
+    }
+
+    /// A datagram came to one of our addresses.
+    pub(crate) fn note_destination(&mut self, listener: u16, peer: SocketAddr, ours: Option<IpAddr>) {
+        if let (Some(known), Some(ours)) = (&mut self.destinations[usize::from(listener)], ours) {
+            known.note(peer, ours);
         }
     }
 
@@ -713,12 +722,12 @@ impl Calls for Table {
 
     fn send_datagram(&mut self, socket: ListenerId, peer: SocketAddr, segments: &mut dyn Iterator<Item = Segment<'_>>) {
         let Some(Some(from)) = self.datagram_sockets.get(usize::from(socket.index)) else { return };
+        let ours = self.destinations[usize::from(socket.index)].as_ref().and_then(|known| known.of(peer));
         let is_taken = if self.waits {
-            let ours = self.destinations[usize::from(socket.index)].as_ref().and_then(|known| known.of(peer));
             self.outbox.push(socket.index, peer, ours, segments)
         } else {
-            collect(&mut self.datagram, segments)
-                && sendto(from, &self.datagram, SendFlags::DONTWAIT | SendFlags::NOSIGNAL, &peer).is_ok()
+            self.datagram.address(peer, ours);
+            collect(&mut self.datagram.octets, segments) && self.datagram.send(from.as_fd()).is_ok()
         };
         if !is_taken {
             self.stats.datagrams_lost.increment();

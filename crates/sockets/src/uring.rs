@@ -8,13 +8,12 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
-use afpa_engine::seam::{Address, Disconnect, Events};
+use afpa_engine::seam::{Disconnect, Events};
 use afpa_platform::gather::Gather;
-use afpa_platform::uring::{BUFFER_SIZE, Completion, Received, ReceivedDatagram, Ring, tell_destination};
+use afpa_platform::uring::{BUFFER_SIZE, Completion, Received, ReceivedDatagram, Ring};
 use rustix::io::{Errno, ioctl_fionbio};
 use rustix::net::sockopt::socket_error;
 
-use crate::address::local_address;
 use crate::connection::Phase;
 use crate::listeners::Listeners;
 use crate::table::Table;
@@ -54,17 +53,6 @@ impl Uring {
     pub(crate) fn watch(&mut self, descriptor: OwnedFd) {
         self.ring.poll_readable(WATCHED | self.watched.len() as u64, descriptor.as_fd());
         self.watched.push(descriptor);
-    }
-
-    /// Has a datagram socket tell where its datagrams were sent to, if that can be one of several addresses.
-    /// Returns whether it does.
-    pub(crate) fn inform(&self, socket: &OwnedFd) -> bool {
-        match local_address(socket) {
-            Ok(Address::Inet(address)) if address.ip().is_unspecified() => {
-                tell_destination(socket.as_fd(), address.is_ipv6()).is_ok()
-            }
-            _ => false,
-        }
     }
 
     /// One pass: submits, waits for at most `wait`, and raises what came of it.
@@ -200,9 +188,7 @@ impl Uring {
         };
         match self.ring.arrival(&received) {
             Some(arrival) if !arrival.is_truncated => {
-                if let (Some(known), Some(ours)) = (&mut table.destinations[usize::from(index)], arrival.to) {
-                    known.note(arrival.from, ours);
-                }
+                table.note_destination(index, arrival.from, arrival.to);
                 events.datagram(table, name, listener.owner, arrival.from, arrival.octets);
             }
             _ => table.stats.datagrams_lost.increment(),

@@ -178,6 +178,17 @@ impl Datagram {
         };
     }
 
+    /// Sends it at once, unless that would have to wait.
+    ///
+    /// # Errors
+    /// It is lost; `WouldBlock` if the socket's queue is full.
+    pub fn send(&mut self, socket: BorrowedFd<'_>) -> io::Result<()> {
+        let message = self.message();
+        // SAFETY: the message and what it points to are this datagram's, and are not changed meanwhile.
+        let sent = unsafe { libc::sendmsg(socket.as_raw_fd(), message, libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT) };
+        if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+
     /// Whether the kernel may choose the address that it leaves from.
     pub(super) fn is_plain(&self) -> bool {
         matches!(self.control, Control::Any)
@@ -237,6 +248,29 @@ pub fn tell_destination(socket: BorrowedFd<'_>, is_ipv6: bool) -> io::Result<()>
     let result = unsafe { libc::setsockopt(socket.as_raw_fd(), level, option, (&raw const on).cast(), length) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
+
+/// Receives a datagram without a ring and without waiting, into `buffer`. `None` if its peer has no address.
+///
+/// # Errors
+/// `WouldBlock` if there is none.
+pub fn receive_datagram<'a>(socket: BorrowedFd<'_>, buffer: &'a mut [u8]) -> io::Result<Option<Arrival<'a>>> {
+    let (mut name, mut control) = (Aligned([0; NAME]), Aligned([0; CONTROL]));
+    let mut piece = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+    let mut header = empty_header();
+    (header.msg_name, header.msg_namelen) = (name.0.as_mut_ptr().cast(), NAME as u32);
+    (header.msg_iov, header.msg_iovlen) = (&raw mut piece, 1);
+    (header.msg_control, header.msg_controllen) = (control.0.as_mut_ptr().cast(), CONTROL);
+    // SAFETY: the kernel writes to the name, the control data and the buffer, each at most as long as said here.
+    let length = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut header, libc::MSG_DONTWAIT) };
+    let length = usize::try_from(length).map_err(|_| io::Error::last_os_error())?;
+    let Some(from) = name.0.get(..header.msg_namelen as usize).and_then(socket_address) else { return Ok(None) };
+    let to = control.0.get(..header.msg_controllen).and_then(destination);
+    let is_truncated = header.msg_flags & libc::MSG_TRUNC != 0;
+    Ok(Some(Arrival { from, to, octets: &buffer[..length], is_truncated }))
+}
+
+#[repr(C, align(8))]
+struct Aligned<const LENGTH: usize>([u8; LENGTH]);
 
 fn empty_header() -> libc::msghdr {
     // SAFETY: all zeroes is a message without name, pieces and control data.

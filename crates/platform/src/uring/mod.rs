@@ -24,7 +24,7 @@ use rustix::event::{EventfdFlags, eventfd};
 use crate::gather::{Gather, MAX_PIECES};
 use buffers::Buffers;
 use datagrams::Inbox;
-pub use datagrams::{Arrival, Datagram, MAX_DATAGRAM, ReceivedDatagram, tell_destination};
+pub use datagrams::{Arrival, Datagram, MAX_DATAGRAM, ReceivedDatagram, receive_datagram, tell_destination};
 
 /// Submission queue entries: a pass that needs more submits in between.
 const ENTRIES: u32 = 1024;
