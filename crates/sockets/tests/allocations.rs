@@ -3,7 +3,7 @@
 mod common;
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::rc::Rc;
 use std::thread;
 use std::time::Duration;
@@ -36,6 +36,88 @@ on_both_interfaces! {
         (0..10).for_each(|_| _ = server.converse());
         assert_eq!((0..50).map(|_| server.converse()).sum::<u64>(), 0);
     }
+
+    fn a_datagram_s_answer_allocates_nothing(interface) {
+        for address in ["127.0.0.1:0", "0.0.0.0:0"] {
+            let mut forwarder = Forwarder::new(interface, address, false);
+            (0..3).for_each(|_| forwarder.exchange());
+            let before = CountingAllocator::allocations();
+            (0..100).for_each(|_| forwarder.exchange());
+            assert_eq!(CountingAllocator::allocations() - before, 0, "on {address}");
+        }
+    }
+
+    fn a_conversation_allocates_nothing(interface) {
+        let mut forwarder = Forwarder::new(interface, "127.0.0.1:0", true);
+        (0..10).for_each(|_| forwarder.exchange());
+        let before = CountingAllocator::allocations();
+        (0..100).for_each(|_| forwarder.exchange());
+        assert_eq!(CountingAllocator::allocations() - before, 0);
+    }
+}
+
+/// Answers datagrams itself, or has them answered by another server, in a conversation each.
+struct Forwarder {
+    sockets: Sockets,
+    client: UdpSocket,
+    upstream: UdpSocket,
+    forward: Forward,
+}
+
+struct Forward {
+    ask: Option<SocketAddr>,
+    asking: Option<(ListenerId, SocketAddr)>,
+}
+
+impl Forwarder {
+    fn new(interface: Interface, address: &str, forwards: bool) -> Forwarder {
+        let mut sockets = Sockets::new(config(interface)).expect("a transport");
+        let port = Listen::Datagram(address.parse().expect("an address"));
+        let listener = sockets.listen(port, Owner(0)).expect("a free port");
+        let Ok(Address::Inet(address)) = sockets.local_address(listener) else { panic!("no local address") };
+        let socket = || UdpSocket::bind("127.0.0.1:0").expect("a port");
+        let (client, upstream) = (socket(), socket());
+        client.connect(("127.0.0.1", address.port())).expect("a way");
+        client.set_nonblocking(true).expect("a socket");
+        upstream.set_nonblocking(true).expect("a socket");
+        let ask = upstream.local_addr().ok().filter(|_| forwards);
+        Forwarder { sockets, client, upstream, forward: Forward { ask, asking: None } }
+    }
+
+    fn exchange(&mut self) {
+        self.client.send(b"question").expect("a socket");
+        let mut octets = [0; 100];
+        while self.client.recv(&mut octets).is_err() {
+            let wait = Some(Duration::from_millis(5));
+            self.sockets.poll(Time(clock::now()), wait, &mut self.forward).expect("a working interface");
+            if let Ok((length, from)) = self.upstream.recv_from(&mut octets) {
+                self.upstream.send_to(&octets[..length], from).expect("a socket");
+            }
+        }
+        assert!(octets.starts_with(b"question"));
+    }
+}
+
+impl Events for Forward {
+    fn datagram(&mut self, calls: &mut dyn Calls, socket: ListenerId, _: Owner, peer: SocketAddr, bytes: &[u8]) {
+        let Some(to) = self.ask else {
+            return calls.send_datagram(socket, peer, &mut [Segment::Copy(bytes)].into_iter());
+        };
+        self.asking = Some((socket, peer));
+        let id = calls.converse(to, Owner(0)).expect("a conversation");
+        calls.send(id, Segment::Copy(bytes));
+    }
+
+    fn received(&mut self, calls: &mut dyn Calls, id: ConnectionId, _owner: Owner, bytes: &[u8]) -> usize {
+        let (socket, peer) = self.asking.take().expect("a question");
+        calls.send_datagram(socket, peer, &mut [Segment::Copy(bytes)].into_iter());
+        calls.close(id);
+        bytes.len()
+    }
+
+    fn connected(&mut self, _: &mut dyn Calls, _: ConnectionId, _: Owner, _: Origin) {}
+    fn sent(&mut self, _: &mut dyn Calls, _: ConnectionId, _: Owner, _: u64) {}
+    fn disconnected(&mut self, _: &mut dyn Calls, _: ConnectionId, _: Owner, _: Disconnect) {}
 }
 
 struct Server {
