@@ -19,6 +19,8 @@ pub enum Open {
     Stream(Address),
     /// A conversation: datagrams with one peer.
     Conversation(SocketAddr),
+    /// An exchange that answers to nobody: work of the module's own, with deadlines and workers.
+    Work,
 }
 
 /// Something to be opened, when no event is being handled.

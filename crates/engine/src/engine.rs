@@ -124,13 +124,9 @@ impl Engine {
         Ok(())
     }
 
-    /// Begins an exchange of the module `owner` that answers to nobody: work of its own, with deadlines. Its
-    /// `connected` gets [`Origin::Opened`] with `tag`. Call it when the engine has its transports.
-    pub fn begin(&mut self, owner: Owner, tag: u64) {
-        let Engine { core, transports, .. } = self;
-        if let Some(transport) = transports.last_mut() {
-            core.event(transport.calls(), NOBODY, owner, |m, run| m.begin(run, tag));
-        }
+    /// As [`Context::open`](crate::Context::open), from outside; it is opened in the first pass.
+    pub fn open(&mut self, what: Open, owner: Owner, tag: u64) {
+        self.core.services.open(Opening { what, owner, tag });
     }
 
     /// Runs until stopped by [`EngineHandle::stop`].
@@ -322,16 +318,20 @@ impl Core {
 
     /// Opens on the last transport, which is the host's own.
     fn open(&mut self, transports: &mut [Box<dyn Transport>], Opening { what, owner, tag }: Opening) {
-        let calls = transports.last_mut().map(|transport| transport.calls());
-        let opened = calls.map(|calls| match &what {
+        let Some(calls) = transports.last_mut().map(|transport| transport.calls()) else { return };
+        let opened = match &what {
             Open::Stream(address) => calls.connect(address, owner),
             Open::Conversation(peer) => calls.converse(*peer, owner),
-        });
+            Open::Work => {
+                self.event(calls, NOBODY, owner, |m, run| m.begin(run, tag));
+                return;
+            }
+        };
         match opened {
-            Some(Ok(id)) => {
+            Ok(id) => {
                 self.opened.insert(id, tag);
             }
-            _ => self.unreachable(owner, tag, Disconnect::Refused),
+            Err(_) => self.unreachable(owner, tag, Disconnect::Refused),
         }
     }
 

@@ -122,8 +122,8 @@ pub enum Origin {
     Accepted(ListenerId),
     /// We did, by [`Calls::connect`] or [`Calls::converse`].
     Connected,
-    /// We did, by [`Context::open`](crate::Context::open) with this tag, or it is an exchange of nobody that
-    /// [`Engine::begin`](crate::Engine::begin) began. Never from a transport.
+    /// We did, by [`Context::open`](crate::Context::open) with this tag, or it is [work](crate::Open::Work)
+    /// of the module's own. Never from a transport.
     Opened(u64),
     /// Nobody: it is the exchange of a datagram that this socket brought. Never from a transport.
     Datagram(ListenerId, SocketAddr),

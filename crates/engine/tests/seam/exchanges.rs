@@ -320,7 +320,7 @@ fn a_connection_is_opened_with_its_tag() {
 #[test]
 fn a_module_has_business_of_its_own() {
     let mut bench = Bench::new();
-    bench.engine.begin(bench.owner, 9);
+    bench.engine.open(Open::Work, bench.owner, 9);
     bench.passes();
     // It opened with its tag, said its word to nobody, and waits for what comes.
     assert_eq!(bench.journal(), ["Opened"]);
