@@ -12,6 +12,13 @@ pub struct Notice {
     pub(crate) owner: Owner,
 }
 
+impl Notice {
+    /// The module whose connection or exchange it is.
+    pub fn owner(self) -> Owner {
+        self.owner
+    }
+}
+
 /// What is to be opened.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Open {

@@ -25,7 +25,7 @@ pub struct Edns<'a> {
     pub udp_size: u16,
     /// The upper eight bits of the response code.
     pub extended_rcode: u8,
-    /// The version; this is 0.
+    /// The version. What is known here is 0; of a later one, nothing below was read.
     pub version: u8,
     /// Whether DNSSEC records are wanted (RFC 3225).
     pub dnssec_ok: bool,
@@ -49,25 +49,18 @@ pub struct EdnsOption<'a> {
 }
 
 impl<'a> Edns<'a> {
-    /// Reads an OPT record. Its owner is not looked at.
+    /// Reads an OPT record. Its owner and its section are not looked at.
     ///
     /// # Errors
     /// The options do not fill the record, or one of a known code has an impossible length.
     pub fn read(record: &Record<'a>) -> Result<Edns<'a>, FormError> {
-        let options = Options { octets: record.rdata };
-        let mut at = 0;
-        while at < record.rdata.len() {
-            let code = read_u16(record.rdata, at).map_err(|_| FormError::OptionLength)?;
-            let len = usize::from(read_u16(record.rdata, at + 2).map_err(|_| FormError::OptionLength)?);
-            at += 4 + len;
-            if at > record.rdata.len() || !length_is_possible(code, len) {
-                return Err(FormError::OptionLength);
-            }
-        }
+        let version = (record.ttl >> 16) as u8;
+        // RFC 6891 §6.1.3: a later version is BADVERS, whatever its options look like.
+        let options = if version > 0 { Options::default() } else { Options::read(record.rdata)? };
         Ok(Edns {
             udp_size: record.class.0.max(512),
             extended_rcode: (record.ttl >> 24) as u8,
-            version: (record.ttl >> 16) as u8,
+            version,
             dnssec_ok: record.ttl & 0x8000 != 0,
             options,
         })
@@ -75,6 +68,17 @@ impl<'a> Edns<'a> {
 }
 
 impl<'a> Options<'a> {
+    fn read(octets: &'a [u8]) -> Result<Options<'a>, FormError> {
+        let mut rest = Options { octets };
+        for EdnsOption { code, data } in rest.by_ref() {
+            if !length_is_possible(code, data.len()) {
+                return Err(FormError::OptionLength);
+            }
+        }
+        // It stops at what is no option.
+        if rest.is_empty() { Ok(Options { octets }) } else { Err(FormError::OptionLength) }
+    }
+
     /// The data of the first option with `code`.
     pub fn get(self, code: u16) -> Option<&'a [u8]> {
         { self }.find(|option| option.code == code).map(|option| option.data)
@@ -102,14 +106,14 @@ impl<'a> Iterator for Options<'a> {
     }
 }
 
-/// RFC 7873 §5.2.2: a cookie is 8 octets, or 16 to 40. RFC 7871 §6: family, two prefix lengths, and at most 16 octets of
-/// an address.
+/// An option that does not look like itself is FORMERR only where its RFC says so: one of RFC 7828, say, is to be ignored
+/// over UDP, whatever it looks like (§3.3.1).
 fn length_is_possible(code: u16, len: usize) -> bool {
     match code {
+        // RFC 7873 §5.2.2: the client's 8 octets, and perhaps 8 to 32 of the server.
         option::COOKIE => len == 8 || (16..=40).contains(&len),
+        // RFC 7871 §6: family, two prefix lengths, and at most 16 octets of an address.
         option::CLIENT_SUBNET => (4..=20).contains(&len),
-        // RFC 7828 §3.1: empty from a client, a timeout from a server.
-        option::TCP_KEEPALIVE => len == 0 || len == 2,
         _ => true,
     }
 }

@@ -16,8 +16,8 @@ pub use header::{HEADER_LEN, Header, flag};
 pub use name::{MAX_NAME, Name, NameBuf, NameBuffer, NameParseError};
 pub use query::{Query, Question, Unanswerable};
 pub use records::{Record, Records, Section};
-pub use types::{Class, ExtendedError, Opcode, Rcode, Type};
-pub use writer::{Full, Writer};
+pub use types::{Class, ExtendedError, Opcode, Rcode, Type, UnknownNumber};
+pub use writer::{Full, Mark, Writer};
 
 /// What a message is that cannot be read: the sender's fault.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -26,19 +26,19 @@ pub enum FormError {
     Short,
     /// A label of a reserved type (RFC 1035 §4.1.4, RFC 6891 §5).
     LabelType,
-    /// A compression pointer that does not point backwards.
+    /// A compression pointer that does not point backwards (RFC 1035 §4.1.4), one too many, or one in a question.
     Pointer,
     /// A name of more than 255 octets (RFC 1035 §2.3.4).
     LongName,
     /// More than one question (RFC 9619), or none without a cookie.
     Questions,
-    /// Records that a query does not have.
+    /// Records that a query does not have (RFC 1035 §4.1.1), or some behind its signature (RFC 8945 §5.1).
     Records,
-    /// Two OPT records, or one whose owner is not the root (RFC 6891 §6.1.1).
+    /// Two OPT records, or one that is not the root's or not in the additional section (RFC 6891 §6.1.1).
     Opt,
     /// An option of a length that it cannot have.
     OptionLength,
-    /// Octets behind the last record.
+    /// Octets behind what should be the last. A query may have them.
     Trailing,
 }
 
@@ -47,13 +47,13 @@ impl std::fmt::Display for FormError {
         f.write_str(match self {
             FormError::Short => "the message ends before what it announces",
             FormError::LabelType => "a label of a reserved type",
-            FormError::Pointer => "a compression pointer that does not point backwards",
+            FormError::Pointer => "a compression pointer where none may be, or one that does not point backwards",
             FormError::LongName => "a name of more than 255 octets",
             FormError::Questions => "not exactly one question",
             FormError::Records => "records that a query does not have",
-            FormError::Opt => "two OPT records, or one that is not the root's",
+            FormError::Opt => "two OPT records, or one that is not the root's, or in the wrong section",
             FormError::OptionLength => "an EDNS option of an impossible length",
-            FormError::Trailing => "octets behind the last record",
+            FormError::Trailing => "octets behind what should be the last",
         })
     }
 }

@@ -11,6 +11,9 @@ use super::FormError;
 pub const MAX_NAME: usize = 255;
 /// The most octets of a label.
 const MAX_LABEL: usize = 63;
+/// The most pointers that are followed for one name: as many as it can have labels. A message could hold a chain of
+/// thousands, and that would be all it costs to keep us busy (RFC 9267 §2).
+const MAX_POINTERS: usize = MAX_NAME / 2;
 
 /// A name in wire form, uncompressed: its labels, each behind its length, and a zero.
 ///
@@ -70,6 +73,11 @@ impl<'a> Name<'a> {
             }
         }
         Ok(Name { wire: &octets[..=at] })
+    }
+
+    /// The name that `wire` was seen to be when it was kept.
+    pub(crate) const fn kept(wire: &'a [u8]) -> Name<'a> {
+        Name { wire }
     }
 
     /// Its octets.
@@ -155,9 +163,10 @@ impl NameBuf {
         fits.then(|| NameBuf { wire: [&[label.len() as u8], label, name.wire].concat().into() })
     }
 
-    /// `name`, which is within `from`, moved to below `to` (RFC 6672 §2.2); `None` if that is too long.
+    /// `name` moved from below `from` to below `to` (RFC 6672 §2.2); `None` if that is too long, or if `name` is not
+    /// within `from`.
     pub fn moved(name: Name<'_>, from: Name<'_>, to: Name<'_>) -> Option<NameBuf> {
-        let prefix = name.wire.get(..name.wire.len().checked_sub(from.wire.len())?)?;
+        let prefix = name.is_within(from).then(|| &name.wire[..name.wire.len() - from.wire.len()])?;
         (prefix.len() + to.wire.len() <= MAX_NAME).then(|| NameBuf { wire: [prefix, to.wire].concat().into() })
     }
 }
@@ -172,11 +181,19 @@ impl NameBuffer {
     /// Reads the name at `at` of `message`, pointers followed. Returns where what follows it starts.
     ///
     /// # Errors
-    /// There is no name.
+    /// There is no name; the buffer holds the root then.
     pub fn read(&mut self, message: &[u8], at: usize) -> Result<usize, FormError> {
+        let read = self.read_labels(message, at);
+        if read.is_err() {
+            (self.octets[0], self.len) = (0, 1);
+        }
+        read
+    }
+
+    fn read_labels(&mut self, message: &[u8], at: usize) -> Result<usize, FormError> {
         let (mut at, mut end, mut len) = (at, None, 0);
         // What a pointer leads to must lie before everything that was read of this name: no loops.
-        let mut floor = at;
+        let (mut floor, mut pointers) = (at, 0);
         loop {
             match *message.get(at).ok_or(FormError::Short)? {
                 0 => break,
@@ -191,7 +208,8 @@ impl NameBuffer {
                 }
                 0xc0.. => {
                     let target = usize::from(super::read_u16(message, at)? & 0x3fff);
-                    if target >= floor {
+                    pointers += 1;
+                    if target >= floor || pointers > MAX_POINTERS {
                         return Err(FormError::Pointer);
                     }
                     end = end.or(Some(at + 2));
@@ -205,7 +223,26 @@ impl NameBuffer {
         Ok(end.unwrap_or(at + 1))
     }
 
-    /// The name that was read last; the root before.
+    /// Makes it a copy of `name`.
+    pub fn set(&mut self, name: Name<'_>) {
+        self.octets[..name.wire.len()].copy_from_slice(name.wire);
+        self.len = name.wire.len();
+    }
+
+    /// Makes it `name`, which is within `from`, moved to below `to` (RFC 6672 §2.2). Returns whether that fits.
+    pub fn set_moved(&mut self, name: Name<'_>, from: Name<'_>, to: Name<'_>) -> bool {
+        let prefix = &name.wire[..name.wire.len().saturating_sub(from.wire.len())];
+        let len = prefix.len() + to.wire.len();
+        if len > MAX_NAME {
+            return false;
+        }
+        self.octets[..prefix.len()].copy_from_slice(prefix);
+        self.octets[prefix.len()..len].copy_from_slice(to.wire);
+        self.len = len;
+        true
+    }
+
+    /// The name that was read last; the root, if there is none.
     pub fn as_name(&self) -> Name<'_> {
         Name { wire: &self.octets[..self.len] }
     }

@@ -1,6 +1,9 @@
 //! A query as a server reads it: everything that decides how it is answered, and nothing copied.
 
-use super::{Class, Edns, FormError, HEADER_LEN, Header, Name, Opcode, Records, Type, flag, option, read_u16};
+use super::{
+    Class, Edns, FormError, HEADER_LEN, Header, Name, NameBuffer, Opcode, Record, Records, Section, Type, flag, option,
+    read_u16,
+};
 
 /// What is asked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -54,7 +57,7 @@ pub enum Unanswerable {
 }
 
 impl<'a> Query<'a> {
-    /// Reads a query.
+    /// Reads a query, or a NOTIFY (RFC 1996).
     ///
     /// # Errors
     /// It is none that can be answered.
@@ -83,34 +86,53 @@ impl<'a> Query<'a> {
             // RFC 9619 §4.
             _ => return Err(FormError::Questions),
         };
-        let mut edns = None;
-        let mut records = Records::at(message, question_end, &header);
-        // A NOTIFY may carry the new SOA, an IXFR the old one; a query has nothing but OPT (and signatures, which
-        // are not looked at).
-        for record in records.by_ref() {
+        let (mut edns, mut is_signed) = (None, false);
+        // Octets behind the last record are nobody's business: no RFC forbids them, and most servers answer.
+        for record in Records::at(message, question_end, &header) {
             let record = record?;
-            if record.rtype != Type::OPT {
-                continue;
+            if record.rtype == Type::OPT {
+                // RFC 6891 §6.1.1, §6.1.2: one, of the root, in the additional section.
+                if edns.is_some() || message[record.owner_at] != 0 || record.section != Section::Additional {
+                    return Err(FormError::Opt);
+                }
+                edns = Some(Edns::read(&record)?);
+            } else if !may_carry(header, question, &record) {
+                return Err(FormError::Records);
+            } else {
+                NameBuffer::default().read(message, record.owner_at)?;
             }
-            // RFC 6891 §6.1.1: one, of the root, in the additional section.
-            let is_root = message[record.owner_at] == 0;
-            if edns.is_some() || !is_root || record.section != super::Section::Additional {
-                return Err(FormError::Opt);
+            // RFC 8945 §5.1: TSIG comes last.
+            if is_signed {
+                return Err(FormError::Records);
             }
-            edns = Some(Edns::read(&record)?);
+            is_signed = record.rtype == Type::TSIG;
         }
-        if records.position() != message.len() {
-            return Err(FormError::Trailing);
-        }
-        let has_cookie = edns.is_some_and(|edns: Edns<'_>| edns.options.get(option::COOKIE).is_some());
-        if question.is_none() && !has_cookie {
-            return Err(FormError::Questions);
-        }
-        Ok(Query { header, question, edns, question_end })
+        let query = Query { header, question, edns, question_end };
+        if question.is_none() && !query.is_about_a_cookie() { Err(FormError::Questions) } else { Ok(query) }
+    }
+
+    /// RFC 7873 §5.4: only such a query may come without a question.
+    fn is_about_a_cookie(&self) -> bool {
+        let has_cookie = |edns: Edns<'_>| edns.options.get(option::COOKIE).is_some();
+        self.header.opcode() == Opcode::QUERY && self.edns.is_some_and(has_cookie)
     }
 
     /// Whether DNSSEC records are wanted (RFC 3225).
     pub fn dnssec_ok(&self) -> bool {
         self.edns.is_some_and(|edns| edns.dnssec_ok)
+    }
+}
+
+/// Whether `record`, which is not OPT, is one that a request comes with. Most servers refuse to read others, and none looks
+/// at them.
+fn may_carry(header: Header, question: Option<Question<'_>>, record: &Record<'_>) -> bool {
+    match (record.section, record.rtype) {
+        // RFC 1996 §3.7: what has changed, as a hint.
+        _ if header.opcode() == Opcode::NOTIFY => true,
+        // RFC 1995 §3: which version the client has.
+        (Section::Authority, Type::SOA) => question.is_some_and(|question| question.qtype == Type::IXFR),
+        // RFC 8945 §5.1, RFC 2931 §3.1. Signatures are not looked at.
+        (Section::Additional, Type::TSIG | Type::SIG) => true,
+        _ => false,
     }
 }

@@ -3,19 +3,40 @@
 use std::fmt;
 use std::str::FromStr;
 
+/// Text that is neither a mnemonic nor a number in the generic form (`TYPE65280`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct UnknownNumber;
+
+impl fmt::Display for UnknownNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("neither a known mnemonic nor a number in the generic form")
+    }
+}
+
+impl std::error::Error for UnknownNumber {}
+
+/// Defines a type around an integer, with a constant and a mnemonic for each number that has a name. Other numbers are
+/// as good: they are written as the generic prefix and their digits.
 macro_rules! numbers {
-    ($(#[$meta:meta])* $name:ident($int:ty), $generic:literal { $($(#[$doc:meta])* $constant:ident = $value:literal, $text:literal;)* }) => {
-        $(#[$meta])*
+    (
+        $(#[$doc:meta])*
+        $name:ident($integer:ty), $generic:literal {
+            $($(#[$constant_doc:meta])* $constant:ident = $value:literal, $mnemonic:literal;)*
+        }
+    ) => {
+        $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub struct $name(pub $int);
+        pub struct $name(pub $integer);
 
         impl $name {
-            $($(#[$doc])* pub const $constant: $name = $name($value);)*
+            $($(#[$constant_doc])* pub const $constant: $name = $name($value);)*
+
+            const MNEMONICS: &[($name, &str)] = &[$(($name::$constant, $mnemonic)),*];
 
             /// The mnemonic, if it has one.
             pub const fn mnemonic(self) -> Option<&'static str> {
                 match self.0 {
-                    $($value => Some($text),)*
+                    $($value => Some($mnemonic),)*
                     _ => None,
                 }
             }
@@ -38,19 +59,25 @@ macro_rules! numbers {
         }
 
         impl FromStr for $name {
-            type Err = ();
+            type Err = UnknownNumber;
 
             /// A mnemonic or the generic form, in either case.
-            fn from_str(text: &str) -> Result<$name, ()> {
-                $(if text.eq_ignore_ascii_case($text) {
-                    return Ok($name($value));
-                })*
-                let is_generic = text.get(..$generic.len()).is_some_and(|prefix| prefix.eq_ignore_ascii_case($generic));
-                let digits = text.get($generic.len()..).filter(|digits| is_generic && digits.bytes().all(|b| b.is_ascii_digit()));
-                digits.and_then(|digits| digits.parse().ok()).map($name).ok_or(())
+            fn from_str(text: &str) -> Result<$name, UnknownNumber> {
+                let known = $name::MNEMONICS.iter().find(|(_, mnemonic)| text.eq_ignore_ascii_case(mnemonic));
+                if let Some((number, _)) = known {
+                    return Ok(*number);
+                }
+                generic(text, $generic).and_then(|digits| digits.parse().ok()).map($name).ok_or(UnknownNumber)
             }
         }
     };
+}
+
+/// The digits behind `prefix`, in either case.
+fn generic<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
+    let (front, digits) = text.split_at_checked(prefix.len())?;
+    // Parsing alone would take a sign.
+    (front.eq_ignore_ascii_case(prefix) && digits.bytes().all(|octet| octet.is_ascii_digit())).then_some(digits)
 }
 
 numbers! {
@@ -86,6 +113,8 @@ numbers! {
         RP = 17, "RP";
         /// An AFS data base.
         AFSDB = 18, "AFSDB";
+        /// A signature of a whole message (RFC 2931).
+        SIG = 24, "SIG";
         /// An IPv6 address.
         AAAA = 28, "AAAA";
         /// A location.
@@ -142,6 +171,8 @@ numbers! {
         HTTPS = 65, "HTTPS";
         /// Who may send mail (obsolete).
         SPF = 99, "SPF";
+        /// A signature of a whole message, with a shared secret (RFC 8945).
+        TSIG = 250, "TSIG";
         /// Transfer of changes.
         IXFR = 251, "IXFR";
         /// Transfer of a zone.
@@ -220,8 +251,6 @@ numbers! {
         STALE_ANSWER = 3, "Stale Answer";
         /// It was made up, as the operator wants.
         FORGED_ANSWER = 4, "Forged Answer";
-        /// That there is no such name has expired.
-        STALE_NXDOMAIN = 19, "Stale NXDOMAIN Answer";
         /// The failure is remembered (RFC 9520).
         CACHED_ERROR = 13, "Cached Error";
         /// The server does not serve yet, or no more.
@@ -230,6 +259,8 @@ numbers! {
         BLOCKED = 15, "Blocked";
         /// The client may not ask.
         PROHIBITED = 18, "Prohibited";
+        /// That there is no such name has expired.
+        STALE_NXDOMAIN = 19, "Stale NXDOMAIN Answer";
         /// The server has no authority for the name.
         NOT_AUTHORITATIVE = 20, "Not Authoritative";
         /// The server does no such thing.
@@ -240,5 +271,12 @@ numbers! {
         NETWORK_ERROR = 23, "Network Error";
         /// What came back was no answer.
         INVALID_DATA = 24, "Invalid Data";
+    }
+}
+
+impl Default for Rcode {
+    /// [`Rcode::NOERROR`].
+    fn default() -> Rcode {
+        Rcode::NOERROR
     }
 }

@@ -1,0 +1,312 @@
+//! What the two DNS modules of an engine share.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::rc::Rc;
+
+use afpa_cache::View;
+use afpa_engine::seam::Address;
+use afpa_engine::{Notice, Open};
+
+use crate::cache::{Details, KeyFlags, Policy, Prepared, Subnet, key};
+use crate::message::{Query, Question, flag, option};
+use crate::route::{Route, RouteConfig, Routes, UnknownPool};
+use crate::upstream::proxy_protocol::Endpoints;
+use crate::upstream::{
+    self, Ask, Attempt, BackendId, ClientSubnet, FlightId, FlightLimits, Flights, PoolConfig, PoolError, PoolId, Pools,
+    Random, SubnetPolicy, Ticket,
+};
+
+/// The tag of the exchange that keeps watch over backends.
+pub const WATCH: u64 = 0;
+
+/// One engine's cache view, pools, routes and flights.
+pub struct Shared {
+    pub(crate) view: View<Details>,
+    pub(crate) policy: Policy,
+    pub(crate) pools: Pools,
+    pub(crate) flights: Flights<Notice>,
+    pub(crate) random: Random,
+    routes: Routes,
+    /// What was opened, and for what, by its tag.
+    tasks: HashMap<u64, Task>,
+    next_tag: u64,
+    /// Answers that those who waited have not taken yet.
+    landed: HashMap<Notice, Rc<Prepared>>,
+    /// Whether another engine may have what this one has not.
+    has_others: bool,
+    /// Kept for its memory.
+    key: Vec<u8>,
+}
+
+/// What something was opened for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Task {
+    /// To find out who has the answer.
+    Start(FlightId),
+    /// To ask the next backend.
+    Retry(FlightId),
+    /// To ask this backend, for a flight.
+    Ask(FlightId, Attempt),
+    /// To see whether this backend works.
+    Check(Attempt),
+}
+
+/// Something to be opened.
+#[derive(Debug)]
+pub(crate) struct Errand {
+    pub(crate) open: Open,
+    pub(crate) tag: u64,
+}
+
+/// What became of who misses an answer.
+#[derive(Debug)]
+pub(crate) enum Joined {
+    /// The first: the errand is to be sent.
+    First(Ticket, Errand),
+    /// One of several.
+    Waiting(Ticket),
+    /// Too many wait.
+    Full,
+}
+
+/// Who was wrong about pools and routes: the operator.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum PoolsOrRoutes {
+    /// A pool.
+    Pool(PoolError),
+    /// A route.
+    Route(UnknownPool),
+}
+
+impl Shared {
+    /// For one of `engines` engines. Questions that no rule matches go to the pool `fallback`, or are refused.
+    ///
+    /// # Errors
+    /// The configuration does not fit together.
+    pub fn new(
+        view: View<Details>,
+        policy: Policy,
+        pools: Vec<PoolConfig>,
+        routes: &[RouteConfig],
+        fallback: &str,
+        limits: FlightLimits,
+        engines: usize,
+    ) -> Result<Shared, PoolsOrRoutes> {
+        let mut random = Random::new();
+        let (pools, routes) = Shared::build(pools, routes, fallback, &mut random)?;
+        Ok(Shared {
+            view,
+            policy,
+            pools,
+            flights: Flights::new(limits),
+            random,
+            routes,
+            tasks: HashMap::new(),
+            next_tag: WATCH + 1,
+            landed: HashMap::new(),
+            has_others: engines > 1,
+            key: Vec::new(),
+        })
+    }
+
+    /// Replaces pools, routes and policy. What is known of backends that stay is kept.
+    ///
+    /// # Errors
+    /// As for [`Shared::new`]; nothing has changed.
+    pub fn reload(
+        &mut self,
+        policy: Policy,
+        pools: Vec<PoolConfig>,
+        routes: &[RouteConfig],
+        fallback: &str,
+    ) -> Result<(), PoolsOrRoutes> {
+        let mut random = || self.random.next_u64();
+        let mut pools = Pools::new(pools, &mut random).map_err(PoolsOrRoutes::Pool)?;
+        pools.adopt(&self.pools);
+        self.routes = routes_of(&pools, routes, fallback)?;
+        (self.pools, self.policy) = (pools, policy);
+        Ok(())
+    }
+
+    fn build(
+        pools: Vec<PoolConfig>,
+        routes: &[RouteConfig],
+        fallback: &str,
+        random: &mut Random,
+    ) -> Result<(Pools, Routes), PoolsOrRoutes> {
+        let pools = Pools::new(pools, &mut || random.next_u64()).map_err(PoolsOrRoutes::Pool)?;
+        let routes = routes_of(&pools, routes, fallback)?;
+        Ok((pools, routes))
+    }
+
+    /// Where a client's question goes.
+    pub(crate) fn route(&self, question: &Question<'_>, client: IpAddr) -> Route {
+        self.routes.route(question, client)
+    }
+
+    /// Takes note of what was purged and evicted.
+    pub(crate) fn refresh(&mut self) {
+        self.view.apply();
+    }
+
+    /// Lets an exchange wait for the answer to `query` from `pool`.
+    pub(crate) fn join(
+        &mut self,
+        pool: PoolId,
+        query: &Query<'_>,
+        client: Option<SocketAddr>,
+        notice: Notice,
+    ) -> Joined {
+        let Some(question) = query.question else { return Joined::Full };
+        let subnet = self.subnet(pool, query);
+        let mut name = std::mem::take(&mut self.key);
+        key(&question, KeyFlags::of(query), subnet.as_ref().map(cache_subnet).as_ref(), &mut name);
+        let joined = self.flights.join(&name, pool, notice, || ask(query, &question, subnet, client));
+        self.key = name;
+        match joined {
+            upstream::Joined::Full => Joined::Full,
+            upstream::Joined::Waiting(ticket) => Joined::Waiting(ticket),
+            upstream::Joined::First(ticket) => Joined::First(ticket, self.start(ticket.flight)),
+        }
+    }
+
+    /// Has an answer asked for again that is about to expire, unless somebody is at it.
+    pub(crate) fn refresh_of(&mut self, pool: PoolId, query: &Query<'_>) -> Option<Errand> {
+        let question = query.question?;
+        let subnet = self.subnet(pool, query);
+        let mut name = std::mem::take(&mut self.key);
+        key(&question, KeyFlags::of(query), subnet.as_ref().map(cache_subnet).as_ref(), &mut name);
+        let flight = self.flights.refresh(&name, pool, || ask(query, &question, subnet, None));
+        self.key = name;
+        // Another engine's answer is as old as ours.
+        flight.map(|flight| self.attempt(flight))
+    }
+
+    /// The client's subnet, as far as answers of `pool` may depend on it.
+    pub(crate) fn subnet(&self, pool: PoolId, query: &Query<'_>) -> Option<ClientSubnet> {
+        let SubnetPolicy::Pass { ipv4, ipv6 } = self.pools.get(pool)?.config().subnet else { return None };
+        let data = query.edns?.options.get(option::CLIENT_SUBNET)?;
+        Some(ClientSubnet::of_query(data).ok()?.shortened(ipv4, ipv6))
+    }
+
+    fn start(&mut self, flight: FlightId) -> Errand {
+        if self.has_others { self.errand(Open::Work, Task::Start(flight)) } else { self.attempt(flight) }
+    }
+
+    /// The flight's next attempt, or the work of giving it up.
+    pub(crate) fn attempt(&mut self, flight: FlightId) -> Errand {
+        self.errand(Open::Work, Task::Retry(flight))
+    }
+
+    /// The backend's number among all of them, as logs and metrics have it.
+    pub(crate) fn number(&self, backend: BackendId) -> usize {
+        let before = self.pools.iter().take_while(|pool| pool.id() != backend.pool);
+        before.map(|pool| pool.backends().count()).sum::<usize>() + backend.index()
+    }
+
+    /// What opens the way to an attempt's backend.
+    pub(crate) fn ask(&mut self, flight: FlightId, attempt: Attempt) -> Option<Errand> {
+        let open = self.way(&attempt)?;
+        Some(self.errand(open, Task::Ask(flight, attempt)))
+    }
+
+    /// What opens the way to a backend that is to be checked.
+    pub(crate) fn check(&mut self, attempt: Attempt) -> Option<Errand> {
+        let open = self.way(&attempt)?;
+        Some(self.errand(open, Task::Check(attempt)))
+    }
+
+    fn way(&self, attempt: &Attempt) -> Option<Open> {
+        let address = self.pools.backend(attempt.backend)?.config().address;
+        Some(if attempt.tcp { Open::Stream(Address::Inet(address)) } else { Open::Conversation(address) })
+    }
+
+    pub(crate) fn errand(&mut self, open: Open, task: Task) -> Errand {
+        let tag = self.next_tag;
+        self.next_tag += 1;
+        if let Task::Ask(_, attempt) = &task {
+            self.pools.began(attempt);
+        }
+        self.tasks.insert(tag, task);
+        Errand { open, tag }
+    }
+
+    /// What `tag` was opened for, now that it is open.
+    pub(crate) fn begin(&mut self, tag: u64) -> Option<Task> {
+        let task = *self.tasks.get(&tag)?;
+        // Work cannot fail to reach anybody.
+        if matches!(task, Task::Start(_) | Task::Retry(_)) {
+            self.tasks.remove(&tag);
+        }
+        Some(task)
+    }
+
+    /// What `tag` was opened for, now that it is at its end; once.
+    pub(crate) fn end(&mut self, tag: u64) -> Option<Task> {
+        self.tasks.remove(&tag)
+    }
+
+    /// Ends a flight with an answer; gives back who waits for it.
+    pub(crate) fn land(&mut self, flight: FlightId, answer: Option<&Rc<Prepared>>) -> Vec<Notice> {
+        let mut waiters = Vec::new();
+        self.flights.finish(flight, &mut waiters);
+        if let Some(answer) = answer {
+            self.landed.extend(waiters.iter().map(|waiter| (*waiter, answer.clone())));
+        }
+        waiters
+    }
+
+    /// The answer that an exchange waited for.
+    pub(crate) fn take(&mut self, notice: Notice) -> Option<Rc<Prepared>> {
+        self.landed.remove(&notice)
+    }
+
+    /// An exchange waits no more.
+    pub(crate) fn leave(&mut self, ticket: Ticket, notice: Notice) {
+        self.flights.leave(ticket, notice);
+        self.landed.remove(&notice);
+    }
+}
+
+fn routes_of(pools: &Pools, routes: &[RouteConfig], fallback: &str) -> Result<Routes, PoolsOrRoutes> {
+    let refused = Route::Fixed(crate::route::FixedAnswer::Refused);
+    let fallback = pools.find(fallback).map_or(refused, Route::Pool);
+    Routes::new(routes, fallback, pools).map_err(PoolsOrRoutes::Route)
+}
+
+fn ask(query: &Query<'_>, question: &Question<'_>, subnet: Option<ClientSubnet>, client: Option<SocketAddr>) -> Ask {
+    Ask {
+        name: question.name.to_lowercase(),
+        qtype: question.qtype,
+        qclass: question.qclass,
+        recursion_desired: query.header.has(flag::RD),
+        checking_disabled: query.header.has(flag::CD),
+        authentic_data: query.header.has(flag::AD),
+        dnssec_ok: query.dnssec_ok(),
+        subnet,
+        endpoints: client.map(|source| {
+            let unspecified = match source.ip() {
+                IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+                IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+            };
+            Endpoints { source, destination: SocketAddr::new(unspecified, 53) }
+        }),
+    }
+}
+
+/// The subnet as part of a key.
+pub(crate) fn cache_subnet(subnet: &ClientSubnet) -> Subnet {
+    Subnet::of(subnet.address(), subnet.source_prefix())
+}
+
+impl std::fmt::Display for PoolsOrRoutes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            PoolsOrRoutes::Pool(error) => error.fmt(f),
+            PoolsOrRoutes::Route(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for PoolsOrRoutes {}

@@ -1,0 +1,75 @@
+//! *Store answer*: hands an answer to those who wait, and has a worker keep it.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use afpa_cache::Object;
+use afpa_engine::{Context, Outcome, Wake};
+
+use super::notify;
+use crate::cache::{Details, KeyFlags, NotKept, Prepared, key};
+use crate::fetch::Fetch;
+use crate::fetch::module::Request;
+use crate::fetch::table::{PENDING, STORED};
+use crate::message::{ExtendedError, Question};
+use crate::upstream::Ask;
+
+type Kept = Result<Arc<Object<Details>>, NotKept>;
+
+/// Those who wait are not kept waiting for the cache: it has a lock, and may have to make room.
+pub(crate) fn store_answer(cx: &mut Context<'_, Fetch>) -> Outcome {
+    if cx.wake != Wake::Completed {
+        return if cx.request.answer.is_none() { hand_out(cx) } else { hand_out_answer(cx) };
+    }
+    if let Some(Some(Ok(object))) = cx.completion::<Kept>() {
+        cx.global.shared.borrow_mut().view.admit(object);
+    }
+    STORED
+}
+
+/// No backend answered: that is remembered for a while, too (RFC 9520 §3.1).
+fn hand_out(cx: &mut Context<'_, Fetch>) -> Outcome {
+    let now = cx.now();
+    let Some((flight, failure)) = cx.connection.flight().zip(cx.request.failure) else { return STORED };
+    {
+        let shared = cx.global.shared.borrow();
+        let Some(ask) = shared.flights.ask(flight) else { return STORED };
+        let reason = if failure.was_reached { None } else { Some(ExtendedError::NO_REACHABLE_AUTHORITY) };
+        let question = question(ask);
+        cx.request.answer = Prepared::failure(&question, failure.rcode, reason, &shared.policy, now).ok().map(Rc::new);
+    }
+    hand_out_answer(cx)
+}
+
+fn hand_out_answer(cx: &mut Context<'_, Fetch>) -> Outcome {
+    let now = cx.now();
+    let Some(flight) = cx.connection.flight() else { return STORED };
+    let Request { answer, purges, is_of_subnet, .. } = &mut *cx.request;
+    let (answer, purges, is_of_subnet) = (answer.clone(), *purges, *is_of_subnet);
+    let shared = cx.global.shared.clone();
+    let mut shared = shared.borrow_mut();
+    let name = shared.flights.ask(flight).map(|ask| key_of(ask, is_of_subnet));
+    let cache = shared.view.cache().clone();
+    let waiters = shared.land(flight, answer.as_ref());
+    drop(shared);
+    notify(cx, waiters);
+    let (Some(answer), Some(name)) = (answer, name) else { return STORED };
+    let prepared = Prepared::clone(&answer);
+    // Busy workers: the next who asks makes another flight.
+    let spawned = cx.spawn(move || -> Kept { prepared.insert(&cache, &name, purges, now) });
+    if spawned.is_ok() { PENDING } else { STORED }
+}
+
+/// What the answer is kept under: for everybody, unless the backend said that it is for the client's subnet
+/// (RFC 7871 §7.3.1).
+fn key_of(ask: &Ask, is_of_subnet: bool) -> Vec<u8> {
+    let mut name = Vec::new();
+    let flags = KeyFlags::new(ask.recursion_desired, ask.checking_disabled, ask.dnssec_ok);
+    let subnet = ask.subnet.as_ref().filter(|_| is_of_subnet).map(crate::fetch::cache_subnet);
+    key(&question(ask), flags, subnet.as_ref(), &mut name);
+    name
+}
+
+fn question(ask: &Ask) -> Question<'_> {
+    Question { name: ask.name.as_name(), qtype: ask.qtype, qclass: ask.qclass }
+}

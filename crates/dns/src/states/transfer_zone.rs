@@ -1,0 +1,85 @@
+//! *Transfer zone*: sends a whole zone (AXFR, RFC 5936), as fast as the peer takes it.
+
+use afpa_engine::{Context, Outcome, Wake};
+
+use crate::message::{ExtendedError, HEADER_LEN, Header, Rcode, Section, Writer, flag};
+use crate::module::{Dns, Global, Progress};
+use crate::query_log::Outcome as LogOutcome;
+use crate::table::{BLOCKED, REFUSED, SENT};
+
+/// Octets of each message but the last: many records share a header, and pointers still reach the first names.
+const MESSAGE: usize = 16 * 1024;
+
+/// The zone is the one that was served when the transfer began, whatever is loaded meanwhile.
+pub(crate) fn transfer_zone(cx: &mut Context<'_, Dns>) -> Outcome {
+    if cx.wake == Wake::Expired {
+        return refuse(cx);
+    }
+    if cx.request.kept.is_empty() {
+        cx.request.kept = super::octets(cx).to_vec();
+    }
+    if cx.request.transfer.is_none() {
+        let settings = &cx.global.settings;
+        let zone = cx.request.query(&[]).and_then(|query| settings.zones.find(query.question?.name).cloned());
+        cx.request.transfer = zone.map(|zone| Progress { zone, records: 0 });
+        cx.request.outcome = Some(LogOutcome::Zone);
+    }
+    // Whoever takes nothing for so long is cut off with the connection.
+    let patience = cx.global.settings.limits.idle_timeout;
+    loop {
+        if cx.output.space() == 0 {
+            cx.arm_after(patience);
+            return BLOCKED;
+        }
+        match next_message(cx) {
+            None => return refuse(cx),
+            Some(true) => {}
+            Some(false) => return SENT,
+        }
+    }
+}
+
+/// Sends the next message. Whether there is another; `None` if nothing can be sent.
+fn next_message(cx: &mut Context<'_, Dns>) -> Option<bool> {
+    let Global { reply, .. } = &mut *cx.global;
+    let mut progress = cx.request.transfer.take()?;
+    let is_first = progress.records == 0;
+    let query = cx.request.query(&[])?;
+    let question = query.question?;
+    let header = Header { id: query.header.id, flags: flag::QR | flag::AA, counts: [0; 4] };
+    let mut writer = Writer::new(reply, header, MESSAGE);
+    if is_first {
+        writer.question(question.name, question.qtype, question.qclass).ok()?;
+    }
+    let mut sent = 0;
+    let mut more = false;
+    for record in progress.zone.transfer().skip(progress.records) {
+        let class = question.qclass;
+        if writer.record(Section::Answer, record.owner, record.rtype, class, record.ttl, record.rdata).is_err() {
+            more = true;
+            break;
+        }
+        sent += 1;
+    }
+    writer.finish();
+    if more && sent == 0 {
+        // A record that is larger than a message of this size: one of its own.
+        let record = progress.zone.transfer().nth(progress.records)?;
+        let mut writer = Writer::new(reply, header, usize::from(u16::MAX));
+        writer.record(Section::Answer, record.owner, record.rtype, question.qclass, record.ttl, record.rdata).ok()?;
+        writer.finish();
+        sent = 1;
+    }
+    progress.records += sent;
+    cx.request.sent += reply.len();
+    debug_assert!(reply.len() > HEADER_LEN);
+    cx.output.send(&(reply.len() as u16).to_be_bytes());
+    cx.output.send(reply);
+    cx.request.transfer = Some(progress);
+    Some(more)
+}
+
+fn refuse(cx: &mut Context<'_, Dns>) -> Outcome {
+    cx.request.refuse(Rcode::SERVFAIL, Some(ExtendedError::OTHER));
+    REFUSED
+}

@@ -1,0 +1,384 @@
+//! Answers a question from a zone (RFC 1034 §4.3.2).
+
+use super::data::targets;
+use super::denial::Proofs;
+use super::lookup::Found;
+use super::sets::{BELOW, CUT, DNAME, Set, WILDCARD, Zone};
+use crate::message::{Class, Full, Name, NameBuffer, Question, Rcode, Section, Type, Writer, flag};
+
+/// Aliases that are followed; then the answer ends with the last.
+const MAX_CHAIN: usize = 16;
+/// Targets whose addresses are added, beyond those that a referral needs.
+const MAX_TARGETS: usize = 32;
+
+/// How a question was answered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Answered {
+    /// The response code, which the header has too.
+    pub rcode: Rcode,
+    /// Whether TC is set: something that the answer needs did not fit.
+    pub truncated: bool,
+    /// Whether AA is set: the zone has authority for the name. If not, the answer is a referral.
+    pub authoritative: bool,
+}
+
+impl Zone {
+    /// Answers `question`, the name of which is within the zone, into `writer`, which has the question already and keeps
+    /// free what the caller adds. Sets AA, TC and the response code in the header. Nothing is allocated.
+    ///
+    /// Choices where standards leave one: ANY is answered with the smallest RRset (RFC 8482 §4.1). The NS records of the
+    /// zone are not added to answers. Addresses in the zone are added for NS, MX, KX, AFSDB, SRV, SVCB and HTTPS.
+    pub fn answer(&self, question: &Question<'_>, dnssec_ok: bool, writer: &mut Writer<'_>) -> Answered {
+        let (rcode, proofs) = (Rcode::NOERROR, Proofs::default());
+        let mut response =
+            Response { zone: self, question, dnssec_ok, writer, rcode, proofs, aliases: Aliases::default() };
+        let outcome = response.fill();
+        let rcode = response.rcode;
+        let (truncated, authoritative) = (outcome.is_err(), outcome != Ok(Authority::Delegated));
+        let header = writer.header();
+        header.flags &= !(flag::AA | flag::TC | 0xf);
+        header.flags |= rcode.0 & 0xf;
+        header.flags |= if truncated { flag::TC } else { 0 };
+        header.flags |= if authoritative { flag::AA } else { 0 };
+        Answered { rcode, truncated, authoritative }
+    }
+
+    /// Asks what [`super::fuzz_zone`] knows to be there.
+    pub(super) fn fuzz_question(&self, name: Name<'_>, qtype: Type) {
+        let question = Question { name, qtype, qclass: Class::IN };
+        for dnssec_ok in [false, true] {
+            let mut octets = Vec::new();
+            let mut writer = Writer::new(&mut octets, Default::default(), 1232);
+            if writer.question(name, qtype, Class::IN).is_ok() {
+                self.answer(&question, dnssec_ok, &mut writer);
+            }
+            writer.finish();
+            let records = crate::message::Records::of(&octets).map(|records| records.map(|record| record.is_ok()));
+            assert!(records.is_ok_and(|mut records| records.all(|is_ok| is_ok)), "an answer that cannot be read");
+        }
+    }
+}
+
+/// An answer in the making. What it needs is written first; when that does not fit, [`Full`] ends it.
+struct Response<'a, 'w, 'o> {
+    zone: &'a Zone,
+    question: &'a Question<'a>,
+    dnssec_ok: bool,
+    writer: &'w mut Writer<'o>,
+    rcode: Rcode,
+    proofs: Proofs,
+    aliases: Aliases,
+}
+
+/// What one step towards the answer leads to.
+enum Step<'a> {
+    /// To an alias's target, which is in the zone.
+    Follow,
+    /// To records; those that have targets, with the first octet of the owner's name.
+    Positive(Option<&'a Set>),
+    /// To nothing.
+    Negative,
+    /// To a cut.
+    Referral(u32),
+}
+
+/// Whose the answer is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Authority {
+    Ours,
+    Delegated,
+}
+
+impl<'a> Response<'a, '_, '_> {
+    fn fill(&mut self) -> Result<Authority, Full> {
+        let (mut name, mut next) = (NameBuffer::default(), NameBuffer::default());
+        name.set(self.question.name);
+        for _ in 0..=MAX_CHAIN {
+            match self.step(name.as_name(), &mut next)? {
+                Step::Follow => std::mem::swap(&mut name, &mut next),
+                Step::Positive(set) => {
+                    self.write_proofs()?;
+                    if let Some(set) = set {
+                        self.addresses_of_targets(set, name.as_name());
+                    }
+                    return Ok(Authority::Ours);
+                }
+                Step::Negative => {
+                    let soa = self.zone.soa();
+                    self.set(Section::Authority, self.apex(), soa, self.zone.negative_ttl)?;
+                    self.write_proofs()?;
+                    return Ok(Authority::Ours);
+                }
+                Step::Referral(cut) => return self.referral(cut, name.as_name()),
+            }
+        }
+        self.write_proofs()?;
+        Ok(Authority::Ours)
+    }
+
+    fn step(&mut self, name: Name<'_>, next: &mut NameBuffer) -> Result<Step<'a>, Full> {
+        let zone = self.zone;
+        match zone.find(name) {
+            Found::Exactly(node) => match zone.cut(node) {
+                // RFC 4035 §3.1.4.1: the DS at a cut is the parent's.
+                Some(cut) if cut != node || self.question.qtype != Type::DS => Ok(Step::Referral(cut)),
+                _ => self.at_node(node, None, name, next),
+            },
+            Found::Below(encloser) => {
+                let flags = zone.flags(encloser);
+                let cut = if flags & (CUT | BELOW) > 0 { zone.cut(encloser) } else { None };
+                if let Some(cut) = cut {
+                    return Ok(Step::Referral(cut));
+                }
+                if flags & DNAME > 0 {
+                    return self.rename(encloser, name, next);
+                }
+                let wildcard = if flags & WILDCARD > 0 { zone.wildcard(encloser) } else { None };
+                match wildcard {
+                    Some(wildcard) => self.at_node(wildcard, Some(encloser), name, next),
+                    None => {
+                        // RFC 6604 §3: also if an alias led here.
+                        self.rcode = Rcode::NXDOMAIN;
+                        self.prove(|proofs| zone.deny_name(encloser, name, proofs));
+                        Ok(Step::Negative)
+                    }
+                }
+            }
+        }
+    }
+
+    /// Answers `name` from `node`: its own, or the wildcard below `encloser` (RFC 4592 §3.3).
+    fn at_node(
+        &mut self,
+        node: u32,
+        encloser: Option<u32>,
+        name: Name<'_>,
+        next: &mut NameBuffer,
+    ) -> Result<Step<'a>, Full> {
+        let zone = self.zone;
+        let qtype = self.question.qtype;
+        let found = match qtype {
+            Type::ANY => zone.smallest_set(node),
+            Type::RRSIG if self.all_signatures(node, name)? => {
+                self.prove_expansion(encloser, name);
+                return Ok(Step::Positive(None));
+            }
+            qtype => zone.set(node, qtype),
+        };
+        if let Some(set) = found {
+            self.set(Section::Answer, name, set, set.ttl)?;
+            self.prove_expansion(encloser, name);
+            return Ok(Step::Positive(Some(set)));
+        }
+        if let Some(alias) = zone.set(node, Type::CNAME) {
+            // A wildcard's owner is another each time; a name's alias that comes again is a loop.
+            if encloser.is_none() && !self.aliases.add(node) {
+                return Ok(Step::Positive(None));
+            }
+            self.set(Section::Answer, name, alias, alias.ttl)?;
+            self.prove_expansion(encloser, name);
+            let target = zone.target(alias, 0);
+            next.set(target);
+            return Ok(if target.is_within(zone.apex()) { Step::Follow } else { Step::Positive(None) });
+        }
+        self.prove(|proofs| match encloser {
+            Some(encloser) => zone.deny_wildcard_type(encloser, node, name, proofs),
+            None => zone.deny_type(node, name, proofs),
+        });
+        Ok(Step::Negative)
+    }
+
+    /// Moves `name` to below the target of the DNAME at `node` (RFC 6672 §3.2).
+    fn rename(&mut self, node: u32, name: Name<'_>, next: &mut NameBuffer) -> Result<Step<'a>, Full> {
+        let zone = self.zone;
+        let Some(set) = zone.set(node, Type::DNAME) else { return Ok(Step::Negative) };
+        let owner = suffix(name, zone.name(&zone.nodes[node as usize]).as_wire().len());
+        if self.aliases.add(node) {
+            self.set(Section::Answer, owner, set, set.ttl)?;
+        }
+        if !next.set_moved(name, owner, zone.target(set, 0)) {
+            self.rcode = Rcode::YXDOMAIN;
+            return Ok(Step::Positive(None));
+        }
+        // RFC 6672 §3.1: with the TTL of the DNAME.
+        let target = next.as_name();
+        self.writer.record(Section::Answer, name, Type::CNAME, Class::IN, set.ttl, target.as_wire())?;
+        let is_done = self.question.qtype == Type::CNAME || !target.is_within(zone.apex());
+        Ok(if is_done { Step::Positive(None) } else { Step::Follow })
+    }
+
+    /// NS, DS or its absence, and the addresses of name servers (RFC 1034 §4.3.2 step 3b, RFC 4035 §3.1.4).
+    fn referral(&mut self, cut: u32, name: Name<'_>) -> Result<Authority, Full> {
+        let zone = self.zone;
+        let cut_name = suffix(name, zone.name(&zone.nodes[cut as usize]).as_wire().len());
+        let authority = if self.writer.counts()[1] == 0 { Authority::Delegated } else { Authority::Ours };
+        let Some(servers) = zone.set(cut, Type::NS) else { return Ok(authority) };
+        // The NS records at a cut are the child's: not signed here (RFC 4035 §2.2).
+        self.set(Section::Authority, cut_name, servers, servers.ttl)?;
+        if self.dnssec_ok {
+            match zone.set(cut, Type::DS) {
+                Some(signers) => self.set(Section::Authority, cut_name, signers, signers.ttl)?,
+                None => self.prove(|proofs| zone.deny_type(cut, cut_name, proofs)),
+            }
+        }
+        self.write_proofs()?;
+        // RFC 9471 §3: addresses below the cut are needed; those elsewhere in the zone help.
+        for is_needed in [true, false] {
+            for data in zone.records(servers) {
+                let Ok(target) = Name::read(data) else { continue };
+                if target.is_within(cut_name) != is_needed || !target.is_within(zone.apex()) {
+                    continue;
+                }
+                if let Found::Exactly(node) = zone.find(target) {
+                    let written = self.addresses(node, target);
+                    if is_needed {
+                        written?;
+                    }
+                }
+            }
+        }
+        Ok(authority)
+    }
+
+    /// Adds the addresses of what `set`'s records name, as far as they fit (RFC 1034 §4.3.2 step 6).
+    fn addresses_of_targets(&mut self, set: &Set, owner: Name<'_>) {
+        let zone = self.zone;
+        let Some(at) = targets(set.rtype) else { return };
+        let (mut added, mut count) = ([0; MAX_TARGETS], 0);
+        for data in zone.records(set) {
+            let Some(Ok(mut target)) = data.get(at..).map(Name::read) else { continue };
+            // RFC 9460 §2.5.2: "." is the owner itself.
+            if target.is_root() && matches!(set.rtype, Type::SVCB | Type::HTTPS) {
+                target = owner;
+            }
+            if !target.is_within(zone.apex()) {
+                continue;
+            }
+            let Found::Exactly(node) = zone.find(target) else { continue };
+            let is_glue = zone.cut(node).is_some();
+            if added[..count].contains(&node) || is_glue && set.rtype != Type::NS {
+                continue;
+            }
+            if count == MAX_TARGETS {
+                return;
+            }
+            (added[count], count) = (node, count + 1);
+            // What does not fit is left out (RFC 2181 §9).
+            let _ = self.addresses(node, target);
+        }
+    }
+
+    fn addresses(&mut self, node: u32, name: Name<'_>) -> Result<(), Full> {
+        let zone = self.zone;
+        for rtype in [Type::A, Type::AAAA] {
+            if let Some(set) = zone.set(node, rtype) {
+                self.set(Section::Additional, name, set, set.ttl)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes an RRset, with its signatures if they are wanted; whole or not at all (RFC 2181 §9).
+    fn set(&mut self, section: Section, owner: Name<'_>, set: &Set, ttl: u32) -> Result<(), Full> {
+        let zone = self.zone;
+        let mark = self.writer.mark();
+        let count = usize::from(set.count) + if self.dnssec_ok { usize::from(set.signatures) } else { 0 };
+        for (index, data) in zone.records_and_signatures(set).take(count).enumerate() {
+            let rtype = if index < usize::from(set.count) { set.rtype } else { Type::RRSIG };
+            if let Err(Full) = self.writer.record(section, owner, rtype, Class::IN, ttl, data) {
+                self.writer.rewind(mark);
+                return Err(Full);
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes all signatures of a name. Returns whether there are any.
+    fn all_signatures(&mut self, node: u32, name: Name<'_>) -> Result<bool, Full> {
+        let zone = self.zone;
+        let mark = self.writer.mark();
+        let mut any = false;
+        for set in zone.sets_of(&zone.nodes, node) {
+            for data in zone.signatures(set) {
+                any = true;
+                if let Err(Full) = self.writer.record(Section::Answer, name, Type::RRSIG, Class::IN, set.ttl, data) {
+                    self.writer.rewind(mark);
+                    return Err(Full);
+                }
+            }
+        }
+        Ok(any)
+    }
+
+    fn prove(&mut self, add: impl FnOnce(&mut Proofs)) {
+        if self.dnssec_ok {
+            add(&mut self.proofs);
+        }
+    }
+
+    fn prove_expansion(&mut self, encloser: Option<u32>, name: Name<'_>) {
+        let zone = self.zone;
+        if let Some(encloser) = encloser {
+            self.prove(|proofs| zone.deny_closer_match(encloser, name, proofs));
+        }
+    }
+
+    fn write_proofs(&mut self) -> Result<(), Full> {
+        let zone = self.zone;
+        for index in 0..self.proofs.places().len() {
+            let place = self.proofs.places()[index];
+            if let Some((node, set)) = zone.proof(place) {
+                self.set(Section::Authority, self.as_asked(zone.name(node)), set, set.ttl)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn apex(&self) -> Name<'a> {
+        self.as_asked(self.zone.apex())
+    }
+
+    /// `name` in the letter case of the question, if it is a part of that: then it is compressed.
+    fn as_asked(&self, name: Name<'a>) -> Name<'a> {
+        let asked = self.question.name;
+        if asked.is_within(name) { suffix(asked, name.as_wire().len()) } else { name }
+    }
+}
+
+/// The last `len` octets of a name, which are one.
+fn suffix(name: Name<'_>, len: usize) -> Name<'_> {
+    let wire = name.as_wire();
+    Name::kept(&wire[wire.len().saturating_sub(len)..])
+}
+
+/// The nodes whose aliases were followed.
+#[derive(Default)]
+struct Aliases {
+    nodes: [u32; MAX_CHAIN + 1],
+    count: usize,
+}
+
+impl Aliases {
+    /// Returns whether `node` is new.
+    fn add(&mut self, node: u32) -> bool {
+        let is_new = !self.nodes[..self.count].contains(&node) && self.count < self.nodes.len();
+        if is_new {
+            self.nodes[self.count] = node;
+            self.count += 1;
+        }
+        is_new
+    }
+}
+
+impl Zone {
+    /// The name at `at` of the set's first record.
+    fn target(&self, set: &Set, at: usize) -> Name<'_> {
+        let data = self.records(set).next().and_then(|data| data.get(at..));
+        data.and_then(|data| Name::read(data).ok()).unwrap_or(Name::ROOT)
+    }
+
+    fn smallest_set(&self, node: u32) -> Option<&Set> {
+        let sets = self.sets_of(&self.nodes, node).iter().filter(|set| set.count > 0);
+        sets.min_by_key(|set| self.records(set).map(|data| data.len() + 12).sum::<usize>())
+    }
+}

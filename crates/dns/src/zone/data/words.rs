@@ -1,0 +1,192 @@
+//! Reads words as what fields consist of.
+
+use super::super::error::Reason;
+use super::super::scanner::{Entry, Word};
+use crate::message::{MAX_NAME, Name, NameParseError};
+
+/// The words of a record that are left.
+#[derive(Clone)]
+pub(in super::super) struct Words<'a> {
+    entry: &'a Entry,
+    at: usize,
+}
+
+impl<'a> Words<'a> {
+    pub(in super::super) fn new(entry: &'a Entry) -> Words<'a> {
+        Words { entry, at: 0 }
+    }
+
+    pub(in super::super) fn peek(&self) -> Option<Word<'a>> {
+        self.entry.word(self.at)
+    }
+
+    /// The next word, which is there, or `what` is missing.
+    pub(in super::super) fn required(&mut self, what: &'static str) -> Result<Word<'a>, Reason> {
+        self.next().ok_or(Reason::Missing(what))
+    }
+
+    /// Takes the next word if it is this one, without quotes.
+    pub(super) fn take_if(&mut self, text: &[u8]) -> bool {
+        let is = self.peek().is_some_and(|word| !word.quoted && word.text == text);
+        if is {
+            self.next();
+        }
+        is
+    }
+
+    /// A number.
+    pub(super) fn number<T: std::str::FromStr>(&mut self, what: &'static str) -> Result<T, Reason> {
+        let word = self.required(what)?;
+        let is_number = word.text.iter().all(u8::is_ascii_digit);
+        word.as_str().parse().ok().filter(|_| is_number).ok_or_else(|| word.bad(what))
+    }
+
+    /// The next word as octets, escapes replaced.
+    pub(super) fn octets(&mut self, what: &'static str, out: &mut Vec<u8>) -> Result<(), Reason> {
+        let word = self.required(what)?;
+        unescape(word.text, |octet, _| out.push(octet))
+    }
+}
+
+impl<'a> Iterator for Words<'a> {
+    type Item = Word<'a>;
+
+    fn next(&mut self) -> Option<Word<'a>> {
+        let word = self.peek()?;
+        self.at += 1;
+        Some(word)
+    }
+}
+
+/// Appends what `words` are as hexadecimal digits in pairs.
+pub(super) fn hexadecimal<'a>(words: impl Iterator<Item = Word<'a>>, out: &mut Vec<u8>) -> Result<(), Reason> {
+    let mut high = None;
+    for word in words {
+        for &octet in word.text {
+            let digit = char::from(octet).to_digit(16).ok_or_else(|| word.bad("hexadecimal data"))? as u8;
+            match high.take() {
+                None => high = Some(digit << 4),
+                Some(high) => out.push(high | digit),
+            }
+        }
+    }
+    if high.is_some() { Err(Reason::Missing("a hexadecimal digit")) } else { Ok(()) }
+}
+
+/// Appends what `words` are in base 64 (RFC 4648 §4).
+pub(super) fn base64<'a>(words: impl Iterator<Item = Word<'a>>, out: &mut Vec<u8>) -> Result<(), Reason> {
+    let (mut bits, mut count, mut padding) = (0u32, 0, 0);
+    for word in words {
+        for &octet in word.text {
+            let value = match octet {
+                b'A'..=b'Z' if padding == 0 => octet - b'A',
+                b'a'..=b'z' if padding == 0 => octet - b'a' + 26,
+                b'0'..=b'9' if padding == 0 => octet - b'0' + 52,
+                b'+' if padding == 0 => 62,
+                b'/' if padding == 0 => 63,
+                b'=' if padding < 2 && count % 4 >= 2 => {
+                    padding += 1;
+                    0
+                }
+                _ => return Err(word.bad("data in base 64")),
+            };
+            bits = bits << 6 | u32::from(value);
+            count += 1;
+            if count % 4 == 0 {
+                out.extend_from_slice(&bits.to_be_bytes()[1..4 - padding]);
+            }
+        }
+    }
+    if count % 4 == 0 { Ok(()) } else { Err(Reason::Missing("a part of the data in base 64")) }
+}
+
+/// Appends the name that `word` is; below `origin`, if it has no dot at its end.
+pub(in super::super) fn name(word: Word<'_>, origin: Name<'_>, out: &mut Vec<u8>) -> Result<(), Reason> {
+    if word.text == b"@" && !word.quoted {
+        out.extend_from_slice(origin.as_wire());
+        return Ok(());
+    }
+    let start = out.len();
+    if word.text != b"." {
+        let mut label = start;
+        let mut error = None;
+        out.push(0);
+        unescape(word.text, |octet, escaped| {
+            let len = out.len() - label - 1;
+            if octet == b'.' && !escaped {
+                error = error.or((len == 0).then_some(NameParseError::EmptyLabel));
+                out[label] = len as u8;
+                label = out.len();
+                out.push(0);
+            } else if len == 63 {
+                error = error.or(Some(NameParseError::LongLabel));
+            } else {
+                out.push(octet);
+            }
+        })?;
+        let len = out.len() - label - 1;
+        out[label] = len as u8;
+        if word.text.is_empty() {
+            error = Some(NameParseError::EmptyLabel);
+        }
+        if let Some(error) = error {
+            return Err(Reason::Name(error));
+        }
+        if len > 0 {
+            out.extend_from_slice(origin.as_wire());
+        }
+    } else {
+        out.push(0);
+    }
+    if out.len() - start > MAX_NAME { Err(Reason::Name(NameParseError::LongName)) } else { Ok(()) }
+}
+
+/// Seconds: a number, or numbers with units (`1h30m`). Zero if the top bit is set (RFC 2181 §8).
+pub(in super::super) fn ttl(text: &[u8]) -> Option<u32> {
+    let (mut sum, mut number) = (0u64, None::<u64>);
+    for &octet in text {
+        let seconds = match octet.to_ascii_lowercase() {
+            digit @ b'0'..=b'9' => {
+                number = Some(number.unwrap_or(0).saturating_mul(10).saturating_add(u64::from(digit - b'0')));
+                continue;
+            }
+            b's' => 1,
+            b'm' => 60,
+            b'h' => 3600,
+            b'd' => 86_400,
+            b'w' => 604_800,
+            _ => return None,
+        };
+        sum = sum.saturating_add(number.take()?.saturating_mul(seconds));
+    }
+    if text.is_empty() {
+        return None;
+    }
+    let value = u32::try_from(sum.saturating_add(number.unwrap_or(0))).ok()?;
+    Some(if value >> 31 == 1 { 0 } else { value })
+}
+
+/// Calls `each` with every octet that `text` stands for, and whether it was escaped (RFC 1035 §5.1).
+pub(super) fn unescape(text: &[u8], mut each: impl FnMut(u8, bool)) -> Result<(), Reason> {
+    let mut at = 0;
+    while let Some(&octet) = text.get(at) {
+        at += 1;
+        if octet != b'\\' {
+            each(octet, false);
+            continue;
+        }
+        match text.get(at..) {
+            Some([first, ..]) if !first.is_ascii_digit() => {
+                each(*first, true);
+                at += 1;
+            }
+            Some([a, b, c, ..]) if b.is_ascii_digit() && c.is_ascii_digit() => {
+                let value = [a, b, c].iter().fold(0u32, |value, digit| value * 10 + u32::from(**digit - b'0'));
+                each(u8::try_from(value).map_err(|_| Reason::Name(NameParseError::Escape))?, true);
+                at += 3;
+            }
+            _ => return Err(Reason::Name(NameParseError::Escape)),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,12 @@
+//! What peers and operators see of the logic towards backends.
+
+mod choice;
+mod flights;
+mod framing;
+mod health;
+mod learning;
+mod matching;
+mod proxy_protocol;
+mod query;
+mod route;
+mod support;
