@@ -205,25 +205,7 @@ pub struct Request {
     pub(crate) outcome: Option<Outcome>,
     /// Octets sent.
     pub(crate) sent: usize,
-    /// What an engine's data are made of.
-pub struct Parts {
-    /// What the operator decides.
-    pub settings: Arc<Settings>,
-    /// What both modules know.
-    pub shared: Rc<RefCell<Shared>>,
-    /// Who talks to backends: the module [`Fetch`](crate::Fetch).
-    pub fetcher: Owner,
-    /// What is counted.
-    pub stats: Arc<DnsStats>,
-    /// The query log, unless it is off.
-    pub log: Option<Recorder>,
-    /// How many engines share the rates.
-    pub engines: usize,
-    /// Random and secret.
-    pub hash_key: [u8; 16],
-}
-
-/// How far a transfer has come.
+    /// How far a transfer has come.
     pub(crate) transfer: Option<Progress>,
 }
 
