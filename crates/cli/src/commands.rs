@@ -29,6 +29,8 @@ pub fn execute(command: Command) -> ExitCode {
         Command::Graph(graph) => {
             let of = match graph.module {
                 Module::Http => Graph::of::<afpa_http::Http>(),
+                Module::Dns => Graph::of::<afpa_dns::Dns>(),
+                Module::DnsUpstream => Graph::of::<afpa_dns::Fetch>(),
             };
             print(&of.render(graph.format));
             ExitCode::SUCCESS

@@ -11,16 +11,17 @@ use afpa_cache::Cache;
 use afpa_engine::seam::{Address, Origin};
 use afpa_engine::{ConnectionId, ControlTable, Notice, Owner, ProtocolModule, Time};
 
-use crate::cache::Details;
-use crate::fetch::Shared;
+use crate::cache::{Details, Policy};
+use crate::fetch::{PoolsOrRoutes, Shared};
 use crate::message::{ExtendedError, Header, NameBuf, Rcode};
 use crate::protect::{
     AccessList, COOKIE_LEN, ClientRate, ClientRateConfig, CookieSecrets, NetworkSet, ResponseRate, ResponseRateConfig,
 };
 use crate::query_log::{Outcome, Recorder};
+use crate::route::RouteConfig;
 use crate::stats::DnsStats;
 use crate::table::TABLE;
-use crate::upstream::{PoolId, Ticket};
+use crate::upstream::{PoolConfig, PoolId, Ticket};
 use crate::zone::{Zone, Zones};
 
 /// DNS towards clients: datagrams, streams, and the requests detached from them.
@@ -253,12 +254,28 @@ impl Global {
             reply: Vec::new(),
             options: Vec::new(),
         };
-        global.reload(settings);
+        global.set(settings);
         global
     }
 
-    /// Replaces the settings. What was counted of clients starts anew; the cache stays.
-    pub fn reload(&mut self, settings: Arc<Settings>) {
+    /// Replaces what the operator decides. What was counted of clients starts anew; the cache stays, and what is known
+    /// of backends that stay.
+    ///
+    /// # Errors
+    /// Pools and routes do not fit together: those stay, and only those.
+    pub fn reload(
+        &mut self,
+        settings: Arc<Settings>,
+        policy: Policy,
+        pools: Vec<PoolConfig>,
+        routes: &[RouteConfig],
+        fallback: &str,
+    ) -> Result<(), PoolsOrRoutes> {
+        self.set(settings);
+        self.shared.borrow_mut().reload(policy, pools, routes, fallback)
+    }
+
+    fn set(&mut self, settings: Arc<Settings>) {
         let (engines, key) = (self.engines, self.hash_key);
         self.response_rate = settings.response_rate.as_ref().map(|config| ResponseRate::new(config, engines, key));
         self.client_rate = settings.client_rate.as_ref().map(|config| ClientRate::new(config, engines, key));

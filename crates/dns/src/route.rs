@@ -2,10 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
-use std::str::FromStr;
+use std::net::IpAddr;
 
 use crate::message::{Class, MAX_NAME, Name, NameBuf, Question, Type};
+use crate::protect::{Network, NetworkSet};
 use crate::upstream::{PoolId, Pools};
 
 /// A rule as it is configured. What it does not name, it does not look at; without anything it matches every question.
@@ -79,7 +79,7 @@ pub struct Routes {
 struct Rule {
     qtypes: Vec<Type>,
     qclass: Option<Class>,
-    clients: Vec<Network>,
+    clients: NetworkSet,
     route: Route,
 }
 
@@ -104,7 +104,8 @@ impl Routes {
             for suffix in distinct {
                 routes.index(suffix.as_name(), place as u32);
             }
-            let (qtypes, qclass, clients) = (config.qtypes.clone(), config.qclass, config.clients.clone());
+            let (qtypes, qclass, clients) =
+                (config.qtypes.clone(), config.qclass, NetworkSet::new(config.clients.iter().copied()));
             routes.rules.push(Rule { qtypes, qclass, clients, route });
         }
         Ok(routes)
@@ -145,90 +146,6 @@ impl Rule {
             && (self.clients.is_empty() || self.clients.iter().any(|network| network.contains(client)))
     }
 }
-
-/// The addresses that share their first bits.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct Network {
-    address: IpAddr,
-    prefix: u8,
-}
-
-/// Text that is no network.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum NetworkParseError {
-    /// No address.
-    Address,
-    /// A prefix that is no number, or longer than the address.
-    Prefix,
-    /// Bits are set behind the prefix: two different things could be meant.
-    Bits,
-}
-
-impl Network {
-    /// Whether `address` is one of its. IPv4 addresses within IPv6 (RFC 4291 §2.5.5.2) are taken as IPv4.
-    pub fn contains(&self, address: IpAddr) -> bool {
-        let same = match (self.address, canonical(address)) {
-            (IpAddr::V4(network), IpAddr::V4(address)) => (network.to_bits() ^ address.to_bits()).leading_zeros(),
-            (IpAddr::V6(network), IpAddr::V6(address)) => (network.to_bits() ^ address.to_bits()).leading_zeros(),
-            _ => return false,
-        };
-        same >= u32::from(self.prefix)
-    }
-}
-
-fn canonical(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V6(address) => Ipv6Addr::to_canonical(&address),
-        address => address,
-    }
-}
-
-impl FromStr for Network {
-    type Err = NetworkParseError;
-
-    /// `192.0.2.0/24`, `2001:db8::/32`, or an address alone.
-    fn from_str(text: &str) -> Result<Network, NetworkParseError> {
-        let (address, prefix) = text.split_once('/').map_or((text, None), |(address, prefix)| (address, Some(prefix)));
-        let address: IpAddr = address.parse().map_err(|_| NetworkParseError::Address)?;
-        let bits = if address.is_ipv4() { 32 } else { 128 };
-        let prefix = match prefix {
-            Some(digits) if digits.bytes().all(|octet| octet.is_ascii_digit()) => digits.parse().ok(),
-            Some(_) => None,
-            None => Some(bits),
-        };
-        let prefix = prefix.filter(|prefix| *prefix <= bits).ok_or(NetworkParseError::Prefix)?;
-        let behind = match address {
-            IpAddr::V4(address) => u128::from(address.to_bits()).checked_shl(96 + u32::from(prefix)),
-            IpAddr::V6(address) => address.to_bits().checked_shl(u32::from(prefix)),
-        };
-        if behind.is_some_and(|bits| bits != 0) {
-            return Err(NetworkParseError::Bits);
-        }
-        // Clients are looked at as IPv4 where they are.
-        match canonical(address) {
-            address @ IpAddr::V4(_) if bits == 128 && prefix >= 96 => Ok(Network { address, prefix: prefix - 96 }),
-            _ => Ok(Network { address, prefix }),
-        }
-    }
-}
-
-impl fmt::Display for Network {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.address, self.prefix)
-    }
-}
-
-impl fmt::Display for NetworkParseError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            NetworkParseError::Address => "no IP address",
-            NetworkParseError::Prefix => "a prefix that is no number, or longer than the address",
-            NetworkParseError::Bits => "bits are set behind the prefix",
-        })
-    }
-}
-
-impl std::error::Error for NetworkParseError {}
 
 impl fmt::Display for UnknownPool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

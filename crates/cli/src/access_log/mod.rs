@@ -11,8 +11,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
+use afpa_dns::query_log;
 use afpa_engine::stats::Counter;
-use afpa_http::access_log::Records;
+use afpa_http::access_log;
 
 use crate::config::{Log, LogFormat};
 
@@ -32,6 +33,38 @@ enum Order {
     Reopen,
     Replace(Destination),
     Stop,
+}
+
+/// What one engine logs of one protocol.
+pub enum Ring {
+    /// Requests of the site.
+    Http(access_log::Records),
+    /// Queries, and the names of the backends that answer them.
+    Dns(query_log::Records, Arc<[String]>),
+}
+
+impl Ring {
+    fn dropped_counter(&self) -> Arc<Counter> {
+        match self {
+            Ring::Http(records) => records.dropped_counter(),
+            Ring::Dns(records, _) => records.dropped_counter(),
+        }
+    }
+
+    fn is_abandoned(&self) -> bool {
+        match self {
+            Ring::Http(records) => records.is_abandoned(),
+            Ring::Dns(records, _) => records.is_abandoned(),
+        }
+    }
+
+    /// Takes one record. Whether there was one.
+    fn take(&mut self, writer: &mut Writer) -> bool {
+        match self {
+            Ring::Http(records) => records.take().map(|entry| writer.add(&entry)).is_some(),
+            Ring::Dns(records, backends) => records.take().map(|record| writer.add_query(&record, backends)).is_some(),
+        }
+    }
 }
 
 /// A form and an open file, apart from a running log: so that a new configuration is either taken
@@ -59,13 +92,20 @@ impl AccessLog {
     ///
     /// # Errors
     /// The file cannot be opened, or the thread not started.
-    pub fn start(log: &Log, rings: Vec<Records>) -> io::Result<AccessLog> {
+    pub fn start(log: &Log, rings: Vec<Ring>) -> io::Result<AccessLog> {
         let Destination { format, sink } = Destination::open(log)?;
-        let dropped = rings.iter().map(Records::dropped_counter).collect();
+        let dropped = rings.iter().map(Ring::dropped_counter).collect();
         let stats = Arc::new(LogStats { dropped, ..LogStats::default() });
         let (orders, received) = channel();
-        let writer =
-            Writer { format, sink, batch: Vec::with_capacity(BATCH), lines: 0, failing: false, stats: stats.clone() };
+        let writer = Writer {
+            format,
+            sink,
+            batch: Vec::with_capacity(BATCH),
+            line: String::new(),
+            lines: 0,
+            failing: false,
+            stats: stats.clone(),
+        };
         let thread = Builder::new().name("access-log".into()).spawn(move || run(writer, rings, &received))?;
         Ok(AccessLog { orders, thread, stats })
     }
@@ -118,10 +158,10 @@ impl LogStats {
     }
 }
 
-fn run(mut writer: Writer, mut rings: Vec<Records>, orders: &Receiver<Order>) {
+fn run(mut writer: Writer, mut rings: Vec<Ring>, orders: &Receiver<Order>) {
     loop {
         // All engines gone: what they left is written, then there is nothing to wait for.
-        let last = rings.iter().all(Records::is_abandoned);
+        let last = rings.iter().all(Ring::is_abandoned);
         let order = if last {
             orders.try_recv().map_err(|_| RecvTimeoutError::Disconnected)
         } else {
@@ -139,13 +179,13 @@ fn run(mut writer: Writer, mut rings: Vec<Records>, orders: &Receiver<Order>) {
 
 /// Takes what the rings hold, by turns, so that one busy engine does not hold up the others. Returns
 /// whether it left something, because orders are to be obeyed in time.
-fn drain(writer: &mut Writer, rings: &mut [Records]) -> bool {
+fn drain(writer: &mut Writer, rings: &mut [Ring]) -> bool {
     const TURN: usize = 256;
     let mut more = true;
     for _ in 0..64 {
         more = false;
         for ring in &mut *rings {
-            let taken = std::iter::from_fn(|| ring.take().map(|entry| writer.add(&entry))).take(TURN).count();
+            let taken = (0..TURN).take_while(|_| ring.take(writer)).count();
             more |= taken == TURN;
         }
         if !more {
@@ -157,7 +197,7 @@ fn drain(writer: &mut Writer, rings: &mut [Records]) -> bool {
 }
 
 /// Writes the rest. An engine that still runs cannot keep this from ending.
-fn finish(writer: &mut Writer, rings: &mut [Records], mut more: bool) {
+fn finish(writer: &mut Writer, rings: &mut [Ring], mut more: bool) {
     for _ in 0..1024 {
         if !more {
             break;
@@ -170,18 +210,35 @@ struct Writer {
     format: LogFormat,
     sink: Sink,
     batch: Vec<u8>,
+    /// Kept for its memory.
+    line: String,
     lines: u64,
     failing: bool,
     stats: Arc<LogStats>,
 }
 
 impl Writer {
-    fn add(&mut self, entry: &afpa_http::access_log::Entry<'_>) {
+    fn add(&mut self, entry: &access_log::Entry<'_>) {
         match self.format {
             LogFormat::Off => return,
             LogFormat::Text => format::combined(&mut self.batch, entry),
             LogFormat::Json => format::json(&mut self.batch, entry),
         }
+        self.count();
+    }
+
+    fn add_query(&mut self, record: &query_log::Record<'_>, backends: &[String]) {
+        self.line.clear();
+        match self.format {
+            LogFormat::Off => return,
+            LogFormat::Text => query_log::format_text(record, backends, &mut self.line),
+            LogFormat::Json => query_log::format_json(record, backends, &mut self.line),
+        }
+        self.batch.extend_from_slice(self.line.as_bytes());
+        self.count();
+    }
+
+    fn count(&mut self) {
         self.lines += 1;
         if self.batch.len() >= BATCH {
             self.flush();
@@ -266,6 +323,11 @@ mod tests {
         })
     }
 
+    fn http(capacity: usize) -> (Recorder, Ring) {
+        let (recorder, records) = ring(capacity);
+        (recorder, Ring::Http(records))
+    }
+
     fn to_file(path: &Path) -> Log {
         Log { format: LogFormat::Text, path: Some(path.to_owned()), ..Log::default() }
     }
@@ -274,7 +336,7 @@ mod tests {
     fn every_record_is_written_or_counted() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("access.log");
-        let (recorders, rings): (Vec<_>, Vec<_>) = (0..3).map(|_| ring(MAX_RECORD * 4)).unzip();
+        let (recorders, rings): (Vec<_>, Vec<_>) = (0..3).map(|_| http(MAX_RECORD * 4)).unzip();
         let log = AccessLog::start(&to_file(&path), rings).unwrap();
         let stats = log.stats();
         let pushed: u64 = std::thread::scope(|scope| {
@@ -293,7 +355,7 @@ mod tests {
     fn a_moved_file_is_left_behind_on_reopen() {
         let dir = tempfile::tempdir().unwrap();
         let (path, moved) = (dir.path().join("access.log"), dir.path().join("access.log.1"));
-        let (mut recorder, records) = ring(MAX_RECORD);
+        let (mut recorder, records) = http(MAX_RECORD);
         let log = AccessLog::start(&to_file(&path), vec![records]).unwrap();
         push(&mut recorder, "/old");
         while log.stats().written() == 0 {
@@ -312,7 +374,7 @@ mod tests {
 
     #[test]
     fn lines_that_cannot_be_written_are_counted() {
-        let (mut recorder, records) = ring(MAX_RECORD);
+        let (mut recorder, records) = http(MAX_RECORD);
         let log = AccessLog::start(&to_file(Path::new("/dev/full")), vec![records]).unwrap();
         push(&mut recorder, "/lost");
         let stats = log.stats();

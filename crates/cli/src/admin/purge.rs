@@ -1,5 +1,6 @@
-//! The body of a purge: `{"url": …}`, `{"prefix": …}` or `{"all": true}`.
+//! The body of a purge: `{"url": …}`, `{"prefix": …}`, `{"name": …}`, `{"subtree": …}` or `{"all": true}`.
 
+use afpa_dns::message::NameBuf;
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 
@@ -13,6 +14,10 @@ pub(super) const MAX_BODY: usize = 16 << 10;
 struct Body {
     url: Option<String>,
     prefix: Option<String>,
+    /// A domain name.
+    name: Option<String>,
+    /// A domain name, with all below it.
+    subtree: Option<String>,
     all: Option<bool>,
 }
 
@@ -22,13 +27,25 @@ struct Body {
 /// What the client did wrong, in a sentence.
 pub(super) fn parse(body: &[u8]) -> Result<Purge, String> {
     let body: Body = serde_json::from_slice(body).map_err(|error| format!("the body is not a purge: {error}"))?;
-    match (body.url, body.prefix, body.all) {
-        (Some(url), None, None) => Ok(Purge::Path(path(&url)?)),
-        (None, Some(prefix), None) => Ok(Purge::Prefix(path(&prefix)?)),
-        (None, None, Some(true)) => Ok(Purge::All),
-        (None, None, Some(false)) => Err("\"all\" must be true".into()),
-        _ => Err("the body must have exactly one of \"url\", \"prefix\" and \"all\"".into()),
+    match body {
+        Body { url: Some(url), prefix: None, name: None, subtree: None, all: None } => Ok(Purge::Path(path(&url)?)),
+        Body { prefix: Some(prefix), url: None, name: None, subtree: None, all: None } => {
+            Ok(Purge::Prefix(path(&prefix)?))
+        }
+        Body { name: Some(name), url: None, prefix: None, subtree: None, all: None } => Ok(Purge::Name(domain(&name)?)),
+        Body { subtree: Some(name), url: None, prefix: None, name: None, all: None } => {
+            Ok(Purge::Subtree(domain(&name)?))
+        }
+        Body { all: Some(true), url: None, prefix: None, name: None, subtree: None } => Ok(Purge::All),
+        Body { all: Some(false), url: None, prefix: None, name: None, subtree: None } => {
+            Err("\"all\" must be true".into())
+        }
+        _ => Err("the body must have exactly one of \"url\", \"prefix\", \"name\", \"subtree\" and \"all\"".into()),
     }
+}
+
+fn domain(text: &str) -> Result<NameBuf, String> {
+    text.parse().map_err(|error| format!("{text:?} is no domain name: {error}"))
 }
 
 /// The path of an http URL or of a path, without query, decoded as the cache's keys are.

@@ -199,6 +199,10 @@ pub struct Capture {
 pub enum Module {
     /// The web server
     Http,
+    /// DNS towards clients
+    Dns,
+    /// DNS towards backends
+    DnsUpstream,
 }
 
 #[cfg(test)]

@@ -9,14 +9,16 @@ use std::time::Duration;
 
 use afpa_direct::{Direct, DirectConfig};
 use afpa_engine::TransportId;
-use afpa_engine::seam::{Address, Listen, Owner};
+use afpa_engine::seam::{Address, Listen};
 use afpa_platform::interface::{Interface, Kind};
 use afpa_platform::memory::Arena;
 use afpa_platform::netlink::Netlink;
+use afpa_platform::steering::Protocol;
 use afpa_tcp as tcp;
 use afpa_wire::MacAddress;
 
-use super::doors::Door;
+use super::doors::{Door, Service};
+use super::engine::Owners;
 use super::frames::{FRAMES, Frames};
 use super::observed::Observed;
 use super::reach;
@@ -35,7 +37,7 @@ pub(super) struct Wire {
     config: config::Direct,
     /// Engines that share the interface's queues.
     engines: u32,
-    addresses: Vec<SocketAddr>,
+    addresses: Vec<(Service, SocketAddr)>,
 }
 
 /// What the frames of `engines` engines take of the arena.
@@ -92,11 +94,12 @@ impl Wire {
     /// A door gets no frame of this interface: a sentence with the remedy.
     pub(super) fn expect(&mut self, doors: &[Door]) -> Result<(), String> {
         let Interface { name, index, is_up, .. } = &self.frames.interface;
-        self.addresses = doors.iter().filter_map(Door::inet).collect();
+        self.addresses = doors.iter().filter_map(|door| Some((door.service, door.inet()?))).collect();
+        let addresses: Vec<SocketAddr> = self.addresses.iter().map(|(_, address)| *address).collect();
         if self.is_host() {
-            reach::check_host(name, &self.addresses)?;
+            reach::check_host(name, &addresses)?;
         } else {
-            reach::check(name, *index, &self.addresses)?;
+            reach::check(name, *index, &addresses)?;
         }
         if !is_up {
             tracing::info!("{name} is down: give the kernel's end an address, and set it up: ip link set {name} up");
@@ -110,11 +113,16 @@ impl Wire {
     /// The table is full: a sentence with the remedy.
     pub(super) fn steer(&self) -> Result<(), String> {
         let name = &self.frames.interface.name;
-        let mut addresses = self.addresses.iter();
-        addresses.try_for_each(|address| self.frames.steer(*address)).map_err(|error| format!("{name}: {error}"))
+        for (service, address) in &self.addresses {
+            self.frames.steer(Protocol::Tcp, *address).map_err(|error| format!("{name}: {error}"))?;
+            if *service == Service::Dns {
+                self.frames.steer(Protocol::Udp, *address).map_err(|error| format!("{name}: {error}"))?;
+            }
+        }
+        Ok(())
     }
 
-    /// The transport of engine `number`, listening for `owner`.
+    /// The transport of engine `number`, listening for `owners`.
     ///
     /// # Errors
     /// What is missing, in a sentence with the remedy.
@@ -124,7 +132,7 @@ impl Wire {
         id: TransportId,
         max_connections: u32,
         arena: &Arc<Arena>,
-        owner: Owner,
+        owners: Owners,
     ) -> Result<Direct, String> {
         let Interface { name, index, mac, mtu, .. } = &self.frames.interface;
         let failed = |what: &str, error: &dyn std::fmt::Display| format!("{name} cannot {what}: {error}");
@@ -139,15 +147,21 @@ impl Wire {
             is_host,
             mtu: u16::try_from(*mtu).unwrap_or(u16::MAX),
             tcp: self.tcp(max_connections),
-            seed: seed().map_err(|error| failed("be given random numbers", &error))?,
+            seed: random().map_err(|error| failed("be given random numbers", &error))?,
         };
         let mut direct = Direct::new(&config, device, Some(kernel)).map_err(|error| failed("be slept on", &error))?;
         if self.config.driver_handshake {
             self.assist(&mut direct, number)?;
         }
-        for address in &self.addresses {
-            let listen = Listen::Stream(Address::Inet(*address));
-            direct.listen(&listen, owner).map_err(|error| format!("{name} cannot listen to {address}: {error}"))?;
+        for (service, address) in &self.addresses {
+            let mut listen = |to: Listen| {
+                let listener = direct.listen(&to, owners.of(*service));
+                listener.map(drop).map_err(|error| format!("{name} cannot listen to {address}: {error}"))
+            };
+            listen(Listen::Stream(Address::Inet(*address)))?;
+            if *service == Service::Dns {
+                listen(Listen::Datagram(*address))?;
+            }
         }
         Ok(direct)
     }
@@ -182,7 +196,7 @@ impl Wire {
 
     /// The addresses of our own host.
     fn hosts(&self) -> Vec<IpAddr> {
-        let mut hosts: Vec<IpAddr> = self.addresses.iter().map(SocketAddr::ip).collect();
+        let mut hosts: Vec<IpAddr> = self.addresses.iter().map(|(_, address)| address.ip()).collect();
         hosts.sort_unstable();
         hosts.dedup();
         hosts
@@ -234,8 +248,8 @@ fn other_end(mut kernels: [u8; 6]) -> [u8; 6] {
 }
 
 /// What peers must not guess.
-fn seed() -> io::Result<[u8; 32]> {
-    let mut seed = [0; 32];
-    File::open("/dev/urandom")?.read_exact(&mut seed)?;
-    Ok(seed)
+pub(super) fn random<const N: usize>() -> io::Result<[u8; N]> {
+    let mut random = [0; N];
+    File::open("/dev/urandom")?.read_exact(&mut random)?;
+    Ok(random)
 }

@@ -13,9 +13,25 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, getsockname, soc
 use crate::systemd::Inherited;
 use crate::units::ListenAddress;
 
-/// One place where clients come in.
+/// What is served through a door.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Service {
+    /// The site, over streams.
+    Http,
+    /// DNS, over datagrams and streams alike.
+    Dns,
+}
+
+/// One way in for clients.
 #[derive(Debug)]
-pub(super) enum Door {
+pub(super) struct Door {
+    pub(super) service: Service,
+    pub(super) place: Place,
+}
+
+/// Where a door is.
+#[derive(Debug)]
+pub(super) enum Place {
     /// Each engine listens to this port on a socket of its own (SO_REUSEPORT).
     Port(SocketAddr),
     /// An address that the kernel does not have: the direct transport alone listens to it.
@@ -31,9 +47,9 @@ pub(super) enum Door {
 
 impl Door {
     pub(super) fn address(&self) -> ListenAddress {
-        match self {
-            Door::Port(address) | Door::Host(address) => ListenAddress::Inet(*address),
-            Door::Shared { address, .. } => address.clone(),
+        match &self.place {
+            Place::Port(address) | Place::Host(address) => ListenAddress::Inet(*address),
+            Place::Shared { address, .. } => address.clone(),
         }
     }
 
@@ -47,9 +63,10 @@ impl Door {
 
     /// As a client would write it.
     pub(super) fn url(&self) -> String {
-        match self.address() {
-            ListenAddress::Inet(address) => format!("http://{address}"),
-            unix @ ListenAddress::Unix(_) => unix.to_string(),
+        match (self.service, self.address()) {
+            (Service::Http, ListenAddress::Inet(address)) => format!("http://{address}"),
+            (Service::Dns, ListenAddress::Inet(address)) => format!("dns://{address}"),
+            (_, unix @ ListenAddress::Unix(_)) => unix.to_string(),
         }
     }
 }
@@ -60,19 +77,35 @@ impl Door {
 /// An address cannot be listened to: a sentence with the remedy.
 pub(super) fn open(listen: &[ListenAddress], inherited: Vec<Inherited>) -> Result<Vec<Door>, String> {
     if !inherited.is_empty() {
-        let shared = |passed: Inherited| Door::Shared { socket: passed.socket, address: passed.address, _file: None };
+        let shared = |passed: Inherited| Door {
+            service: Service::Http,
+            place: Place::Shared { socket: passed.socket, address: passed.address, _file: None },
+        };
         return Ok(inherited.into_iter().map(shared).collect());
     }
     listen.iter().map(|address| open_one(address).map_err(|error| explain(address, &error))).collect()
+}
+
+/// Reserves every address for DNS: its port for datagrams and for streams.
+///
+/// # Errors
+/// An address cannot be listened to: a sentence with the remedy.
+pub(super) fn open_dns(listen: &[SocketAddr]) -> Result<Vec<Door>, String> {
+    let door = |address: &SocketAddr| {
+        let place = reserve_both(*address).map(Place::Port);
+        let place = place.map_err(|error| explain(&ListenAddress::Inet(*address), &error))?;
+        Ok(Door { service: Service::Dns, place })
+    };
+    listen.iter().map(door).collect()
 }
 
 /// The doors of a host of our own, where the kernel has nothing to open.
 ///
 /// # Errors
 /// An address is a path, or has no port.
-pub(super) fn of_host(listen: &[ListenAddress]) -> Result<Vec<Door>, String> {
+pub(super) fn of_host(service: Service, listen: &[ListenAddress]) -> Result<Vec<Door>, String> {
     let door = |address: &ListenAddress| match address {
-        ListenAddress::Inet(address) if address.port() != 0 => Ok(Door::Host(*address)),
+        ListenAddress::Inet(address) if address.port() != 0 => Ok(Door { service, place: Place::Host(*address) }),
         ListenAddress::Inet(_) | ListenAddress::Unix(_) => {
             Err(format!("cannot listen to {address} on a TAP device: choose an address with a port"))
         }
@@ -81,25 +114,45 @@ pub(super) fn of_host(listen: &[ListenAddress]) -> Result<Vec<Door>, String> {
 }
 
 fn open_one(address: &ListenAddress) -> io::Result<Door> {
-    match address {
-        ListenAddress::Inet(address) => reserve(*address).map(Door::Port),
+    let place = match address {
+        ListenAddress::Inet(address) => Place::Port(reserve(*address, SocketType::STREAM)?),
         ListenAddress::Unix(path) => {
             remove_stale(path)?;
             let listener = UnixListener::bind(path)?;
             let file = SocketFile::at(path)?;
-            Ok(Door::Shared { socket: listener.into(), address: address.clone(), _file: Some(file) })
+            Place::Shared { socket: listener.into(), address: address.clone(), _file: Some(file) }
+        }
+    };
+    Ok(Door { service: Service::Http, place })
+}
+
+/// A port that is free for datagrams and streams alike.
+fn reserve_both(address: SocketAddr) -> io::Result<SocketAddr> {
+    /// How many ports are tried for port 0: the two kinds are given out apart.
+    const TRIES: usize = 16;
+    let mut last = None;
+    for _ in 0..TRIES {
+        let found = reserve(address, SocketType::STREAM)?;
+        match reserve(found, SocketType::DGRAM) {
+            Ok(found) => return Ok(found),
+            Err(error) if address.port() != 0 => return Err(error),
+            Err(error) => last = Some(error),
         }
     }
+    Err(last.unwrap_or_else(|| io::ErrorKind::AddrInUse.into()))
 }
 
 /// Finds out whether a port is free, and which one port 0 stands for. The engines' own sockets would
 /// not notice another server of the same user: SO_REUSEPORT lets them share its port. Does not listen: who comes before
 /// the engines is refused, and not accepted by nobody.
-fn reserve(address: SocketAddr) -> io::Result<SocketAddr> {
+fn reserve(address: SocketAddr, kind: SocketType) -> io::Result<SocketAddr> {
     let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-    let socket = socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
-    // What is left of closed connections is no obstacle; a listener is.
-    set_socket_reuseaddr(&socket, true)?;
+    let socket = socket_with(family, kind, SocketFlags::CLOEXEC, None)?;
+    // What is left of closed connections is no obstacle; a listener is. Of datagrams nothing is left, and the option
+    // would let two servers share a port.
+    if kind == SocketType::STREAM {
+        set_socket_reuseaddr(&socket, true)?;
+    }
     bind(&socket, &address)?;
     SocketAddr::try_from(getsockname(&socket)?).map_err(io::Error::from)
 }
@@ -190,7 +243,7 @@ mod tests {
     #[test]
     fn port_zero_becomes_a_port() {
         let doors = open(&inet("127.0.0.1:0".parse().unwrap()), Vec::new()).unwrap();
-        assert!(matches!(doors[0], Door::Port(address) if address.port() != 0));
+        assert!(matches!(doors[0].place, Place::Port(address) if address.port() != 0));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 use afpa_engine::seam::{Address, Listen};
 use afpa_engine::stats::ModuleStats;
 use afpa_engine::workers::Workers;
-use afpa_engine::{Engine, EngineHandle, Owner, Time, TransportId};
+use afpa_engine::{Engine, EngineHandle, Open, Owner, Time, TransportId};
 use afpa_http::access_log::Recorder;
 use afpa_http::{Global, Http, HttpStats, Settings};
 use afpa_platform::clock;
@@ -20,7 +20,8 @@ use afpa_sockets::{Sockets, SocketsConfig, SocketsStats};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::direct::Wire;
-use super::doors::{Door, explain};
+use super::dns::{DnsPlan, DnsSeat};
+use super::doors::{Door, Place, Service, explain};
 use super::observed::Observed;
 use crate::config::{Interface, Respond};
 use crate::process;
@@ -38,14 +39,26 @@ pub(super) struct Plan {
     pub(super) respond: Respond,
     pub(super) max_connections: u32,
     pub(super) workers: Arc<Workers>,
-    pub(super) settings: Arc<Settings>,
-    pub(super) recorder: Option<Recorder>,
+    pub(super) http: Option<HttpPlan>,
+    pub(super) dns: Option<DnsPlan>,
     pub(super) entrances: Vec<Entrance>,
 }
 
+/// What an engine needs to serve the site.
+pub(super) struct HttpPlan {
+    pub(super) settings: Arc<Settings>,
+    pub(super) recorder: Option<Recorder>,
+}
+
 /// A door as one engine uses it.
-pub(super) enum Entrance {
+pub(super) struct Entrance {
+    pub(super) service: Service,
+    pub(super) way: Way,
+}
+
+pub(super) enum Way {
     Listen(SocketAddr),
+    Datagrams(SocketAddr),
     Adopt(OwnedFd),
 }
 
@@ -53,12 +66,18 @@ pub(super) enum Entrance {
 pub(super) struct Seat {
     pub(super) cpu: usize,
     pub(super) handle: EngineHandle,
-    pub(super) owner: Owner,
-    pub(super) module: Arc<ModuleStats>,
-    pub(super) http: Arc<HttpStats>,
+    pub(super) http: Option<HttpSeat>,
+    pub(super) dns: Option<DnsSeat>,
     pub(super) sockets: Arc<SocketsStats>,
     pub(super) direct: Option<Observed>,
     pub(super) interface: &'static str,
+}
+
+/// The site on an engine.
+pub(super) struct HttpSeat {
+    pub(super) owner: Owner,
+    pub(super) module: Arc<ModuleStats>,
+    pub(super) stats: Arc<HttpStats>,
 }
 
 /// One engine's use of every door.
@@ -66,15 +85,22 @@ pub(super) struct Seat {
 /// # Errors
 /// No descriptor is left for another duplicate of a shared socket.
 pub(super) fn entrances(doors: &[Door]) -> Result<Vec<Entrance>, String> {
-    let entrance = |door: &Door| match door {
-        Door::Host(_) => None,
-        Door::Port(address) => Some(Ok(Entrance::Listen(*address))),
-        Door::Shared { socket, address, .. } => {
-            let duplicate = socket.try_clone().map(Entrance::Adopt);
-            Some(duplicate.map_err(|error| format!("{address} cannot be shared: {error}")))
+    let ways = |door: &Door| match &door.place {
+        Place::Host(_) => Ok(Vec::new()),
+        Place::Port(address) if door.service == Service::Dns => {
+            Ok(vec![Way::Datagrams(*address), Way::Listen(*address)])
+        }
+        Place::Port(address) => Ok(vec![Way::Listen(*address)]),
+        Place::Shared { socket, address, .. } => {
+            let duplicate = socket.try_clone().map(Way::Adopt);
+            duplicate.map(|way| vec![way]).map_err(|error| format!("{address} cannot be shared: {error}"))
         }
     };
-    doors.iter().filter_map(entrance).collect()
+    let mut entrances = Vec::new();
+    for door in doors {
+        entrances.extend(ways(door)?.into_iter().map(|way| Entrance { service: door.service, way }));
+    }
+    Ok(entrances)
 }
 
 /// An engine on its thread that has all it needs and waits until it may open its doors. One that is dropped ends, and
@@ -106,7 +132,25 @@ struct Unopened {
     engine: Engine,
     sockets: Sockets,
     entrances: Vec<Entrance>,
-    owner: Owner,
+    owners: Owners,
+    /// The module that asks backends, if there is DNS.
+    fetcher: Option<Owner>,
+}
+
+/// Who has what comes through which doors.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Owners {
+    http: Owner,
+    dns: Owner,
+}
+
+impl Owners {
+    pub(super) fn of(self, service: Service) -> Owner {
+        match service {
+            Service::Http => self.http,
+            Service::Dns => self.dns,
+        }
+    }
 }
 
 /// Makes an engine and returns when it waits for [`Prepared::open`]. Its end, for whatever reason, is reported to `ends`.
@@ -201,7 +245,7 @@ fn live(plan: Plan, instructions: Instructions) -> Result<(), String> {
 }
 
 fn build(plan: Plan) -> Result<(Unopened, Seat), String> {
-    let Plan { cpu, number, wire, io, respond, max_connections, workers, settings, recorder, entrances } = plan;
+    let Plan { cpu, number, wire, io, respond, max_connections, workers, http, dns, entrances } = plan;
     let failed = |what: &str, error: &dyn std::fmt::Display| format!("the engine on CPU {cpu} cannot {what}: {error}");
     process::pin_thread(cpu).map_err(|error| failed("be pinned", &error))?;
     let config = SocketsConfig {
@@ -210,51 +254,74 @@ fn build(plan: Plan) -> Result<(Unopened, Seat), String> {
         interface: interface(io),
         respond: context(respond),
         max_connections,
-        // RFC 9112 §9: HTTP's client does.
+        // RFC 9112 §9: HTTP's client does, and so does DNS's.
         peer_speaks_first: true,
         ..SocketsConfig::default()
     };
     let sockets = Sockets::new(config).map_err(|error| failed("reach the network", &error))?;
     let mut engine = Engine::new(workers, || Time(clock::now())).map_err(|error| failed("be woken", &error))?;
-    let waker = engine.handle().waker();
-    let view = settings.cache.view(Arc::new(move || waker.wake()));
-    let arena = settings.cache.arena().clone();
-    let http = Arc::new(HttpStats::default());
-    let global = Global::new(settings, view, http.clone(), recorder, SystemTime::now);
-    let (owner, module) = engine.install::<Http>(global);
+    // One of them can lend what it sends to a device: the site, whose objects are large.
+    let arena = match (&http, &dns) {
+        (Some(http), _) => http.settings.cache.arena().clone(),
+        (None, Some(dns)) => dns.arena(),
+        (None, None) => return Err("there is nothing to serve".into()),
+    };
+    let http = http.map(|http| install_http(&mut engine, http));
+    let dns = dns.map(|dns| dns.install(&mut engine)).transpose()?;
+    let owners = Owners {
+        http: http.as_ref().map_or_else(Owner::default, |http| http.owner),
+        dns: dns.as_ref().map_or_else(Owner::default, |dns| dns.owner),
+    };
+    let fetcher = dns.as_ref().map(|dns| dns.fetcher);
     let (mut interface, stats) = (sockets.interface().name(), sockets.stats());
     let mut observed = None;
     if let Some(wire) = wire {
-        let direct = wire.transport(number, TransportId(0), max_connections, &arena, owner)?;
+        let direct = wire.transport(number, TransportId(0), max_connections, &arena, owners)?;
         interface = direct.device();
         observed = Some(wire.observe(&direct));
         engine.add_transport(Box::new(direct)).map_err(|error| failed("watch its mailbox", &error))?;
     }
     let handle = engine.handle();
-    let seat = Seat { cpu, handle, owner, module, http, sockets: stats, direct: observed, interface };
-    Ok((Unopened { engine, sockets, entrances, owner }, seat))
+    let seat = Seat { cpu, handle, http, dns, sockets: stats, direct: observed, interface };
+    Ok((Unopened { engine, sockets, entrances, owners, fetcher }, seat))
+}
+
+fn install_http(engine: &mut Engine, HttpPlan { settings, recorder }: HttpPlan) -> HttpSeat {
+    let waker = engine.handle().waker();
+    let view = settings.cache.view(Arc::new(move || waker.wake()));
+    let stats = Arc::new(HttpStats::default());
+    let global = Global::new(settings, view, stats.clone(), recorder, SystemTime::now);
+    let (owner, module) = engine.install::<Http>(global);
+    HttpSeat { owner, module, stats }
 }
 
 impl Unopened {
     fn open(self) -> Result<Engine, String> {
-        let Unopened { mut engine, mut sockets, entrances, owner } = self;
+        let Unopened { mut engine, mut sockets, entrances, owners, fetcher } = self;
         for entrance in entrances {
-            enter(&mut sockets, entrance, owner)?;
+            enter(&mut sockets, entrance.way, owners.of(entrance.service))?;
         }
         engine
             .add_transport(Box::new(sockets))
             .map_err(|error| format!("an engine cannot watch its mailbox: {error}"))?;
+        if let Some(fetcher) = fetcher {
+            engine.open(Open::Work, fetcher, afpa_dns::fetch::WATCH);
+        }
         Ok(engine)
     }
 }
 
-fn enter(sockets: &mut Sockets, entrance: Entrance, owner: Owner) -> Result<(), String> {
-    match entrance {
-        Entrance::Listen(address) => sockets
+fn enter(sockets: &mut Sockets, way: Way, owner: Owner) -> Result<(), String> {
+    match way {
+        Way::Datagrams(address) => sockets
+            .listen(Listen::Datagram(address), owner)
+            .map(drop)
+            .map_err(|error| explain(&ListenAddress::Inet(address), &error)),
+        Way::Listen(address) => sockets
             .listen(Listen::Stream(Address::Inet(address)), owner)
             .map(drop)
             .map_err(|error| explain(&ListenAddress::Inet(address), &error)),
-        Entrance::Adopt(socket) => sockets
+        Way::Adopt(socket) => sockets
             .adopt(socket, owner)
             .map(drop)
             .map_err(|error| format!("a shared socket cannot be listened to: {error}")),

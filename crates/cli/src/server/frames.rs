@@ -66,10 +66,10 @@ impl Frames {
     ///
     /// # Errors
     /// The table is full.
-    pub(super) fn steer(&self, address: SocketAddr) -> Result<(), String> {
+    pub(super) fn steer(&self, protocol: Protocol, address: SocketAddr) -> Result<(), String> {
         match &self.way {
-            Way::Xdp(steering) => steering.steer(Protocol::Tcp, address).map_err(|error| error.to_string()),
-            Way::Packet { shield, .. } => shield.steer(Protocol::Tcp, address).map_err(|error| error.to_string()),
+            Way::Xdp(steering) => steering.steer(protocol, address).map_err(|error| error.to_string()),
+            Way::Packet { shield, .. } => shield.steer(protocol, address).map_err(|error| error.to_string()),
             // All frames are ours.
             Way::Tap(_) => Ok(()),
         }

@@ -1,6 +1,7 @@
 //! The only place that wires things together: from a configuration to running engines.
 
 mod direct;
+mod dns;
 mod doors;
 mod engine;
 mod frames;
@@ -12,19 +13,22 @@ mod serving;
 use std::sync::Arc;
 use std::time::Instant;
 
+use afpa_dns::query_log;
 use afpa_engine::workers::Workers;
-use afpa_http::access_log::{Recorder, Records, ring};
+use afpa_http::access_log;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-use crate::access_log::AccessLog;
+use crate::access_log::{AccessLog, Ring};
 use crate::config::{Config, LogFormat};
 use crate::process;
 use crate::supervisor::EngineEnd;
 use crate::systemd::Inherited;
+use crate::units::ListenAddress;
 
 use direct::Wire;
-use doors::Door;
-use engine::{Plan, Prepared, Seat};
+use dns::{DnsPlan, DnsServing};
+use doors::{Door, Service};
+use engine::{HttpPlan, Plan, Prepared, Seat};
 pub use running::Running;
 use serving::Serving;
 
@@ -47,19 +51,14 @@ pub struct Started {
 /// # Errors
 /// Something of the machine is missing or in use: a sentence that says what helps.
 pub fn start(config: &Config, inherited: Vec<Inherited>) -> Result<Started, String> {
-    if config.dns.is_some() {
-        return Err("DNS is not wired yet".into());
-    }
     let mut cpus = process::engine_cpus(&config.cores).map_err(|error| error.to_string())?;
     cpus.truncate(direct::engines(config, cpus.len())?);
     let mut wire = Wire::open(config, cpus.len())?;
-    let doors = match &wire {
-        Some(wire) if wire.is_host() => doors::of_host(&config.listen)?,
-        _ => doors::open(&config.listen, inherited)?,
-    };
+    let doors = open_doors(config, wire.as_ref().is_some_and(Wire::is_host), inherited)?;
     let workers = Workers::start(config.workers.threads as usize, config.workers.queue as usize)
         .map_err(|error| format!("the worker threads cannot be started: {error}"))?;
     let serving = Serving::prepare(config, cpus.len(), None)?;
+    let backends = serving.dns().map(DnsServing::backends);
     if let Some(wire) = &mut wire {
         wire.expect(&doors)?;
     }
@@ -67,7 +66,24 @@ pub fn start(config: &Config, inherited: Vec<Inherited>) -> Result<Started, Stri
     let (sender, ends) = unbounded_channel();
     let (mut prepared, mut rings) = (Vec::new(), Vec::new());
     for (number, &cpu) in cpus.iter().enumerate() {
-        let recorder = recorder(config, &mut rings);
+        let capacity = usize::try_from(config.log.buffer.0).unwrap_or(usize::MAX);
+        let logs = config.log.format != LogFormat::Off;
+        let http = serving.site().map(|settings| {
+            let recorder = logs.then(|| {
+                let (recorder, records) = access_log::ring(capacity);
+                rings.push(Ring::Http(records));
+                recorder
+            });
+            HttpPlan { settings, recorder }
+        });
+        let dns = serving.dns().cloned().zip(backends.clone()).map(|(serving, backends)| {
+            let recorder = logs.then(|| {
+                let (recorder, records) = query_log::ring(capacity);
+                rings.push(Ring::Dns(records, backends));
+                recorder
+            });
+            DnsPlan { serving, recorder, engines: cpus.len() }
+        });
         let plan = Plan {
             cpu,
             number: number as u32,
@@ -75,10 +91,10 @@ pub fn start(config: &Config, inherited: Vec<Inherited>) -> Result<Started, Stri
             io: config.io,
             respond: config.respond,
             // Rounded up: a limit that is smaller than the number of engines still lets each answer.
-            max_connections: config.limits.connections.div_ceil(cpus.len() as u32),
+            max_connections: max_connections(config).div_ceil(cpus.len() as u32),
             workers: workers.clone(),
-            settings: serving.settings(),
-            recorder,
+            http,
+            dns,
             entrances: engine::entrances(&doors)?,
         };
         prepared.push(engine::prepare(plan, sender.clone())?);
@@ -103,13 +119,28 @@ fn open(mut prepared: Vec<Prepared>, wire: Option<&Wire>) -> Result<Vec<Seat>, S
     Ok(prepared.into_iter().map(Prepared::into_seat).collect())
 }
 
-fn recorder(config: &Config, rings: &mut Vec<Records>) -> Option<Recorder> {
-    if config.log.format == LogFormat::Off {
-        return None;
+/// Every way in: to the site, if there is one, and to DNS, if that is served.
+fn open_doors(config: &Config, is_host: bool, inherited: Vec<Inherited>) -> Result<Vec<Door>, String> {
+    let mut doors = Vec::new();
+    if config.has_site() {
+        doors = if is_host {
+            doors::of_host(Service::Http, &config.listen)?
+        } else {
+            doors::open(&config.listen, inherited)?
+        };
     }
-    let (recorder, records) = ring(usize::try_from(config.log.buffer.0).unwrap_or(usize::MAX));
-    rings.push(records);
-    Some(recorder)
+    if let Some(dns) = &config.dns {
+        let listen: Vec<_> = dns.listen.iter().copied().map(ListenAddress::Inet).collect();
+        doors.extend(if is_host { doors::of_host(Service::Dns, &listen)? } else { doors::open_dns(&dns.listen)? });
+    }
+    Ok(doors)
+}
+
+/// The connections of all services together. A question to a backend is one, too.
+fn max_connections(config: &Config) -> u32 {
+    let site = if config.has_site() { config.limits.connections } else { 0 };
+    let dns = config.dns.as_ref().map_or(0, |dns| dns.limits.connections.saturating_add(dns.limits.flights));
+    site.saturating_add(dns)
 }
 
 fn line(config: &Config, cpus: &[usize], doors: &[Door], seats: &[Seat]) -> String {
@@ -117,11 +148,24 @@ fn line(config: &Config, cpus: &[usize], doors: &[Door], seats: &[Seat]) -> Stri
     let (engines, cores) = if cpus.len() == 1 { ("engine", "core") } else { ("engines", "cores") };
     format!(
         "serving {} on {} with {} {engines} ({cores} {}) through {}, cache {}",
-        config.site.root.display(),
+        what(config),
         urls.join(" and "),
         cpus.len(),
         process::show_cpus(cpus),
         seats.first().map_or("nothing", |seat| seat.interface),
-        config.cache.size,
+        match &config.dns {
+            Some(dns) if !config.has_site() => dns.cache.size,
+            _ => config.cache.size,
+        },
     )
+}
+
+/// What is served, in a few words.
+fn what(config: &Config) -> String {
+    let plural = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+    let site = config.has_site().then(|| config.site.root.display().to_string());
+    let dns = config.dns.as_ref();
+    let zones = dns.filter(|dns| !dns.zones.is_empty()).map(|dns| plural(dns.zones.len(), "zone"));
+    let backends = dns.filter(|dns| !dns.backends.is_empty()).map(|dns| plural(dns.backends.len(), "backend"));
+    [site, zones, backends].into_iter().flatten().collect::<Vec<_>>().join(" and ")
 }

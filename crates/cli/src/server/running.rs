@@ -4,11 +4,16 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use afpa_cache::CacheStats;
+use afpa_dns::cache::{is_of_name, is_within};
+use afpa_dns::{Dns, Fetch};
 use afpa_engine::ProtocolModule;
+use afpa_engine::stats::ModuleStats;
 use afpa_http::Http;
 use afpa_http::files::{purge_under, purge_url};
 
 use super::direct::Wire;
+use super::dns::{DnsSeat, DnsServing};
 use super::doors::Door;
 use super::engine::Seat;
 use super::observed;
@@ -48,21 +53,44 @@ impl Running {
         self.serving.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Of the site and of DNS together.
     fn cache(&self) -> stats::Cache {
-        let cache = self.serving().settings().cache.stats();
-        stats::Cache {
-            objects: cache.objects,
-            files: cache.files,
-            used_octets: cache.used,
-            capacity_octets: cache.capacity,
-            locked_octets: cache.arena.locked,
-            pinned_octets: cache.pinned,
-            admitted: cache.admissions,
-            readmitted: cache.ghost_hits,
-            rejected: cache.rejections,
-            evicted: cache.evictions,
-            purges: cache.purges,
-        }
+        let serving = self.serving();
+        let site = serving.site().map(|settings| settings.cache.stats());
+        let dns = serving.dns().map(|dns| dns.settings().cache.stats());
+        site.into_iter().chain(dns).map(cache_of).fold(stats::Cache::default(), sum)
+    }
+}
+
+fn cache_of(cache: CacheStats) -> stats::Cache {
+    stats::Cache {
+        objects: cache.objects,
+        files: cache.files,
+        used_octets: cache.used,
+        capacity_octets: cache.capacity,
+        locked_octets: cache.arena.locked,
+        pinned_octets: cache.pinned,
+        admitted: cache.admissions,
+        readmitted: cache.ghost_hits,
+        rejected: cache.rejections,
+        evicted: cache.evictions,
+        purges: cache.purges,
+    }
+}
+
+fn sum(one: stats::Cache, other: stats::Cache) -> stats::Cache {
+    stats::Cache {
+        objects: one.objects + other.objects,
+        files: one.files + other.files,
+        used_octets: one.used_octets + other.used_octets,
+        capacity_octets: one.capacity_octets + other.capacity_octets,
+        locked_octets: one.locked_octets + other.locked_octets,
+        pinned_octets: one.pinned_octets + other.pinned_octets,
+        admitted: one.admitted + other.admitted,
+        readmitted: one.readmitted + other.readmitted,
+        rejected: one.rejected + other.rejected,
+        evicted: one.evicted + other.evicted,
+        purges: one.purges + other.purges,
     }
 }
 
@@ -70,13 +98,23 @@ impl Engines for Running {
     fn apply(&self, config: &Config) -> Result<(), String> {
         let serving = Serving::prepare(config, self.seats.len(), Some(&self.serving()))?;
         for seat in &self.seats {
-            let (settings, owner, waker) = (serving.settings(), seat.owner, seat.handle.waker());
-            seat.handle.command(move |control| {
-                if let Some(global) = control.global::<Http>(owner) {
-                    let cache = settings.cache.clone();
-                    global.reload(settings, move || cache.view(Arc::new(move || waker.wake())));
-                }
-            });
+            if let (Some(http), Some(settings)) = (&seat.http, serving.site()) {
+                let (owner, waker) = (http.owner, seat.handle.waker());
+                seat.handle.command(move |control| {
+                    if let Some(global) = control.global::<Http>(owner) {
+                        let cache = settings.cache.clone();
+                        global.reload(settings, move || cache.view(Arc::new(move || waker.wake())));
+                    }
+                });
+            }
+            if let (Some(dns), Some(serving)) = (&seat.dns, serving.dns().cloned()) {
+                let owner = dns.owner;
+                seat.handle.command(move |control| {
+                    if let Some(global) = control.global::<Dns>(owner) {
+                        serving.apply(global);
+                    }
+                });
+            }
         }
         *self.serving() = serving;
         Ok(())
@@ -92,11 +130,12 @@ impl Engines for Running {
 
 impl Source for Running {
     fn snapshot(&self) -> Snapshot {
+        let backends = self.serving().dns().map(DnsServing::backends).unwrap_or_default();
         Snapshot {
             version: env!("CARGO_PKG_VERSION"),
             uptime_seconds: self.since.elapsed().as_secs(),
             draining: self.is_draining(),
-            engines: self.seats.iter().map(engine).collect(),
+            engines: self.seats.iter().map(|seat| engine(seat, &backends)).collect(),
             cache: self.cache(),
             log: self.log.as_ref().map_or_else(stats::Log::default, |log| stats::Log {
                 written: log.written(),
@@ -107,12 +146,21 @@ impl Source for Running {
     }
 
     fn purge(&self, what: &Purge) -> usize {
-        let settings = self.serving().settings();
-        match what {
-            Purge::Path(path) => purge_url(&settings.cache, path),
-            Purge::Prefix(prefix) => purge_under(&settings.cache, prefix),
-            Purge::All => settings.cache.purge_all(),
-        }
+        let serving = self.serving();
+        let (site, dns) = (serving.site(), serving.dns().map(|dns| dns.settings().cache.clone()));
+        let of_site = site.map_or(0, |site| match what {
+            Purge::Path(path) => purge_url(&site.cache, path),
+            Purge::Prefix(prefix) => purge_under(&site.cache, prefix),
+            Purge::All => site.cache.purge_all(),
+            Purge::Name(_) | Purge::Subtree(_) => 0,
+        });
+        let of_dns = dns.map_or(0, |cache| match what {
+            Purge::Path(_) | Purge::Prefix(_) => 0,
+            Purge::All => cache.purge_all(),
+            Purge::Name(name) => cache.purge_if(|object| is_of_name(object.key(), name.as_name())),
+            Purge::Subtree(name) => cache.purge_if(|object| is_within(object.key(), name.as_name())),
+        });
+        of_site + of_dns
     }
 
     fn is_draining(&self) -> bool {
@@ -132,8 +180,9 @@ impl Source for Running {
     }
 }
 
-fn engine(seat: &Seat) -> stats::Engine {
+fn engine(seat: &Seat, backends: &[String]) -> stats::Engine {
     let counters = seat.handle.stats();
+    let http = seat.http.as_ref().map(|http| &http.stats);
     stats::Engine {
         core: seat.cpu,
         connections: counters.open.get(),
@@ -144,27 +193,54 @@ fn engine(seat: &Seat) -> stats::Engine {
         timeouts: counters.timeouts.get(),
         accept_pauses: seat.sockets.accept_pauses(),
         refused_jobs: counters.refused_jobs.get(),
-        pins: seat.http.pins.get(),
-        responses: seat.http.by_status().map(|(status, count)| stats::Responses { status, count }).collect(),
-        cache: seat
-            .http
-            .by_outcome()
+        pins: http.map_or(0, |http| http.pins.get()),
+        responses: http
+            .into_iter()
+            .flat_map(|http| http.by_status())
+            .map(|(status, count)| stats::Responses { status, count })
+            .collect(),
+        cache: http
+            .into_iter()
+            .flat_map(|http| http.by_outcome())
             .map(|(outcome, count)| stats::CacheOutcomes { outcome: outcome.name(), count })
             .collect(),
         transitions: transitions(seat),
-        latency: stats::Latency {
-            sum_nanos: seat.module.latency.sum(),
-            buckets: seat.module.latency.buckets().collect(),
-        },
+        latency: seat.http.as_ref().map_or_else(stats::Latency::default, |http| latency(&http.module)),
+        dns: seat.dns.as_ref().map(|dns| dns_of(dns, backends)),
+    }
+}
+
+fn latency(module: &ModuleStats) -> stats::Latency {
+    stats::Latency { sum_nanos: module.latency.sum(), buckets: module.latency.buckets().collect() }
+}
+
+fn dns_of(dns: &DnsSeat, names: &[String]) -> stats::Dns {
+    let name = |number: usize| names.get(number).cloned().unwrap_or_else(|| number.to_string());
+    stats::Dns {
+        families: dns.stats.families().into_iter().map(stats::Family::from).collect(),
+        backends: dns
+            .stats
+            .backends()
+            .map(|(number, event, count)| stats::BackendEvents { backend: name(number), event: event.name(), count })
+            .collect(),
+        query_octets: dns.stats.query_octets.get(),
+        answer_octets: dns.stats.answer_octets.get(),
+        latency: latency(&dns.module),
     }
 }
 
 fn transitions(seat: &Seat) -> Vec<stats::Transition> {
+    let http = seat.http.as_ref().map(|http| transitions_of::<Http>(&http.module));
+    let dns = seat.dns.as_ref().map(|dns| [transitions_of::<Dns>(&dns.module), transitions_of::<Fetch>(&dns.fetch)]);
+    http.into_iter().chain(dns.into_iter().flatten()).flatten().collect()
+}
+
+fn transitions_of<M: ProtocolModule>(stats: &ModuleStats) -> Vec<stats::Transition> {
     let transition = |row: &afpa_engine::table::Row| stats::Transition {
-        module: Http::NAME,
+        module: M::NAME,
         state: row.state.name,
         outcome: row.outcome.name,
-        count: seat.module.transition(row.state.index, row.outcome.index).get(),
+        count: stats.transition(row.state.index, row.outcome.index).get(),
     };
-    Http::TABLE.rows().iter().map(transition).collect()
+    M::TABLE.rows().iter().map(transition).collect()
 }

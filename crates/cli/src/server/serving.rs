@@ -8,10 +8,17 @@ use afpa_http::files::{CacheRule, Details, Selector, Site, SiteOptions, Watch};
 use afpa_http::syntax::Limits;
 
 use super::direct;
+use super::dns::DnsServing;
 use crate::config::{self, Config};
 
 /// The settings that the engines share, and what they stand on.
 pub(super) struct Serving {
+    site: Option<SiteServing>,
+    dns: Option<DnsServing>,
+}
+
+/// Of the site.
+struct SiteServing {
     settings: Arc<Settings>,
     ground: Arc<Ground>,
 }
@@ -33,6 +40,27 @@ impl Serving {
     /// # Errors
     /// A sentence that says what is missing.
     pub(super) fn prepare(config: &Config, engines: usize, previous: Option<&Serving>) -> Result<Serving, String> {
+        let site = previous.and_then(|serving| serving.site.as_ref());
+        let site = config.has_site().then(|| SiteServing::prepare(config, engines, site)).transpose()?;
+        let dns = config.dns.as_ref();
+        let before = previous.and_then(|serving| serving.dns.as_ref());
+        let dns = dns.map(|dns| DnsServing::prepare(config, dns, engines, before)).transpose()?;
+        Ok(Serving { site, dns })
+    }
+
+    /// The site's settings, if there is one.
+    pub(super) fn site(&self) -> Option<Arc<Settings>> {
+        self.site.as_ref().map(|site| site.settings.clone())
+    }
+
+    /// What DNS serves, if it does.
+    pub(super) fn dns(&self) -> Option<&DnsServing> {
+        self.dns.as_ref()
+    }
+}
+
+impl SiteServing {
+    fn prepare(config: &Config, engines: usize, previous: Option<&SiteServing>) -> Result<SiteServing, String> {
         let unchanged =
             |ground: &&Arc<Ground>| ground.site_config == config.site && ground.cache_config == config.cache;
         let ground = match previous.map(|serving| &serving.ground).filter(unchanged) {
@@ -49,11 +77,7 @@ impl Serving {
             min_rate: limits.min_rate.0,
             body_drain: limits.body_drain.0,
         };
-        Ok(Serving { settings: Arc::new(settings), ground })
-    }
-
-    pub(super) fn settings(&self) -> Arc<Settings> {
-        self.settings.clone()
+        Ok(SiteServing { settings: Arc::new(settings), ground })
     }
 }
 

@@ -2,12 +2,15 @@
 
 mod capture;
 mod connection;
+mod dns;
 mod tcp;
 
+use afpa_dns::message::NameBuf;
 use serde::Serialize;
 
 pub use capture::{Capture, CapturedFrame, Taken};
 pub use connection::{CongestionState, Connection, State};
+pub use dns::{BackendEvents, Dns, Family};
 pub use tcp::{Drops, Resets, Tcp};
 
 /// Where the admin server gets its numbers, and whom it tells to purge.
@@ -48,6 +51,10 @@ pub enum Purge {
     Path(Vec<u8>),
     /// Every object whose path starts so.
     Prefix(Vec<u8>),
+    /// Answers about this name, of every type.
+    Name(NameBuf),
+    /// Answers about this name and all below it.
+    Subtree(NameBuf),
     /// Everything.
     All,
 }
@@ -100,6 +107,8 @@ pub struct Engine {
     pub transitions: Vec<Transition>,
     /// How long requests took.
     pub latency: Latency,
+    /// DNS, if that is served.
+    pub dns: Option<Dns>,
 }
 
 /// Responses of one status.

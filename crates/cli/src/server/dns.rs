@@ -1,0 +1,298 @@
+//! DNS's part of a server: what its configuration means to the module, and each engine's part of it.
+
+use std::cell::RefCell;
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use afpa_cache::{Cache, CacheConfig};
+use afpa_dns::cache::{Details, Policy};
+use afpa_dns::fetch::{self, Shared};
+use afpa_dns::message::{Class, Name, NameBuf, Type};
+use afpa_dns::protect::{AccessList, ClientRateConfig, CookieSecrets, Network, NetworkSet, ResponseRateConfig, Secret};
+use afpa_dns::query_log::Recorder;
+use afpa_dns::route::{FixedAnswer, RouteAction, RouteConfig};
+use afpa_dns::upstream::{self, BackendConfig, FlightLimits, HealthConfig, PoolConfig, Pools, Random, SubnetPolicy};
+use afpa_dns::zone::{self, Zone, Zones};
+use afpa_dns::{Dns, DnsStats, Fetch, Global, Limits, Parts, Settings};
+use afpa_engine::stats::ModuleStats;
+use afpa_engine::{Engine, Owner};
+use afpa_platform::memory::Arena;
+
+use super::direct;
+use crate::config::Config;
+use crate::config::dns::{self, Answer, Balance, ClientSubnet, DEFAULT_POOL, Target};
+
+/// The bits of a client's address that are passed on at most (RFC 7871 §11.1).
+const SUBNET: SubnetPolicy = SubnetPolicy::Pass { ipv4: 24, ipv6: 56 };
+
+/// What DNS serves, and how: what a reload replaces.
+#[derive(Clone)]
+pub(super) struct DnsServing {
+    settings: Arc<Settings>,
+    upstream: Arc<Upstream>,
+}
+
+/// Whom engines ask.
+pub(super) struct Upstream {
+    policy: Policy,
+    pools: Vec<PoolConfig>,
+    routes: Vec<RouteConfig>,
+    flights: usize,
+    /// The backends' names, in the order of their numbers.
+    pub(super) names: Arc<[String]>,
+}
+
+/// What an engine needs to serve DNS.
+pub(super) struct DnsPlan {
+    pub(super) serving: DnsServing,
+    pub(super) recorder: Option<Recorder>,
+    pub(super) engines: usize,
+}
+
+/// DNS on an engine.
+pub(super) struct DnsSeat {
+    pub(super) owner: Owner,
+    pub(super) module: Arc<ModuleStats>,
+    pub(super) fetcher: Owner,
+    pub(super) fetch: Arc<ModuleStats>,
+    pub(super) stats: Arc<DnsStats>,
+}
+
+impl DnsServing {
+    /// Reads the zones and makes an empty cache, or takes over that of `previous`. Nothing that runs is touched.
+    ///
+    /// # Errors
+    /// A sentence for each thing that is wrong, one a line.
+    pub(super) fn prepare(
+        config: &Config,
+        dns: &dns::Dns,
+        engines: usize,
+        previous: Option<&DnsServing>,
+    ) -> Result<DnsServing, String> {
+        let cache = match previous {
+            Some(previous) => previous.settings.cache.clone(),
+            None => cache(config, dns, engines)?,
+        };
+        let upstream = Upstream::new(dns)?;
+        let settings = Settings {
+            zones: Arc::new(zones(dns)?),
+            transfers: dns.zones.iter().map(|zone| (name(&zone.name), networks(&zone.transfer))).collect(),
+            cache,
+            forwards: !dns.backends.is_empty() || !dns.routes.is_empty(),
+            forward_access: access(dns.clients.of_backends(), &dns.clients.deny),
+            zone_access: access(dns.clients.of_zones(), &dns.clients.deny),
+            proxies: networks(&dns.clients.proxy_protocol),
+            udp_size: dns.udp_size,
+            nsid: dns.nsid.clone().map(String::into_bytes),
+            cookies: dns.cookies.enabled.then(|| cookies(&dns.cookies, previous)).transpose()?,
+            response_rate: dns.rate_limit.as_ref().map(|limit| response_rate(limit, engines)),
+            client_rate: client_rate(&dns.limits),
+            limits: Limits {
+                pipelined: dns.limits.pipelined,
+                idle_timeout: dns.limits.idle_timeout.0,
+                query_timeout: dns.limits.query_timeout.0,
+                patience: patience(&upstream.pools),
+            },
+        };
+        Ok(DnsServing { settings: Arc::new(settings), upstream: Arc::new(upstream) })
+    }
+
+    /// The backends' names, in the order of their numbers.
+    pub(super) fn backends(&self) -> Arc<[String]> {
+        self.upstream.names.clone()
+    }
+
+    pub(super) fn settings(&self) -> &Arc<Settings> {
+        &self.settings
+    }
+
+    /// Replaces what an engine's module has.
+    pub(super) fn apply(&self, global: &mut Global) {
+        let Upstream { policy, pools, routes, .. } = &*self.upstream;
+        // It was tried when the configuration was prepared.
+        if let Err(error) = global.reload(self.settings.clone(), *policy, pools.clone(), routes, DEFAULT_POOL) {
+            tracing::error!("the backends stay as they were: {error}");
+        }
+    }
+}
+
+impl Upstream {
+    fn new(dns: &dns::Dns) -> Result<Upstream, String> {
+        let in_use = dns.pools_in_use();
+        let pools: Vec<PoolConfig> = in_use.iter().map(|pool| pool_config(pool, &dns.backends)).collect();
+        let routes: Vec<RouteConfig> = dns.routes.iter().map(route).collect();
+        let names = pools.iter().flat_map(|pool| pool.backends.iter().map(|backend| backend.name.clone())).collect();
+        let mut random = Random::new();
+        // What an engine would find wrong, it is too late to say there.
+        Pools::new(pools.clone(), &mut || random.next_u64()).map_err(|error| error.to_string())?;
+        Ok(Upstream { policy: policy(&dns.cache), pools, routes, flights: dns.limits.flights as usize, names })
+    }
+}
+
+impl DnsPlan {
+    /// The memory of the cache.
+    pub(super) fn arena(&self) -> Arc<Arena> {
+        self.serving.settings.cache.arena().clone()
+    }
+
+    /// Puts both modules on the engine.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong.
+    pub(super) fn install(self, engine: &mut Engine) -> Result<DnsSeat, String> {
+        let DnsPlan { serving: DnsServing { settings, upstream }, recorder, engines } = self;
+        let waker = engine.handle().waker();
+        let view = settings.cache.view(Arc::new(move || waker.wake()));
+        let flights = upstream.flights.div_ceil(engines);
+        let limits = FlightLimits { flights, ..FlightLimits::default() };
+        let (pools, routes) = (upstream.pools.clone(), &upstream.routes);
+        let shared = Shared::new(view, upstream.policy, pools, routes, DEFAULT_POOL, limits, engines);
+        let shared = Rc::new(RefCell::new(shared.map_err(|error| error.to_string())?));
+        let stats = Arc::new(DnsStats::new(upstream.names.len()));
+        let (fetcher, fetch) = engine.install::<Fetch>(fetch::Global::new(shared.clone(), stats.clone()));
+        let hash_key = direct::random().map_err(|error| format!("there are no random numbers: {error}"))?;
+        let parts = Parts { settings, shared, fetcher, stats: stats.clone(), log: recorder, engines, hash_key };
+        let (owner, module) = engine.install::<Dns>(Global::new(parts, SystemTime::now));
+        Ok(DnsSeat { owner, module, fetcher, fetch, stats })
+    }
+}
+
+fn cache(config: &Config, dns: &dns::Dns, engines: usize) -> Result<Arc<Cache<Details>>, String> {
+    let frames = if config.has_site() { 0 } else { direct::frame_memory(config) };
+    let cache = CacheConfig { capacity: dns.cache.size.0, max_pinned_object: 1 << 16, engines, frames };
+    Cache::new(cache).map_err(|error| format!("a cache of {} cannot be made: {error}", dns.cache.size))
+}
+
+/// Every zone, or every error.
+fn zones(dns: &dns::Dns) -> Result<Zones, String> {
+    let (mut zones, mut errors) = (Vec::new(), Vec::new());
+    for config in &dns.zones {
+        match Zone::load(name(&config.name).as_name(), &config.file, zone::Limits::default()) {
+            Ok(zone) => {
+                tracing::info!("zone {}: serial {}, {} records", zone.apex(), zone.serial(), zone.record_count());
+                zones.push(Arc::new(zone));
+            }
+            Err(error) => errors.push(error.to_string()),
+        }
+    }
+    if errors.is_empty() { Ok(Zones::new(zones)) } else { Err(errors.join("\n")) }
+}
+
+fn policy(cache: &dns::Cache) -> Policy {
+    Policy {
+        min_ttl: cache.min_ttl.0,
+        max_ttl: cache.max_ttl.0,
+        max_negative_ttl: cache.max_negative_ttl.0,
+        failure_ttl: cache.failure_ttl.0,
+        stale: cache.stale.0,
+        stale_ttl: cache.stale_ttl.0,
+        prefetch_percent: cache.prefetch as u8,
+    }
+}
+
+/// Clients wait for as long as the slowest pool may take, and no longer than stub resolvers do.
+fn patience(pools: &[PoolConfig]) -> Duration {
+    pools.iter().map(|pool| pool.patience).max().unwrap_or(Limits::default().patience)
+}
+
+fn pool_config(pool: &dns::Pool, backends: &[dns::Backend]) -> PoolConfig {
+    let mine = backends.iter().filter(|backend| backend.pool == pool.name).map(|backend| BackendConfig {
+        name: backend.name.clone(),
+        tcp: backend.tcp,
+        weight: backend.weight,
+        proxy_protocol: backend.proxy_protocol,
+        ..BackendConfig::new(backend.address)
+    });
+    let defaults = PoolConfig::new(&pool.name, mine.collect());
+    PoolConfig {
+        balance: match pool.balance {
+            Balance::LeastOutstanding => upstream::Balance::LeastOutstanding,
+            Balance::Hash => upstream::Balance::Hash,
+            Balance::RoundRobin => upstream::Balance::RoundRobin,
+        },
+        timeout: pool.timeout.0,
+        attempts: pool.attempts,
+        subnet: match pool.ecs {
+            ClientSubnet::Strip => SubnetPolicy::Strip,
+            ClientSubnet::Pass => SUBNET,
+        },
+        mixed_case: pool.mixed_case,
+        health: HealthConfig {
+            checks: !pool.health_interval.0.is_zero(),
+            name: name(&pool.health_name),
+            qtype: Type(pool.health_type.0),
+            interval: if pool.health_interval.0.is_zero() { defaults.health.interval } else { pool.health_interval.0 },
+            failures: pool.health_failures,
+            ..defaults.health
+        },
+        ..defaults
+    }
+}
+
+fn route(route: &dns::Route) -> RouteConfig {
+    RouteConfig {
+        suffixes: route.suffix.iter().map(name).collect(),
+        qtypes: route.kind.iter().map(|kind| Type(kind.0)).collect(),
+        qclass: route.class.map(|class| Class(class.0)),
+        clients: route.clients.iter().map(network).collect(),
+        action: match &route.target {
+            Target::Pool(pool) => RouteAction::Pool(pool.clone()),
+            Target::Answer(answer) => RouteAction::Fixed(match answer {
+                Answer::Refused => FixedAnswer::Refused,
+                Answer::NameError => FixedAnswer::NxDomain,
+                Answer::ServerFailure => FixedAnswer::ServFail,
+                Answer::Drop => FixedAnswer::Drop,
+            }),
+        },
+    }
+}
+
+fn response_rate(limit: &dns::RateLimit, engines: usize) -> ResponseRateConfig {
+    ResponseRateConfig {
+        responses_per_second: limit.responses_per_second,
+        errors_per_second: limit.errors_per_second,
+        window: limit.window.0,
+        slip: limit.slip,
+        ipv4_prefix: limit.ipv4_prefix as u8,
+        ipv6_prefix: limit.ipv6_prefix as u8,
+        entries: (limit.table as usize).div_ceil(engines),
+        exempt: networks(&limit.exempt),
+    }
+}
+
+fn client_rate(limits: &dns::Limits) -> Option<ClientRateConfig> {
+    let rate = limits.per_client_rate;
+    (rate > 0).then(|| ClientRateConfig { questions_per_second: rate, ..ClientRateConfig::default() })
+}
+
+/// The configured secrets, or a random one, which a reload keeps.
+fn cookies(cookies: &dns::Cookies, previous: Option<&DnsServing>) -> Result<CookieSecrets, String> {
+    let mut secrets = cookies.secrets.iter().map(|secret| Secret(secret.0));
+    if let Some(signing) = secrets.next() {
+        return Ok(CookieSecrets::new(signing, secrets.next()));
+    }
+    if let Some(known) = previous.and_then(|previous| previous.settings.cookies.clone()) {
+        return Ok(known);
+    }
+    let random = direct::random().map_err(|error| format!("there are no random numbers: {error}"))?;
+    Ok(CookieSecrets::new(Secret(random), None))
+}
+
+fn access(allow: &[dns::Network], deny: &[dns::Network]) -> AccessList {
+    AccessList::new(networks(allow), networks(deny))
+}
+
+fn networks(networks: &[dns::Network]) -> NetworkSet {
+    networks.iter().map(network).collect()
+}
+
+fn network(network: &dns::Network) -> Network {
+    Network::around(network.address(), network.prefix())
+}
+
+fn name(name: &dns::DomainName) -> NameBuf {
+    // A name of the configuration is well formed.
+    Name::read(name.wire()).map_or_else(|_| Name::ROOT.to_owned(), Name::to_owned)
+}
