@@ -109,7 +109,12 @@ impl Details {
     /// Whether it may be served at `now`. What is not kept always may.
     #[inline]
     pub fn freshness(&self, now: Time) -> Freshness {
-        let age = self.age(now);
+        self.freshness_at(self.age(now))
+    }
+
+    /// Whether it may be served when it is `age` seconds old.
+    #[inline]
+    pub(super) fn freshness_at(&self, age: u64) -> Freshness {
         let lifetime = u64::from(self.lifetime);
         if age < lifetime || lifetime == 0 {
             Freshness::Fresh

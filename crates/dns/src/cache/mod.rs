@@ -5,19 +5,30 @@
 //! cache under a [`key`], and [`Image::serve`] answers a query with it: one copy, then ID, flags, the letter case of
 //! the question, TTLs and OPT.
 //!
-//! An entry takes, of the cache's ceiling: the image and, behind it, [two octets for each record and four for each
-//! RRset of the additional section](Image), rounded up to the arena's size class; the key, which is the name and five
-//! octets, and with a subnet two octets and its prefix more; [`Details`], which own nothing on the heap; and what the
-//! platform charges for any object and its place in each view. Nothing of an entry goes uncounted.
+//! What an entry takes of the cache's ceiling, in octets:
+//!
+//! | for | octets |
+//! |---|---|
+//! | the image | its length, about 30 + 16 for an address of a short name |
+//! | the [places](Image) behind it | 2 for each record, 4 for each RRset of the additional section but one |
+//! | the key | the name's length + 5; with a subnet, its prefix + 2 |
+//! | [`Details`] | 48, and nothing on the heap |
+//! | what the platform keeps of any object | 469, and 173 for each engine |
+//!
+//! Image and places are rounded up to the arena's size class, which is a multiple of 64 up to 512. With one engine, an
+//! address of `www.example.` comes to 64 + 18 + 48 + 469 + 173 = 772. Nothing of an entry goes uncounted.
+
+pub mod fuzz;
 
 mod details;
-pub mod fuzz;
 mod insert;
 mod key;
 mod policy;
 mod prepared;
 mod rdata;
+mod rewrite;
 mod serve;
+mod suffixes;
 mod survey;
 
 pub use details::{Details, Freshness, Kind};

@@ -10,13 +10,13 @@ pub struct Policy {
     pub min_ttl: Duration,
     /// Higher TTLs are lowered to this. Default: one day.
     pub max_ttl: Duration,
-    /// The same for negative answers (RFC 2308 §5). Default: one hour.
+    /// The same for negative answers (RFC 2308 §5) and referrals. Default: one hour.
     pub max_negative_ttl: Duration,
     /// How long a failure is kept, at least 1 s and at most 5 min (RFC 9520 §3.2); a failure that follows one is kept
     /// twice as long. Default: 5 s.
     pub failure_ttl: Duration,
-    /// How long after its end an answer may be served if no backend has a better one (RFC 8767). Default: 0 s, not at
-    /// all.
+    /// How long after its end an answer may be served if no backend has a better one. Default: 0 s, not at all; RFC 8767
+    /// §5 suggests one to three days.
     pub stale: Duration,
     /// The TTL that it is served with then. Default: 30 s (RFC 8767 §4).
     pub stale_ttl: Duration,

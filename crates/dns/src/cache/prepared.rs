@@ -1,20 +1,15 @@
 //! Images: how they are made.
 
-use std::collections::HashSet;
 use std::fmt;
 
 use afpa_cache::Object;
 use afpa_engine::Time;
 
+use super::policy::seconds;
+use super::rewrite::{Rewrite, lower_question};
 use super::survey::Survey;
-use super::{Details, Kind, Policy, rdata};
-use crate::message::{
-    Class, ExtendedError, FormError, Full, HEADER_LEN, Header, NameBuffer, Question, Rcode, Records, Section, Type,
-    Writer, flag,
-};
-
-/// The most octets of a message.
-const MAX_MESSAGE: usize = u16::MAX as usize;
+use super::{Details, Kind, Policy};
+use crate::message::{ExtendedError, FormError, NameBuffer, Question, Rcode, Type, flag};
 
 /// An image that may be kept, and can be served to those who wait for it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -51,10 +46,10 @@ pub enum Uncacheable {
 impl Prepared {
     /// Makes an image of what a backend has sent, which came at `now` and was matched to its question.
     ///
-    /// The message is written anew, names and all, so that nothing of a hostile one's structure is left. All its
-    /// records age alike: the least of their TTLs, of whatever section, is the life of the image (RFC 2181 §5.2 for
-    /// an RRset), since it is served whole. Of a failure, nothing but the question is kept. AA, RA and AD stay as the
-    /// backend has set them.
+    /// The message is written anew, names and all, so that nothing of a hostile one's structure is left; the work is
+    /// bounded by its octets, but 64 KiB of them are work for workers. All its records age alike: the least of their
+    /// TTLs, of whatever section, is the life of the image, since it is served whole (RFC 2181 §5.2 has that for an
+    /// RRset). Of a failure, nothing but the question is kept. AA, RA and AD stay as the backend has set them.
     ///
     /// # Errors
     /// None can be made.
@@ -63,24 +58,18 @@ impl Prepared {
         let mut message = message.to_vec();
         lower_question(&mut message)?;
         let survey = Survey::of(&message, policy)?;
-        let mut octets = Vec::with_capacity(message.len() + 64);
-        let mut writer = Writer::new(&mut octets, Header { flags: survey.flags(), ..Header::default() }, MAX_MESSAGE);
-        let Question { name, qtype, qclass } = survey.question;
-        writer.question(name, qtype, qclass)?;
-        let mut lifetime = super::policy::seconds(policy.failure_ttl);
+        let mut rewrite = Rewrite::new(survey.flags(), &survey.question);
+        let mut lifetime = seconds(policy.failure_ttl);
         if survey.kind != Kind::Failure {
-            lifetime = copy_records(&message, &survey, &mut writer)?;
+            lifetime = copy_records(&message, &survey, &mut rewrite)?;
         }
-        writer.finish();
-        let details = Details {
+        let mut details = Details {
             extended_error: survey.extended_error,
             subnet_scope: survey.subnet_scope,
             ..Details::bare(survey.kind)
         };
-        let mut prepared = Prepared { octets, details };
-        prepared.details.set_life(if survey.may_be_kept { lifetime } else { 0 }, policy, now);
-        prepared.note_places()?;
-        Ok(prepared)
+        details.set_life(if survey.may_be_kept { lifetime } else { 0 }, policy, now);
+        Ok(rewrite.finish(details))
     }
 
     /// Makes the image of an answer that says nothing but `rcode`, and why to those who understand it (RFC 8914).
@@ -97,16 +86,11 @@ impl Prepared {
         if rcode.0 > 0xf {
             return Err(Uncacheable::Rcode(rcode));
         }
-        let header = Header { flags: flag::QR | flag::RA | rcode.0, ..Header::default() };
-        let mut octets = Vec::new();
-        let mut writer = Writer::new(&mut octets, header, MAX_MESSAGE);
-        writer.question(question.name.to_lowercase().as_name(), question.qtype, question.qclass)?;
-        writer.finish();
+        let name = question.name.to_lowercase();
+        let question = Question { name: name.as_name(), ..*question };
         let mut details = Details { extended_error, ..Details::bare(Kind::Failure) };
-        details.set_life(super::policy::seconds(policy.failure_ttl), policy, now);
-        let mut prepared = Prepared { octets, details };
-        prepared.note_places()?;
-        Ok(prepared)
+        details.set_life(seconds(policy.failure_ttl), policy, now);
+        Ok(Rewrite::new(flag::QR | flag::RA | rcode.0, &question).finish(details))
     }
 
     /// The image, to serve it.
@@ -122,34 +106,6 @@ impl Prepared {
     /// Whether it may be kept. If not, it is for those alone who wait for it.
     pub fn may_be_kept(&self) -> bool {
         self.details.lifetime > 0
-    }
-
-    /// Appends the places of TTLs and the cuts to the message that `octets` are.
-    fn note_places(&mut self) -> Result<(), FormError> {
-        let (mut ttls, mut cuts) = (Vec::new(), Cuts::default());
-        let (mut name, mut records) = (NameBuffer::default(), Records::of(&self.octets)?);
-        let question_end = records.position();
-        let mut additional_at = question_end;
-        while let Some(record) = records.next() {
-            let record = record?;
-            ttls.push(record.ttl_at as u16);
-            if record.section == Section::Additional {
-                name.read(&self.octets, record.owner_at)?;
-                // RFC 4034 §3: signatures over different types are different RRsets.
-                let covered = if record.rtype == Type::RRSIG { record.rdata.get(..2) } else { None };
-                let set = [name.as_name().to_lowercase().as_name().as_wire(), covered.unwrap_or_default()].concat();
-                cuts.note((set, record.rtype, record.class), record.owner_at);
-            } else {
-                additional_at = records.position();
-            }
-        }
-        let details = &mut self.details;
-        details.image_len = self.octets.len() as u16;
-        (details.question_end, details.additional_at) = (question_end as u16, additional_at as u16);
-        details.ttls = ttls.len() as u16;
-        let cuts = cuts.places.iter().flat_map(|&(at, count)| [at, count]);
-        self.octets.extend(ttls.into_iter().chain(cuts).flat_map(u16::to_be_bytes));
-        Ok(())
     }
 }
 
@@ -167,63 +123,21 @@ impl<'a> Image<'a> {
     }
 }
 
-/// Where an additional section may be cut off: RFC 2181 §9 has an RRset whole or not at all.
-#[derive(Default)]
-struct Cuts {
-    last: Option<RecordSet>,
-    seen: HashSet<RecordSet>,
-    /// Octets and additional records before each.
-    places: Vec<(u16, u16)>,
-    records: u16,
-    /// An RRset in several places: then it is all or nothing.
-    is_scattered: bool,
-}
-
-/// Owner and type covered, type, class.
-type RecordSet = (Vec<u8>, Type, Class);
-
-impl Cuts {
-    /// Takes in the next record, which starts at `at`.
-    fn note(&mut self, set: RecordSet, at: usize) {
-        if self.last.as_ref() != Some(&set) {
-            self.is_scattered |= !self.seen.insert(set.clone());
-            if self.last.is_some() {
-                self.places.push((at as u16, self.records));
-            }
-            self.last = Some(set);
-        }
-        if self.is_scattered {
-            self.places.clear();
-        }
-        self.records += 1;
-    }
-}
-
-/// Puts the letters of the question's name into lower case.
-fn lower_question(message: &mut [u8]) -> Result<(), FormError> {
-    let behind = message.get_mut(HEADER_LEN..).ok_or(FormError::Short)?;
-    let len = Question::read(behind)?.1 - 4;
-    behind[..len].make_ascii_lowercase();
-    Ok(())
-}
-
-/// Writes all records but OPT; the least TTL, 0 if there is none.
-fn copy_records(message: &[u8], survey: &Survey<'_>, writer: &mut Writer<'_>) -> Result<u32, Uncacheable> {
-    let (mut name, mut inner, mut data) = (NameBuffer::default(), NameBuffer::default(), Vec::new());
-    let mut lifetime = None;
+/// Copies all records but OPT; the least TTL, 0 if there is none.
+fn copy_records(message: &[u8], survey: &Survey<'_>, rewrite: &mut Rewrite) -> Result<u32, Uncacheable> {
+    let (mut owner, mut lifetime) = (NameBuffer::default(), None);
     for record in survey.records.clone() {
         let record = record?;
         if record.rtype == Type::OPT {
             continue;
         }
-        name.read(message, record.owner_at)?;
-        rdata::expand(message, &record, &mut inner, &mut data)?;
+        owner.read(message, record.owner_at)?;
         let ttl = survey.ttl(&record)?;
         lifetime = Some(lifetime.unwrap_or(ttl).min(ttl));
         // Some backends write the question's name again, in the letters that it was asked in.
-        let owner = name.as_name();
+        let owner = owner.as_name();
         let owner = if owner == survey.question.name { survey.question.name } else { owner };
-        writer.record(record.section, owner, record.rtype, record.class, ttl, &data)?;
+        rewrite.record(message, &record, owner, ttl)?;
     }
     Ok(lifetime.unwrap_or(0))
 }
@@ -231,12 +145,6 @@ fn copy_records(message: &[u8], survey: &Survey<'_>, writer: &mut Writer<'_>) ->
 impl From<FormError> for Uncacheable {
     fn from(error: FormError) -> Uncacheable {
         Uncacheable::Malformed(error)
-    }
-}
-
-impl From<Full> for Uncacheable {
-    fn from(_: Full) -> Uncacheable {
-        Uncacheable::TooLong
     }
 }
 

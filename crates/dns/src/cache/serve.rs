@@ -1,8 +1,9 @@
 //! A hit: an image becomes a client's answer.
 
+use afpa_engine::Time;
+
 use super::{Freshness, Image, Kind};
 use crate::message::{ExtendedError, HEADER_LEN, Query, Type, flag, option};
-use afpa_engine::Time;
 
 /// Octets of an OPT record without options.
 const OPT_LEN: usize = 11;
@@ -20,7 +21,8 @@ pub struct Request<'a> {
     pub limit: usize,
     /// What we receive over UDP at most; goes into OPT.
     pub udp_size: u16,
-    /// Options that go into OPT, well formed, if the client understands EDNS.
+    /// Options that go into OPT, well formed, if the client understands EDNS. An extended error is not among them: it is
+    /// the image's to add.
     pub options: &'a [u8],
 }
 
@@ -62,7 +64,8 @@ impl Image<'_> {
     pub fn serve(&self, request: &Request<'_>, now: Time, into: &mut Vec<u8>) -> Served {
         into.clear();
         let details = self.details;
-        let freshness = details.freshness(now);
+        let age = details.age(now);
+        let freshness = details.freshness_at(age);
         let wants_refresh = details.wants_refresh(now);
         if freshness == Freshness::Expired {
             return Served { freshness, wants_refresh, is_truncated: false };
@@ -81,8 +84,8 @@ impl Image<'_> {
         };
         into.reserve(end + opt.map_or(0, Opt::len));
         into.extend_from_slice(&self.octets[..end]);
-        patch_head(into, request.query, cut, opt.is_some());
-        self.patch_ttls(into, freshness, now);
+        patch_head(into, request.query, freshness, cut, opt.is_some());
+        self.patch_ttls(into, freshness, age);
         if let Some(opt) = opt {
             opt.write(request, into);
         }
@@ -98,8 +101,8 @@ impl Image<'_> {
         Opt { options: request.options.len(), error }
     }
 
-    fn patch_ttls(&self, answer: &mut [u8], freshness: Freshness, now: Time) {
-        let age = self.details.age(now).min(u32::MAX.into()) as u32;
+    fn patch_ttls(&self, answer: &mut [u8], freshness: Freshness, age: u64) {
+        let age = age.min(u32::MAX.into()) as u32;
         let places = &self.octets[self.details.image_len.into()..][..2 * usize::from(self.details.ttls)];
         for place in places.chunks_exact(2) {
             let at = usize::from(u16::from_be_bytes([place[0], place[1]]));
@@ -156,14 +159,15 @@ enum Cut {
 
 /// Writes what differs from client to client of header and question.
 #[inline]
-fn patch_head(answer: &mut [u8], query: &Query<'_>, cut: Cut, has_opt: bool) {
+fn patch_head(answer: &mut [u8], query: &Query<'_>, freshness: Freshness, cut: Cut, has_opt: bool) {
     let Some((head, behind)) = answer.split_first_chunk_mut::<HEADER_LEN>() else { return };
     let asked = query.header.flags;
     let mut flags = u16::from_be_bytes([head[2], head[3]]);
     // RFC 1035 §4.1.1, RFC 4035 §3.2.2: RD and CD are the client's.
     flags |= asked & (flag::RD | flag::CD);
-    // RFC 6840 §5.8: AD is for those who understand it, and §5.7 says how they say so.
-    if asked & flag::AD == 0 && !query.dnssec_ok() {
+    // RFC 6840 §5.8: AD is for those who understand it, and §5.7 says how they say so. What is stale may have outlived
+    // its signatures.
+    if asked & flag::AD == 0 && !query.dnssec_ok() || freshness == Freshness::Stale {
         flags &= !flag::AD;
     }
     let mut additional = u16::from_be_bytes([head[10], head[11]]);

@@ -58,7 +58,9 @@ impl<'a> Survey<'a> {
         }
         let kind = found.kind(&header);
         let is_negative = matches!(kind, Kind::NoData | Kind::NxDomain);
-        let most = seconds(if is_negative { policy.max_negative_ttl } else { policy.max_ttl });
+        // A referral has nothing for a client either, and may be the backend's mistake.
+        let has_nothing = is_negative || kind == Kind::Referral;
+        let most = seconds(if has_nothing { policy.max_negative_ttl } else { policy.max_ttl });
         Ok(Survey {
             // RFC 2181 §9: what is truncated is not kept. RFC 2308 §5: what is negative and has no SOA record neither.
             may_be_kept: kind == Kind::Failure || !header.has(flag::TC) && (!is_negative || found.soa),

@@ -1,6 +1,6 @@
 //! EDNS(0): the OPT pseudo-record and its options (RFC 6891).
 
-use super::{FormError, Record, read_u16};
+use super::{FormError, Header, Rcode, Record, read_u16};
 
 /// Codes of options.
 pub mod option {
@@ -64,6 +64,11 @@ impl<'a> Edns<'a> {
             dnssec_ok: record.ttl & 0x8000 != 0,
             options,
         })
+    }
+
+    /// The response code of a message with this `header`, all twelve bits (RFC 6891 §6.1.3).
+    pub fn rcode(&self, header: Header) -> Rcode {
+        Rcode(u16::from(self.extended_rcode) << 4 | header.rcode().0)
     }
 }
 

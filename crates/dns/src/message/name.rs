@@ -128,6 +128,11 @@ impl<'a> Name<'a> {
         at == extra && self.wire[extra..].eq_ignore_ascii_case(other.wire)
     }
 
+    /// The labels that it has and `other` has not; `None` if it is not within `other`.
+    fn above(self, other: Name<'_>) -> Option<&'a [u8]> {
+        self.is_within(other).then(|| &self.wire[..self.wire.len() - other.wire.len()])
+    }
+
     /// Whether its first label is `*` (RFC 4592 §2.1.1).
     pub fn is_wildcard(self) -> bool {
         self.wire.starts_with(b"\x01*")
@@ -166,7 +171,7 @@ impl NameBuf {
     /// `name` moved from below `from` to below `to` (RFC 6672 §2.2); `None` if that is too long, or if `name` is not
     /// within `from`.
     pub fn moved(name: Name<'_>, from: Name<'_>, to: Name<'_>) -> Option<NameBuf> {
-        let prefix = name.is_within(from).then(|| &name.wire[..name.wire.len() - from.wire.len()])?;
+        let prefix = name.above(from)?;
         (prefix.len() + to.wire.len() <= MAX_NAME).then(|| NameBuf { wire: [prefix, to.wire].concat().into() })
     }
 }
@@ -229,13 +234,13 @@ impl NameBuffer {
         self.len = name.wire.len();
     }
 
-    /// Makes it `name`, which is within `from`, moved to below `to` (RFC 6672 §2.2). Returns whether that fits.
+    /// Makes it `name` moved from below `from` to below `to` (RFC 6672 §2.2). Returns whether that is a name, which it is not
+    /// if it is too long, or if `name` is not within `from`; the buffer is as it was then.
     pub fn set_moved(&mut self, name: Name<'_>, from: Name<'_>, to: Name<'_>) -> bool {
-        let prefix = &name.wire[..name.wire.len().saturating_sub(from.wire.len())];
-        let len = prefix.len() + to.wire.len();
-        if len > MAX_NAME {
+        let Some(prefix) = name.above(from).filter(|prefix| prefix.len() + to.wire.len() <= MAX_NAME) else {
             return false;
-        }
+        };
+        let len = prefix.len() + to.wire.len();
         self.octets[..prefix.len()].copy_from_slice(prefix);
         self.octets[prefix.len()..len].copy_from_slice(to.wire);
         self.len = len;
@@ -267,30 +272,13 @@ impl Hash for Name<'_> {
 impl Ord for Name<'_> {
     /// RFC 4034 §6.1: by labels from the right, as octets in lower case.
     fn cmp(&self, other: &Name<'_>) -> Ordering {
-        let starts = |name: &Name<'_>| {
-            let (mut starts, mut count, mut at) = ([0u8; MAX_NAME / 2 + 1], 0, 0);
-            while name.wire[at] > 0 {
-                starts[count] = at as u8;
-                count += 1;
-                at += 1 + usize::from(name.wire[at]);
-            }
-            (starts, count)
-        };
-        let ((ours, our_count), (theirs, their_count)) = (starts(self), starts(other));
-        let label = |name: &Name<'_>, at: u8| {
-            let at = usize::from(at);
-            at + 1..at + 1 + usize::from(name.wire[at])
-        };
-        for back in 1..=our_count.min(their_count) {
-            let left = &self.wire[label(self, ours[our_count - back])];
-            let right = &other.wire[label(other, theirs[their_count - back])];
-            let order = left.iter().map(u8::to_ascii_lowercase).cmp(right.iter().map(u8::to_ascii_lowercase));
-            match order {
-                Ordering::Equal => {}
-                order => return order,
-            }
-        }
-        our_count.cmp(&their_count)
+        let (ours, theirs) = (self.label_count(), other.label_count());
+        let common = ours.min(theirs);
+        let pairs = self.labels().skip(ours - common).zip(other.labels().skip(theirs - common));
+        let orders = pairs
+            .map(|(left, right)| left.iter().map(u8::to_ascii_lowercase).cmp(right.iter().map(u8::to_ascii_lowercase)));
+        // Labels come from the left: the last that differ decide.
+        orders.filter(|order| order.is_ne()).last().unwrap_or_else(|| ours.cmp(&theirs))
     }
 }
 

@@ -222,9 +222,6 @@ impl Health {
     fn step(&mut self, event: HealthEvent) -> Option<HealthChange> {
         let from = self.state;
         self.state = next_state(from, event);
-        if self.state == HealthState::Down && from != HealthState::Down {
-            self.successes = 0;
-        }
         (self.state != from).then_some(HealthChange { from, to: self.state })
     }
 }

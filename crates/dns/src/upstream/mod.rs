@@ -19,6 +19,7 @@ mod cookie;
 mod expected;
 mod flights;
 mod framing;
+pub mod fuzz;
 mod health;
 mod pool;
 pub mod proxy_protocol;

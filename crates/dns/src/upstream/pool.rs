@@ -207,7 +207,9 @@ impl Pools {
         let (config, backend) = (&pool.config.health, pool.backends.get_mut(usize::from(id.index))?);
         backend.ended(end);
         let change = match end {
-            End::Answered(..) => backend.health.answered(config),
+            End::Answered(verdict, _) if verdict.passes_check() => backend.health.answered(config),
+            // It lives, but that must not make up for checks that fail with the same words.
+            End::Answered(..) => None,
             End::TimedOut => backend.health.timed_out(config, now),
             End::Refused => backend.health.refused(config, now),
             End::Abandoned => None,

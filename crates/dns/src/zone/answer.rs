@@ -27,35 +27,26 @@ impl Zone {
     /// free what the caller adds. Sets AA, TC and the response code in the header. Nothing is allocated.
     ///
     /// Choices where standards leave one: ANY is answered with the smallest RRset (RFC 8482 §4.1). The NS records of the
-    /// zone are not added to answers. Addresses in the zone are added for NS, MX, KX, AFSDB, SRV, SVCB and HTTPS.
+    /// zone are not added to answers. Addresses in the zone are added for NS, MX, KX, SRV, SVCB and HTTPS.
     pub fn answer(&self, question: &Question<'_>, dnssec_ok: bool, writer: &mut Writer<'_>) -> Answered {
-        let (rcode, proofs) = (Rcode::NOERROR, Proofs::default());
-        let mut response =
-            Response { zone: self, question, dnssec_ok, writer, rcode, proofs, aliases: Aliases::default() };
-        let outcome = response.fill();
-        let rcode = response.rcode;
-        let (truncated, authoritative) = (outcome.is_err(), outcome != Ok(Authority::Delegated));
+        let mut response = Response {
+            zone: self,
+            question,
+            dnssec_ok,
+            writer,
+            rcode: Rcode::NOERROR,
+            authoritative: true,
+            proofs: Proofs::default(),
+            aliases: Aliases::default(),
+        };
+        let truncated = response.fill().is_err();
+        let Response { rcode, authoritative, .. } = response;
         let header = writer.header();
         header.flags &= !(flag::AA | flag::TC | 0xf);
         header.flags |= rcode.0 & 0xf;
         header.flags |= if truncated { flag::TC } else { 0 };
         header.flags |= if authoritative { flag::AA } else { 0 };
         Answered { rcode, truncated, authoritative }
-    }
-
-    /// Asks what [`super::fuzz_zone`] knows to be there.
-    pub(super) fn fuzz_question(&self, name: Name<'_>, qtype: Type) {
-        let question = Question { name, qtype, qclass: Class::IN };
-        for dnssec_ok in [false, true] {
-            let mut octets = Vec::new();
-            let mut writer = Writer::new(&mut octets, Default::default(), 1232);
-            if writer.question(name, qtype, Class::IN).is_ok() {
-                self.answer(&question, dnssec_ok, &mut writer);
-            }
-            writer.finish();
-            let records = crate::message::Records::of(&octets).map(|records| records.map(|record| record.is_ok()));
-            assert!(records.is_ok_and(|mut records| records.all(|is_ok| is_ok)), "an answer that cannot be read");
-        }
     }
 }
 
@@ -66,6 +57,7 @@ struct Response<'a, 'w, 'o> {
     dnssec_ok: bool,
     writer: &'w mut Writer<'o>,
     rcode: Rcode,
+    authoritative: bool,
     proofs: Proofs,
     aliases: Aliases,
 }
@@ -82,15 +74,8 @@ enum Step<'a> {
     Referral(u32),
 }
 
-/// Whose the answer is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Authority {
-    Ours,
-    Delegated,
-}
-
 impl<'a> Response<'a, '_, '_> {
-    fn fill(&mut self) -> Result<Authority, Full> {
+    fn fill(&mut self) -> Result<(), Full> {
         let (mut name, mut next) = (NameBuffer::default(), NameBuffer::default());
         name.set(self.question.name);
         for _ in 0..=MAX_CHAIN {
@@ -101,19 +86,18 @@ impl<'a> Response<'a, '_, '_> {
                     if let Some(set) = set {
                         self.addresses_of_targets(set, name.as_name());
                     }
-                    return Ok(Authority::Ours);
+                    return Ok(());
                 }
                 Step::Negative => {
                     let soa = self.zone.soa();
                     self.set(Section::Authority, self.apex(), soa, self.zone.negative_ttl)?;
                     self.write_proofs()?;
-                    return Ok(Authority::Ours);
+                    return Ok(());
                 }
                 Step::Referral(cut) => return self.referral(cut, name.as_name()),
             }
         }
-        self.write_proofs()?;
-        Ok(Authority::Ours)
+        self.write_proofs()
     }
 
     fn step(&mut self, name: Name<'_>, next: &mut NameBuffer) -> Result<Step<'a>, Full> {
@@ -177,7 +161,7 @@ impl<'a> Response<'a, '_, '_> {
             }
             self.set(Section::Answer, name, alias, alias.ttl)?;
             self.prove_expansion(encloser, name);
-            let target = zone.target(alias, 0);
+            let target = zone.target(alias);
             next.set(target);
             return Ok(if target.is_within(zone.apex()) { Step::Follow } else { Step::Positive(None) });
         }
@@ -196,7 +180,7 @@ impl<'a> Response<'a, '_, '_> {
         if self.aliases.add(node) {
             self.set(Section::Answer, owner, set, set.ttl)?;
         }
-        if !next.set_moved(name, owner, zone.target(set, 0)) {
+        if !next.set_moved(name, owner, zone.target(set)) {
             self.rcode = Rcode::YXDOMAIN;
             return Ok(Step::Positive(None));
         }
@@ -208,14 +192,16 @@ impl<'a> Response<'a, '_, '_> {
     }
 
     /// NS, DS or its absence, and the addresses of name servers (RFC 1034 §4.3.2 step 3b, RFC 4035 §3.1.4).
-    fn referral(&mut self, cut: u32, name: Name<'_>) -> Result<Authority, Full> {
+    fn referral(&mut self, cut: u32, name: Name<'_>) -> Result<(), Full> {
         let zone = self.zone;
         let cut_name = suffix(name, zone.name(&zone.nodes[cut as usize]).as_wire().len());
-        let authority = if self.writer.counts()[1] == 0 { Authority::Delegated } else { Authority::Ours };
-        let Some(servers) = zone.set(cut, Type::NS) else { return Ok(authority) };
+        // RFC 1035 §4.1.1: AA is about the first owner, which an alias that led here is.
+        self.authoritative = self.writer.counts()[1] > 0;
+        let Some(servers) = zone.set(cut, Type::NS) else { return Ok(()) };
         // The NS records at a cut are the child's: not signed here (RFC 4035 §2.2).
         self.set(Section::Authority, cut_name, servers, servers.ttl)?;
-        if self.dnssec_ok {
+        // In a zone that is not signed a DS proves nothing.
+        if self.dnssec_ok && zone.is_signed() {
             match zone.set(cut, Type::DS) {
                 Some(signers) => self.set(Section::Authority, cut_name, signers, signers.ttl)?,
                 None => self.prove(|proofs| zone.deny_type(cut, cut_name, proofs)),
@@ -237,7 +223,7 @@ impl<'a> Response<'a, '_, '_> {
                 }
             }
         }
-        Ok(authority)
+        Ok(())
     }
 
     /// Adds the addresses of what `set`'s records name, as far as they fit (RFC 1034 §4.3.2 step 6).
@@ -371,14 +357,16 @@ impl Aliases {
 }
 
 impl Zone {
-    /// The name at `at` of the set's first record.
-    fn target(&self, set: &Set, at: usize) -> Name<'_> {
-        let data = self.records(set).next().and_then(|data| data.get(at..));
-        data.and_then(|data| Name::read(data).ok()).unwrap_or(Name::ROOT)
+    /// The name that the data of the set's first record start with.
+    fn target(&self, set: &Set) -> Name<'_> {
+        self.records(set).next().and_then(|data| Name::read(data).ok()).unwrap_or(Name::ROOT)
     }
 
+    /// The answer to ANY.
     fn smallest_set(&self, node: u32) -> Option<&Set> {
         let sets = self.sets_of(&self.nodes, node).iter().filter(|set| set.count > 0);
-        sets.min_by_key(|set| self.records(set).map(|data| data.len() + 12).sum::<usize>())
+        let size = |set: &Set| self.records(set).map(|data| data.len() + 12).sum::<usize>();
+        // Who asks for everything does not mean the denial of the rest.
+        sets.min_by_key(|set| (set.rtype == Type::NSEC, size(set)))
     }
 }

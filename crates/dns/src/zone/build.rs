@@ -17,7 +17,7 @@ const MAX_ITERATIONS: u16 = 150;
 /// # Errors
 /// Its records contradict each other.
 pub(super) fn build(apex: Name<'_>, mut raw: RawRecords) -> Result<Zone, ZoneError> {
-    let records = raw.take_sorted();
+    let records = raw.take_sorted(apex);
     check_apex(apex, &raw, &records)?;
     let chain = Chain::find(&raw, &records)?;
     let mut builder = Builder::default();
@@ -29,7 +29,7 @@ pub(super) fn build(apex: Name<'_>, mut raw: RawRecords) -> Result<Zone, ZoneErr
 
 fn check_apex(apex: Name<'_>, raw: &RawRecords, records: &[RawRecord]) -> Result<(), ZoneError> {
     let of_apex = |rtype| records.iter().filter(move |record| record.rtype == rtype && raw.name(record) == apex);
-    for record in records.iter().filter(|record| record.rtype == Type::SOA && raw.name(record) != apex) {
+    if let Some(record) = records.iter().find(|record| record.rtype == Type::SOA && raw.name(record) != apex) {
         return Err(raw.error(record, Reason::SoaBelowApex(raw.name(record).to_owned())));
     }
     // What is missing has no line.

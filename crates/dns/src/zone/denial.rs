@@ -2,7 +2,7 @@
 
 use sha1::{Digest, Sha1};
 
-use super::lookup::Path;
+use super::lookup::{Path, canonical_order};
 use super::sets::{BELOW, Denial, Node, Set, Zone};
 use crate::message::{MAX_NAME, Name, Type};
 
@@ -140,17 +140,36 @@ impl Zone {
 
     /// The last node with an NSEC record before `name`, which does not exist.
     fn covering(&self, name: Name<'_>) -> u32 {
+        let suffix = self.apex().as_wire().len();
+        let path = Path::new(name, suffix);
         let nodes = &self.nodes[..self.nodes.len() - 1];
-        let behind = nodes.partition_point(|node| self.name(node) <= name);
+        let behind =
+            nodes.partition_point(|node| canonical_order(self.name(node).as_wire(), path.from(0), suffix).is_le());
         nodes[behind.saturating_sub(1)].denial
     }
 
     fn cover_hash(&self, name: Name<'_>, proofs: &mut Proofs) {
         let Denial::Nsec3 { iterations, salt, count } = &self.denial else { return };
-        let hash = hash(name, *iterations, salt);
-        let behind = self.hashed[..*count as usize].partition_point(|node| self.hash_of(node) <= &hash[..]);
+        let behind = self.hashes_up_to(&hash(name, *iterations, salt), *count as usize);
         // RFC 5155 §3.1.7: the last covers what is before the first.
         proofs.add((behind as u32).checked_sub(1).unwrap_or(count.saturating_sub(1)));
+    }
+
+    /// How many of the first `count` hashed nodes are `hash` or before it.
+    fn hashes_up_to(&self, hash: &[u8; HASH_LEN], count: usize) -> usize {
+        let hashed = &self.hashed[..count];
+        let is_up_to = |node: &Node| self.hash_of(node) <= &hash[..];
+        // Hashes are spread evenly: where this one should be is close to where it is.
+        let digits = hash.iter().take(6).fold(0, |value, digit| value << 5 | digit_value(*digit));
+        let (mut low, mut step) = ((digits as usize * count) >> 30, 8);
+        let mut high = low;
+        while low > 0 && !is_up_to(&hashed[low - 1]) {
+            (high, low, step) = (low - 1, low.saturating_sub(step), step * 2);
+        }
+        while high < count && is_up_to(&hashed[high]) {
+            (low, high, step) = (high + 1, (high + step).min(count), step * 2);
+        }
+        low + hashed[low..high].partition_point(is_up_to)
     }
 
     /// The hash in base 32 that is the first label.
@@ -171,8 +190,9 @@ impl Zone {
             let denial = match &self.denial {
                 Denial::Nsec3 { iterations, salt, count } if node.flags & BELOW == 0 => {
                     let hash = hash(self.name(node), *iterations, salt);
-                    let hashed = &self.hashed[..*count as usize];
-                    hashed.binary_search_by(|node| self.hash_of(node).cmp(&hash)).map_or(0, |place| place as u32 + 1)
+                    let place = self.hashes_up_to(&hash, *count as usize);
+                    let is_it = place > 0 && self.hash_of(&self.hashed[place - 1]) == hash;
+                    if is_it { place as u32 } else { 0 }
                 }
                 Denial::Nsec if self.set(place as u32, Type::NSEC).is_some() => {
                     last = place as u32;
@@ -188,6 +208,10 @@ impl Zone {
 
 /// Characters of a SHA-1 hash in base 32.
 const HASH_LEN: usize = 32;
+
+fn digit_value(digit: u8) -> u64 {
+    u64::from(if digit.is_ascii_digit() { digit - b'0' } else { digit.saturating_sub(b'a') + 10 })
+}
 
 /// The hash of a name (RFC 5155 §5), in base 32 (RFC 4648 §7) and lower case.
 fn hash(name: Name<'_>, iterations: u16, salt: &[u8]) -> [u8; HASH_LEN] {

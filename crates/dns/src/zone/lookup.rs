@@ -1,5 +1,7 @@
 //! Finds names.
 
+use std::cmp::Ordering;
+
 use super::sets::{BELOW, CUT, Node, Zone};
 use crate::message::{MAX_NAME, Name};
 
@@ -93,8 +95,33 @@ pub(super) fn table(nodes: &[Node], octets: &[u8], apex_hash: u64) -> Box<[u32]>
 pub(super) struct Path {
     octets: [u8; MAX_NAME],
     len: usize,
-    starts: [u8; MAX_NAME / 2 + 1],
+    starts: Starts,
+}
+
+/// Where the labels of a name start, above a suffix.
+struct Starts {
+    places: [u8; MAX_NAME / 2 + 1],
     count: usize,
+}
+
+impl Starts {
+    #[inline]
+    fn new(wire: &[u8], suffix: usize) -> Starts {
+        let mut starts = Starts { places: [0; MAX_NAME / 2 + 1], count: 0 };
+        let (mut at, end) = (0, wire.len().saturating_sub(suffix));
+        while at < end {
+            starts.places[starts.count] = at as u8;
+            starts.count += 1;
+            at += 1 + usize::from(wire[at]);
+        }
+        starts
+    }
+
+    /// The label next to the suffix first.
+    #[inline]
+    fn from_suffix(&self) -> impl Iterator<Item = usize> {
+        self.places[..self.count].iter().rev().map(|at| usize::from(*at))
+    }
 }
 
 impl Path {
@@ -102,22 +129,16 @@ impl Path {
     #[inline]
     pub(super) fn new(name: Name<'_>, suffix: usize) -> Path {
         let wire = name.as_wire();
-        let (mut octets, mut starts, mut count) = ([0; MAX_NAME], [0; MAX_NAME / 2 + 1], 0);
+        let mut octets = [0; MAX_NAME];
         octets[..wire.len()].copy_from_slice(wire);
         octets[..wire.len()].make_ascii_lowercase();
-        let (mut at, end) = (0, wire.len().saturating_sub(suffix));
-        while at < end {
-            starts[count] = at as u8;
-            count += 1;
-            at += 1 + usize::from(wire[at]);
-        }
-        Path { octets, len: wire.len(), starts, count }
+        Path { octets, len: wire.len(), starts: Starts::new(wire, suffix) }
     }
 
     /// Where its labels start, the one next to the suffix first.
     #[inline]
     pub(super) fn starts(&self) -> impl Iterator<Item = usize> {
-        self.starts[..self.count].iter().rev().map(|at| usize::from(*at))
+        self.starts.from_suffix()
     }
 
     /// The label at `at`, its length before it.
@@ -131,6 +152,20 @@ impl Path {
     pub(super) fn from(&self, at: usize) -> &[u8] {
         &self.octets[at..self.len]
     }
+}
+
+/// The canonical order (RFC 4034 §6.1) of two names in lower case that have their last `suffix` octets, a name, in
+/// common.
+pub(super) fn canonical_order(left: &[u8], right: &[u8], suffix: usize) -> Ordering {
+    let (our_starts, their_starts) = (Starts::new(left, suffix), Starts::new(right, suffix));
+    let label = |wire: &'_ [u8], at: usize| at + 1..=at + usize::from(wire[at]);
+    for (ours, theirs) in our_starts.from_suffix().zip(their_starts.from_suffix()) {
+        let order = left[label(left, ours)].cmp(&right[label(right, theirs)]);
+        if order.is_ne() {
+            return order;
+        }
+    }
+    our_starts.count.cmp(&their_starts.count)
 }
 
 /// Adds a label to the hash of the name behind it. The names are the operator's: nobody chooses them to collide.

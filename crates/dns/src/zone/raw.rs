@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::error::{Reason, ZoneError};
+use super::lookup::canonical_order;
 use crate::message::{Name, Type};
 
 /// What was read, before it is a zone.
@@ -91,11 +92,12 @@ impl RawRecords {
     }
 
     /// The records in canonical order of names, by RRset, and as the files had them within one.
-    pub(super) fn take_sorted(&mut self) -> Vec<RawRecord> {
+    pub(super) fn take_sorted(&mut self, apex: Name<'_>) -> Vec<RawRecord> {
+        let suffix = apex.as_wire().len();
         let mut records = std::mem::take(&mut self.records);
         records.sort_by(|left, right| {
             let same_owner = left.owner_at == right.owner_at;
-            let owners = || self.name(left).cmp(&self.name(right));
+            let owners = || canonical_order(self.name(left).as_wire(), self.name(right).as_wire(), suffix);
             let order = if same_owner { std::cmp::Ordering::Equal } else { owners() };
             order.then_with(|| self.belongs_to(left).cmp(&self.belongs_to(right)))
         });

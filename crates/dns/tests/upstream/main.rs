@@ -3,6 +3,7 @@
 mod choice;
 mod flights;
 mod framing;
+mod fuzzed;
 mod health;
 mod learning;
 mod matching;

@@ -154,11 +154,35 @@ fn each_wrong_thing_is_a_mismatch_of_its_own() {
         ),
         ("another cookie", with_options(Sent::option(10, &[&wrong_cookie[..], &[1; 8]].concat())), Mismatch::Cookie),
         ("another subnet", with_options(Sent::option(8, &[0, 1, 24, 0, 192, 0, 3])), Mismatch::Subnet),
+        ("another family", with_options(Sent::option(8, &[0, 2, 24, 0, 192, 0, 2])), Mismatch::Subnet),
         ("another prefix", with_options(Sent::option(8, &[0, 1, 16, 0, 192, 0])), Mismatch::Subnet),
         ("a subnet that is none", with_options(Sent::option(8, &[0, 1, 24, 0, 192])), Mismatch::Subnet),
     ];
     for (what, octets, mismatch) in cases {
         assert_eq!(sent.expected.matches(&octets), Err(mismatch), "{what}");
+    }
+}
+
+#[test]
+fn an_opt_record_is_one_of_the_root_in_the_additional_section() {
+    let sent = plain();
+    let records = |counts: [u16; 3], records: &[&[u8]]| {
+        let mut octets = sent.octets.clone();
+        let header = Header { flags: flag::QR, counts: [1, counts[0], counts[1], counts[2]], id: sent.expected.id() };
+        octets[..12].copy_from_slice(&header.to_octets());
+        [&octets[..], &records.concat()].concat()
+    };
+    let opt: &[u8] = &[0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0];
+    let named = [&[1, b'x'], opt].concat();
+    assert!(sent.expected.matches(&records([0, 0, 1], &[opt])).unwrap().has_edns);
+    let bad = [
+        records([0, 0, 2], &[opt, opt]),
+        records([0, 0, 1], &[&named]),
+        records([1, 0, 0], &[opt]),
+        records([0, 1, 0], &[opt]),
+    ];
+    for octets in bad {
+        assert_eq!(sent.expected.matches(&octets), Err(Mismatch::Malformed(FormError::Opt)), "{octets:?}");
     }
 }
 

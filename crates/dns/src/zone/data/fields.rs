@@ -91,11 +91,11 @@ pub(in super::super) fn names_only(rtype: Type) -> bool {
 }
 
 /// How many octets stand before the name in data of `rtype` whose addresses help who asks: NS and MX (RFC 1035 §3.3),
-/// KX (RFC 2230), AFSDB (RFC 1183), SRV (RFC 2782), SVCB (RFC 9460 §4.1).
+/// KX (RFC 2230), SRV (RFC 2782), SVCB (RFC 9460 §4.1).
 pub(in super::super) fn targets(rtype: Type) -> Option<usize> {
     match rtype {
-        Type::NS | Type::MB => Some(0),
-        Type::MX | Type::KX | Type::AFSDB | Type::SVCB | Type::HTTPS => Some(2),
+        Type::NS => Some(0),
+        Type::MX | Type::KX | Type::SVCB | Type::HTTPS => Some(2),
         Type::SRV => Some(6),
         _ => None,
     }
@@ -295,7 +295,7 @@ fn by_name(words: &mut Words<'_>, what: &'static str, names: &[(&str, u16)]) -> 
 
 /// `[!]family:address/prefix` (RFC 3123 §5).
 fn prefixes(words: &mut Words<'_>, out: &mut Vec<u8>) -> Result<(), Reason> {
-    while let Some(word) = words.next() {
+    for word in words.by_ref() {
         let item = word.as_str();
         let (negated, item) = item.strip_prefix('!').map_or((0, item), |rest| (0x80, rest));
         let read = || {

@@ -31,7 +31,7 @@ const OHTTP: u16 = 8;
 /// Appends the parameters, in the order of their keys (RFC 9460 §2.2).
 pub(super) fn read(words: &mut Words<'_>, out: &mut Vec<u8>) -> Result<(), Reason> {
     let mut parameters = Vec::new();
-    while let Some(word) = words.next() {
+    for word in words.by_ref() {
         let (name, text) = split(word);
         let key = key(name).ok_or_else(|| word.bad("parameter"))?;
         let mut octets = Vec::new();

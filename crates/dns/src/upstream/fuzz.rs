@@ -1,0 +1,124 @@
+//! What the fuzz targets of `upstream` run: any octets in, a panic only if a promise is broken.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use afpa_engine::Time;
+
+use super::proxy_protocol::{self, Parsed};
+use super::{
+    Ask, Attempt, BackendConfig, ClientSubnet, Expected, FrameReader, PoolConfig, Pools, Received, SubnetPolicy,
+    Verdict, build_query,
+};
+use crate::message::{HEADER_LEN, Header, NameBuf, Query, Question, Records, Type, flag};
+
+/// `data` is the start of what a load balancer sent. A header that is read can be written, and is the same then.
+///
+/// # Panics
+/// If not.
+pub fn proxy_header(data: &[u8]) {
+    let Ok(Parsed::Whole(header, len)) = proxy_protocol::read(data) else { return };
+    assert!(len <= data.len());
+    assert_eq!(proxy_protocol::read(&data[..len]), Ok(Parsed::Whole(header, len)), "a header depends on itself alone");
+    assert_eq!(proxy_protocol::read(&data[..len - 1]), Ok(Parsed::Incomplete));
+    let (Some(endpoints), Some(carrier)) = (header.endpoints, header.carrier) else { return };
+    let mut written = Vec::new();
+    proxy_protocol::write(Some(&endpoints), carrier, &mut written);
+    assert_eq!(proxy_protocol::read(&written), Ok(Parsed::Whole(header, written.len())));
+}
+
+/// `data` is what arrives over TCP, in pieces or at once: the same messages come out.
+///
+/// # Panics
+/// If not.
+pub fn stream(data: &[u8]) {
+    let Some((&cut, data)) = data.split_first() else { return };
+    let whole = messages(std::iter::once(data));
+    assert_eq!(messages(data.chunks(usize::from(cut).max(1))), whole);
+}
+
+/// The messages of a stream until its end or the first that is none, and whether it was that.
+fn messages<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> (Vec<Vec<u8>>, bool) {
+    let (mut reader, mut messages) = (FrameReader::new(), Vec::new());
+    for mut piece in pieces {
+        loop {
+            match reader.next(&mut piece) {
+                Ok(Some(message)) => messages.push(message.to_vec()),
+                Ok(None) => break,
+                Err(_) => return (messages, true),
+            }
+        }
+    }
+    (messages, false)
+}
+
+/// `data` is what a backend sent: as it is, and behind the header and the question that it should have. What matches
+/// can be read, and the next question shows what was learnt.
+///
+/// # Panics
+/// If not.
+pub fn answer(data: &[u8]) {
+    for (tcp, edns) in [(false, true), (false, false), (true, true)] {
+        let Some(mut dialogue) = Dialogue::new(tcp, edns) else { return };
+        dialogue.receive(data);
+        let Some((&[flags, rcode, answers, authorities, others], records)) = data.split_first_chunk() else { continue };
+        let flags = flag::QR | u16::from(flags & 0x7) << 8 | u16::from(rcode);
+        let counts = [1, answers.into(), authorities.into(), others.into()];
+        let header = Header { id: dialogue.expected.id(), flags, counts };
+        let message = [&header.to_octets()[..], &dialogue.question, records].concat();
+        dialogue.receive(&message);
+    }
+}
+
+/// One question to one backend.
+struct Dialogue {
+    pools: Pools,
+    attempt: Attempt,
+    ask: Ask,
+    expected: Expected,
+    question: Vec<u8>,
+}
+
+impl Dialogue {
+    fn new(tcp: bool, edns: bool) -> Option<Dialogue> {
+        let backend = BackendConfig::new(SocketAddr::from((Ipv4Addr::LOCALHOST, 53)));
+        let subnet = SubnetPolicy::Pass { ipv4: 24, ipv6: 56 };
+        let config = PoolConfig { subnet, ..PoolConfig::new("fuzzed", vec![backend]) };
+        let pools = Pools::new(vec![config], &mut || 0x5555).ok()?;
+        let (backend, _) = pools.iter().next()?.backends().next()?;
+        let attempt = Attempt { backend, tcp, edns, timeout: Duration::from_secs(1) };
+        let name: NameBuf = "a.example".parse().ok()?;
+        let subnet = Some(ClientSubnet::new(Ipv4Addr::LOCALHOST.into(), 24));
+        let ask = Ask { subnet, ..Ask::new(name, Type::A) };
+        let (expected, question) = send(&pools, &ask, &attempt)?;
+        Some(Dialogue { pools, attempt, ask, expected, question })
+    }
+
+    fn receive(&mut self, message: &[u8]) {
+        let Received::Matched(matched) = self.expected.receive(message) else { return };
+        assert!(message[..2] == self.expected.id().to_be_bytes() && message[2] & 0x80 != 0);
+        if matched.verdict == Verdict::Answer {
+            let question = &message[HEADER_LEN..HEADER_LEN + self.question.len()];
+            assert!(question.eq_ignore_ascii_case(&self.question));
+            let Ok(mut records) = Records::of(message) else { panic!("an answer without records") };
+            assert!(records.by_ref().all(|record| record.is_ok()));
+            assert_eq!(records.position(), message.len());
+        }
+        assert!(matched.server_cookie.is_none_or(|cookie| (8..=32).contains(&cookie.len())));
+        if let Some(backend) = self.pools.backend_mut(self.attempt.backend) {
+            backend.learn(&self.expected, &matched, Time(0));
+        }
+        assert!(send(&self.pools, &self.ask, &self.attempt).is_some());
+    }
+}
+
+/// What a question expects, and the question as it was sent.
+fn send(pools: &Pools, ask: &Ask, attempt: &Attempt) -> Option<(Expected, Vec<u8>)> {
+    let mut octets = Vec::new();
+    let expected = build_query(ask, pools.get(attempt.backend.pool)?, attempt, Time(0), &mut || 0x5555, &mut octets)?;
+    let message = &octets[if attempt.tcp { 2 } else { 0 }..];
+    let Ok(query) = Query::read(message) else { panic!("a query of ours is well-formed") };
+    assert_eq!(query.question.map(|Question { qtype, .. }| qtype), Some(ask.qtype));
+    let question = message[HEADER_LEN..query.question_end].to_vec();
+    Some((expected, question))
+}
