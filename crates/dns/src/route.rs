@@ -119,6 +119,9 @@ impl Routes {
 
     /// Where the question of a client goes.
     pub fn route(&self, question: &Question<'_>, client: IpAddr) -> Route {
+        if self.rules.is_empty() {
+            return self.fallback;
+        }
         let mut lower = [0; MAX_NAME];
         let wire = question.name.as_wire();
         let lower = &mut lower[..wire.len()];
