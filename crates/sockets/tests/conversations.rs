@@ -3,14 +3,17 @@
 mod common;
 
 use std::cell::Cell;
+use std::fs::File;
 use std::net::{SocketAddr, UdpSocket};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use afpa_engine::seam::{Address, Disconnect, Origin, Segment};
+use afpa_engine::seam::{Address, Disconnect, FileRange, Origin, Segment};
 use afpa_engine::{ConnectionId, Owner, Transport};
-use afpa_sockets::Interface;
+use afpa_platform::source::SourceFile;
+use afpa_sockets::{Interface, Respond, SocketsConfig};
 use common::*;
 
 on_both_interfaces! {
@@ -206,6 +209,26 @@ on_both_interfaces! {
         }
         harness.pass();
         assert_eq!(harness.sockets.connections(), 0);
+    }
+
+    fn who_sends_for_connections_does_not_matter(interface) {
+        let server = server("127.0.0.1:0").expect("a port");
+        for respond in [Respond::Inline, Respond::Thread, Respond::Hybrid] {
+            let mut harness = Harness::with(SocketsConfig { respond, ..common::config(interface) }, swallow);
+            let id = converse(&mut harness, local(&server));
+            let file = File::open("/proc/self/exe").and_then(SourceFile::new).map(Arc::new).expect("a file");
+            harness.calls().send(id, Segment::Copy(b"one"));
+            // No file's octets become a datagram.
+            harness.calls().send(id, Segment::File(FileRange { file, offset: 0, length: 10 }));
+            harness.calls().send(id, Segment::Copy(b"two"));
+            harness.until("both", |log| sent(log, id) == 6);
+            let mut octets = [0; 100];
+            for expected in ["one", "two"] {
+                let length = server.recv(&mut octets).expect("a datagram");
+                assert_eq!(&octets[..length], expected.as_bytes());
+            }
+            assert_eq!(harness.sockets.stats().datagrams_lost.get(), 1);
+        }
     }
 
     fn conversations_count_as_connections(interface) {

@@ -158,6 +158,17 @@ on_both_interfaces! {
         }
     }
 
+    fn a_port_of_both_families_is_two_listeners(interface) {
+        let (mut harness, four) = listening(interface, "0.0.0.0:0").expect("a port");
+        let Some((_, six)) = listen(&mut harness, &format!("[::]:{}", four.port())) else { return };
+        for ip in [IpAddr::from([127, 0, 0, 1]), std::net::Ipv6Addr::LOCALHOST.into()] {
+            let client = thread::spawn(move || ask(SocketAddr::new(ip, six.port()), 0, 10));
+            harness.serve(client);
+        }
+        let is_four = |event: &&Event| matches!(event, Event::Datagram(_, peer, _) if peer.is_ipv4());
+        assert_eq!((harness.script.log.len(), harness.script.log.iter().filter(is_four).count()), (20, 10));
+    }
+
     fn who_never_wrote_can_be_written_to(interface) {
         let mut harness = Harness::new(interface, ignore);
         for (bound, to) in [("0.0.0.0:0", "127.0.0.1:0"), ("127.0.0.1:0", "127.0.0.1:0"), ("[::]:0", "[::1]:0")] {

@@ -5,11 +5,13 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-use io_uring::IoUring;
+use io_uring::types::Fd;
+use io_uring::{IoUring, opcode};
 
 use super::buffers::Buffers;
+use super::{Kind, Ring, Token, tag};
 
-/// The longest datagram that [`Ring::receive_datagrams`](super::Ring::receive_datagrams) takes whole, in octets.
+/// The longest datagram that [`Ring::receive_datagrams`] takes whole, in octets.
 pub const MAX_DATAGRAM: usize = 4096;
 /// Datagrams that a pass can receive; what comes beyond them waits in the socket's queue.
 const BUFFERED: u16 = 512;
@@ -29,7 +31,7 @@ pub(super) struct Inbox {
     informed: Box<libc::msghdr>,
 }
 
-/// A datagram in a buffer of the ring. Give it back with [`Ring::recycle_datagram`](super::Ring::recycle_datagram).
+/// A datagram in a buffer of the ring. Give it back with [`Ring::recycle_datagram`].
 #[derive(Debug)]
 #[must_use]
 pub struct ReceivedDatagram {
@@ -51,13 +53,67 @@ pub struct Arrival<'a> {
     pub is_truncated: bool,
 }
 
+impl Ring {
+    /// Receives the datagrams of a socket that is not connected, until an error or a lack of buffers. With
+    /// `is_informed` the socket is one that [`tell_destination`] was called for.
+    ///
+    /// # Errors
+    /// There is no memory for them.
+    pub fn receive_datagrams(&mut self, token: Token, socket: BorrowedFd<'_>, is_informed: bool) -> io::Result<()> {
+        let inbox = match &mut self.inbox {
+            Some(inbox) => inbox,
+            none => none.insert(Inbox::register(&self.ring)?),
+        };
+        let (header, group) = inbox.header(is_informed);
+        let kind = if is_informed { Kind::ReceiveInformed } else { Kind::ReceiveDatagram };
+        let receive = opcode::RecvMsgMulti::new(Fd(socket.as_raw_fd()), header, group);
+        self.push(receive.build().user_data(tag(token, kind)));
+        Ok(())
+    }
+
+    /// Sends a datagram, unless that would have to wait.
+    pub fn send_datagram(&mut self, socket: BorrowedFd<'_>, datagram: Box<Datagram>) {
+        let index = self.free_datagrams.pop().unwrap_or_else(|| {
+            self.datagrams.push(None);
+            (self.datagrams.len() - 1) as u32
+        });
+        let datagram = self.datagrams[index as usize].insert(datagram);
+        let (fd, flags) = (Fd(socket.as_raw_fd()), libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT);
+        let entry = if datagram.is_plain() {
+            let (name, length) = datagram.name();
+            opcode::Send::new(fd, datagram.octets.as_ptr(), datagram.octets.len() as u32)
+                .dest_addr(name)
+                .dest_addr_len(length)
+                .flags(flags)
+                .build()
+        } else {
+            opcode::SendMsg::new(fd, datagram.message()).flags(flags as u32).build()
+        };
+        self.started += 1;
+        self.push(entry.user_data(tag(Token::from(index), Kind::SendDatagram)));
+    }
+
+    /// What arrived; `None` if it cannot be understood.
+    pub fn arrival(&self, received: &ReceivedDatagram) -> Option<Arrival<'_>> {
+        self.inbox.as_ref()?.arrival(received)
+    }
+
+    /// Gives a datagram's buffer back.
+    pub fn recycle_datagram(&mut self, received: ReceivedDatagram) {
+        if let Some(inbox) = &mut self.inbox {
+            inbox.buffers.recycle(received.buffer);
+        }
+    }
+}
+
 impl Inbox {
     const GROUP: u16 = 1;
 
     /// # Errors
     /// The memory cannot be had, or is not taken by the ring.
     pub(super) fn register(ring: &IoUring) -> io::Result<Inbox> {
-        let buffers = Buffers::register(ring, Inbox::GROUP, BUFFERED, HEADER + NAME + CONTROL + MAX_DATAGRAM)?;
+        let size = (HEADER + NAME + CONTROL + MAX_DATAGRAM).next_multiple_of(64);
+        let buffers = Buffers::register(ring, Inbox::GROUP, BUFFERED, size)?;
         let header = |control: usize| {
             let mut header = empty_header();
             (header.msg_namelen, header.msg_controllen) = (NAME as u32, control);
@@ -79,6 +135,7 @@ impl Inbox {
             from: socket_address(message.name)?,
             to: destination(message.control),
             octets: message.octets,
+            // What control messages leave unused is not the datagram's.
             is_truncated: message.length != message.octets.len() || message.length > MAX_DATAGRAM,
         })
     }

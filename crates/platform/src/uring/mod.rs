@@ -292,45 +292,6 @@ impl Ring {
         self.push(entry.user_data(tag(token, Kind::Receive)));
     }
 
-    /// Receives the datagrams of a socket that is not connected, until an error or a lack of buffers. With
-    /// `is_informed` the socket is one that [`tell_destination`] was called for.
-    ///
-    /// # Errors
-    /// There is no memory for them.
-    pub fn receive_datagrams(&mut self, token: Token, socket: BorrowedFd<'_>, is_informed: bool) -> io::Result<()> {
-        let inbox = match &mut self.inbox {
-            Some(inbox) => inbox,
-            none => none.insert(Inbox::register(&self.ring)?),
-        };
-        let (header, group) = inbox.header(is_informed);
-        let kind = if is_informed { Kind::ReceiveInformed } else { Kind::ReceiveDatagram };
-        let receive = opcode::RecvMsgMulti::new(Fd(socket.as_raw_fd()), header, group);
-        self.push(receive.build().user_data(tag(token, kind)));
-        Ok(())
-    }
-
-    /// Sends a datagram, unless that would have to wait.
-    pub fn send_datagram(&mut self, socket: BorrowedFd<'_>, datagram: Box<Datagram>) {
-        let index = self.free_datagrams.pop().unwrap_or_else(|| {
-            self.datagrams.push(None);
-            (self.datagrams.len() - 1) as u32
-        });
-        let datagram = self.datagrams[index as usize].insert(datagram);
-        let (fd, flags) = (Fd(socket.as_raw_fd()), libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT);
-        let entry = if datagram.is_plain() {
-            let (name, length) = datagram.name();
-            opcode::Send::new(fd, datagram.octets.as_ptr(), datagram.octets.len() as u32)
-                .dest_addr(name)
-                .dest_addr_len(length)
-                .flags(flags)
-                .build()
-        } else {
-            opcode::SendMsg::new(fd, datagram.message()).flags(flags as u32).build()
-        };
-        self.started += 1;
-        self.push(entry.user_data(tag(Token::from(index), Kind::SendDatagram)));
-    }
-
     /// Sends the memory at the front of `gather`, all of it unless the connection fails.
     pub fn send(&mut self, token: Token, socket: BorrowedFd<'_>, gather: Box<Gather>) {
         let (entry, _) = self.sending(token, socket, gather, libc::MSG_NOSIGNAL);
@@ -501,18 +462,6 @@ impl Ring {
     pub fn recycle(&mut self, received: Received) {
         if let Some(buffer) = received.buffer {
             self.buffers.recycle(buffer);
-        }
-    }
-
-    /// What arrived; `None` if it cannot be understood.
-    pub fn arrival(&self, received: &ReceivedDatagram) -> Option<Arrival<'_>> {
-        self.inbox.as_ref()?.arrival(received)
-    }
-
-    /// Gives a datagram's buffer back.
-    pub fn recycle_datagram(&mut self, received: ReceivedDatagram) {
-        if let Some(inbox) = &mut self.inbox {
-            inbox.buffers.recycle(received.buffer);
         }
     }
 
