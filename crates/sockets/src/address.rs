@@ -62,12 +62,15 @@ pub(crate) fn bind_datagram(address: &SocketAddr) -> io::Result<OwnedFd> {
         if address.is_ipv6() {
             set_ipv6_v6only(&socket, true)?;
         }
-        // A burst waits there until the engine comes to it. The kernel gives what it may.
-        let _ = set_socket_recv_buffer_size(&socket, DATAGRAM_QUEUE);
         bind(&socket, address)?;
         Ok(socket)
     };
     open().map_err(|error: rustix::io::Errno| named(&Address::Inet(*address), error.into()))
+}
+
+/// Lets a burst of datagrams wait until the engine comes to it. The kernel gives what it may.
+pub(crate) fn widen(datagrams: impl AsFd) {
+    let _ = set_socket_recv_buffer_size(datagrams, DATAGRAM_QUEUE);
 }
 
 /// Starts opening a connection. The socket does not block; it is writable when it is known whether

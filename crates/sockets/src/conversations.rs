@@ -53,7 +53,7 @@ impl Table {
         let is_sent = match send_whole(socket, gather) {
             Ok(()) => true,
             Err(Errno::AGAIN) => return Ok(Progress::Blocked),
-            Err(Errno::NOBUFS) => false,
+            Err(error) if is_loss(error) => false,
             Err(error) => return Err(error.into()),
         };
         if let Some(gather) = connection.outgoing.pop_front() {
@@ -65,6 +65,11 @@ impl Table {
         self.taken(index, length);
         Ok(Progress::Done)
     }
+}
+
+/// Whether an error is of one datagram only, and says nothing of the peer.
+pub(crate) fn is_loss(error: Errno) -> bool {
+    matches!(error, Errno::AGAIN | Errno::CANCELED | Errno::INTR | Errno::MSGSIZE | Errno::NOBUFS | Errno::NOMEM)
 }
 
 fn send_whole(socket: &OwnedFd, gather: &Gather) -> rustix::io::Result<()> {

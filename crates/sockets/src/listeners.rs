@@ -14,7 +14,7 @@ use rustix::io::Errno;
 use rustix::net::sockopt::socket_type;
 use rustix::net::{RecvFlags, SocketType, recvfrom};
 
-use crate::address::{bind_datagram, listen_to};
+use crate::address::{bind_datagram, listen_to, widen};
 use crate::config::SocketsConfig;
 use crate::table::Table;
 
@@ -116,6 +116,9 @@ impl Listeners {
     fn add(&mut self, socket: OwnedFd, owner: Owner, is_datagram: bool) -> io::Result<ListenerId> {
         let too_many = |_| io::Error::new(io::ErrorKind::QuotaExceeded, "too many listeners");
         let index = u16::try_from(self.list.len()).map_err(too_many)?;
+        if is_datagram {
+            widen(&socket);
+        }
         let socket = Some(Arc::new(socket));
         self.list.push(Listener { socket, owner, is_datagram, active: false, cancelled: false, failing: false });
         Ok(self.name(index))

@@ -18,7 +18,7 @@ pub struct SocketsStats {
     pub linger_timeouts: Counter,
     /// Gathers handed to sending threads.
     pub handed_over: Counter,
-    /// Datagrams that the socket's queue did not take.
+    /// Datagrams that were lost here: for lack of room on their way out, or because they are too long.
     pub datagrams_lost: Counter,
 }
 

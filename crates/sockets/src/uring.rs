@@ -8,13 +8,14 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
-use afpa_engine::seam::{Disconnect, Events};
+use afpa_engine::seam::{Disconnect, Events, ListenerId, Owner};
 use afpa_platform::gather::Gather;
-use afpa_platform::uring::{BUFFER_SIZE, Completion, Received, ReceivedDatagram, Ring};
+use afpa_platform::uring::{Arrival, BUFFER_SIZE, Completion, Received, ReceivedDatagram, Ring};
 use rustix::io::{Errno, ioctl_fionbio};
 use rustix::net::sockopt::socket_error;
 
 use crate::connection::Phase;
+use crate::conversations::is_loss;
 use crate::listeners::Listeners;
 use crate::table::Table;
 use crate::transmit::Progress;
@@ -175,25 +176,41 @@ impl Uring {
         listeners: &mut Listeners,
         events: &mut dyn Events,
     ) {
-        let name = listeners.name(index);
         let listener = &mut listeners.list[usize::from(index)];
         listener.active &= more;
-        let received = match datagram {
-            Ok(received) => received,
-            Err(error) if is_passing(&error) => return,
+        let owner = listener.owner;
+        match datagram {
+            Ok(received) => {
+                self.datagram_arrived(listeners.name(index), owner, &received, table, events);
+                self.ring.recycle_datagram(received);
+            }
+            Err(error) if is_passing(&error) => {}
             Err(error) => {
                 listener.failing = true;
-                return listeners.failed(&error, table);
+                listeners.failed(&error, table);
             }
-        };
-        match self.ring.arrival(&received) {
-            Some(arrival) if !arrival.is_truncated => {
-                table.note_destination(index, arrival.from, arrival.to);
-                events.datagram(table, name, listener.owner, arrival.from, arrival.octets);
+        }
+        if !more {
+            // At once: nothing else may make a transport that others watch poll again.
+            self.receive_datagrams(table, listeners);
+        }
+    }
+
+    fn datagram_arrived(
+        &mut self,
+        name: ListenerId,
+        owner: Owner,
+        received: &ReceivedDatagram,
+        table: &mut Table,
+        events: &mut dyn Events,
+    ) {
+        match self.ring.arrival(received) {
+            Some(Arrival { from, to, octets, is_truncated: false }) => {
+                table.note_destination(name.index, from, to);
+                events.datagram(table, name, owner, from, octets);
             }
             _ => table.stats.datagrams_lost.increment(),
         }
-        self.ring.recycle_datagram(received);
     }
 
     fn readable(&mut self, token: u64, table: &mut Table) {
@@ -451,7 +468,7 @@ fn said(index: u32, gather: Box<Gather>, result: io::Result<u64>, table: &mut Ta
     let length = gather.remaining();
     table.recycle(gather);
     match result {
-        Err(error) if !is_passing(&error) => return table.failed(index, &error),
+        Err(error) if !Errno::from_io_error(&error).is_some_and(is_loss) => return table.failed(index, &error),
         Err(_) => table.stats.datagrams_lost.increment(),
         Ok(_) => {}
     }

@@ -106,6 +106,19 @@ on_both_interfaces! {
         assert!(received.iter().all(|datagram| answers.contains(datagram)));
     }
 
+    fn what_no_datagram_can_hold_is_lost_and_counted(interface) {
+        let server = server("127.0.0.1:0").expect("a port");
+        let mut harness = Harness::new(interface, swallow);
+        let id = converse(&mut harness, local(&server));
+        harness.calls().send(id, Segment::Copy(&pattern(70_000)));
+        harness.calls().send(id, Segment::Copy(b"shorter"));
+        harness.until("both", |log| sent(log, id) == 70_007);
+        let mut octets = [0; 100];
+        let length = server.recv(&mut octets).expect("a datagram");
+        assert_eq!(&octets[..length], b"shorter");
+        assert_eq!((harness.sockets.stats().datagrams_lost.get(), harness.ending(id)), (1, None));
+    }
+
     fn an_empty_datagram_says_nothing(interface) {
         let server = server("127.0.0.1:0").expect("a port");
         let mut harness = Harness::new(interface, swallow);
