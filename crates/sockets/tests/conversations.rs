@@ -37,13 +37,11 @@ on_both_interfaces! {
             assert_eq!((harness.sockets.connections(), harness.calls().peer(id)), (1, Some(Address::Inet(to))));
             harness.serve(client);
             harness.until("the end", |log| ending(log, id).is_some());
-            let expected = [
-                Event::Connected(id, Origin::Connected),
-                Event::Sent(id, 8),
-                Event::Received(id, b"re: question".to_vec()),
-                Event::Disconnected(id, Disconnect::Closed),
-            ];
-            assert_eq!(harness.script.log, expected);
+            let log = &harness.script.log;
+            assert_eq!((&log[0], log.len()), (&Event::Connected(id, Origin::Connected), 4));
+            assert_eq!(log[3], Event::Disconnected(id, Disconnect::Closed));
+            // An answer may be faster than the word that the question has left.
+            assert!(log.contains(&Event::Sent(id, 8)) && log.contains(&Event::Received(id, b"re: question".to_vec())));
             assert_eq!(harness.sockets.connections(), 0);
         }
     }
