@@ -240,9 +240,16 @@ impl Datagram {
     /// # Errors
     /// It is lost; `WouldBlock` if the socket's queue is full.
     pub fn send(&mut self, socket: BorrowedFd<'_>) -> io::Result<()> {
-        let message = self.message();
-        // SAFETY: the message and what it points to are this datagram's, and are not changed meanwhile.
-        let sent = unsafe { libc::sendmsg(socket.as_raw_fd(), message, libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT) };
+        let (fd, flags) = (socket.as_raw_fd(), libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT);
+        let sent = if self.is_plain() {
+            let (name, length) = self.name();
+            // SAFETY: the kernel reads the octets and the name, each as long as said here.
+            unsafe { libc::sendto(fd, self.octets.as_ptr().cast(), self.octets.len(), flags, name, length) }
+        } else {
+            let message = self.message();
+            // SAFETY: the message and what it points to are this datagram's, and are not changed meanwhile.
+            unsafe { libc::sendmsg(fd, message, flags) }
+        };
         if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
     }
 
