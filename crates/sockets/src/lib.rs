@@ -17,6 +17,7 @@
 //!   TCP closes its window. What a pass had already received may lie beyond it.
 //! - Queued output, by [`SocketsConfig::send_buffer`]: `send_space` is zero. One event may overshoot it.
 //! - Datagrams that wait for the kernel: those beyond 1,024 of them, or 4 MiB, are lost and counted.
+//! - Datagrams received in a pass: others wait in their socket's queue, of up to 4 MiB, and are lost beyond it.
 //! - The time that a closed connection's peer has to stop sending, by [`SocketsConfig::linger`].
 #![forbid(unsafe_code)]
 

@@ -165,6 +165,11 @@ impl Listeners {
         } else if Errno::from_io_error(error).is_some_and(|errno| OF_THE_CONNECTION.contains(&errno)) {
             return;
         }
+        self.pause(table);
+    }
+
+    /// Lets a while pass until the system is asked again for what it has just refused.
+    pub(crate) fn pause(&mut self, table: &Table) {
         self.paused_until = Some(table.now.after(PAUSE));
     }
 

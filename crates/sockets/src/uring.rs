@@ -185,9 +185,9 @@ impl Uring {
                 self.ring.recycle_datagram(received);
             }
             Err(error) if is_passing(&error) => {}
-            Err(error) => {
+            Err(_) => {
                 listener.failing = true;
-                listeners.failed(&error, table);
+                listeners.pause(table);
             }
         }
         if !more {
@@ -231,10 +231,7 @@ impl Uring {
         let may_accept = listeners.may_accept(table);
         self.receive_datagrams(table, listeners);
         for (index, listener) in listeners.list.iter_mut().enumerate() {
-            let Some(socket) = &listener.socket else { continue };
-            if listener.is_datagram {
-                continue;
-            }
+            let Some(socket) = listener.socket.as_ref().filter(|_| !listener.is_datagram) else { continue };
             if may_accept && !listener.active {
                 (listener.active, listener.cancelled) = (true, false);
                 self.ring.accept(index as u64, socket.as_fd());
@@ -246,18 +243,17 @@ impl Uring {
 
     /// Starts receiving datagrams where that has ended.
     fn receive_datagrams(&mut self, table: &Table, listeners: &mut Listeners) {
-        let is_paused = listeners.is_paused();
-        let mut failure = None;
+        let (is_paused, mut failed) = (listeners.is_paused(), false);
         for (index, listener) in listeners.list.iter_mut().enumerate() {
             let is_due = listener.is_datagram && !listener.active && !(listener.failing && is_paused);
             let Some(socket) = listener.socket.as_ref().filter(|_| is_due) else { continue };
             let is_informed = table.destinations[index].is_some();
             let receiving = self.ring.receive_datagrams(index as u64, socket.as_fd(), is_informed);
             (listener.active, listener.failing) = (receiving.is_ok(), receiving.is_err());
-            failure = receiving.err().or(failure);
+            failed |= listener.failing;
         }
-        if let Some(error) = failure {
-            listeners.failed(&error, table);
+        if failed {
+            listeners.pause(table);
         }
     }
 

@@ -11,7 +11,8 @@ use std::thread;
 use std::time::Duration;
 
 use afpa_engine::seam::{Address, Disconnect, FileRange, Origin, Segment};
-use afpa_engine::{ConnectionId, Owner, Transport};
+use afpa_engine::{ConnectionId, Owner, Time, Transport};
+use afpa_platform::clock;
 use afpa_platform::source::SourceFile;
 use afpa_sockets::{Interface, Respond, SocketsConfig};
 use common::*;
@@ -258,6 +259,48 @@ on_both_interfaces! {
         assert_eq!(harness.sockets.connections(), 2);
     }
 
+    fn in_any_disorder_nobody_hears_what_is_for_another(interface) {
+        let server = server("127.0.0.1:0").expect("a port");
+        server.set_nonblocking(true).expect("a socket");
+        let mut harness = Harness::new(interface, |calls, event| match event {
+            Event::Received(id, bytes) => {
+                assert_eq!(*bytes, name(*id));
+                if bytes[0] % 2 == 0 {
+                    calls.close(*id);
+                }
+                bytes.len()
+            }
+            _ => 0,
+        });
+        let (mut live, mut number) = (Vec::new(), 1u32);
+        for _ in 0..20_000 {
+            number = number.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let choice = number >> 16;
+            match choice % 8 {
+                0..=2 if live.len() < 100 => {
+                    // No answer is left for a port that is used again.
+                    answer_all(&server);
+                    live.push(converse(&mut harness, local(&server)));
+                }
+                3 => harness.sockets.poll(Time(clock::now()), Some(Duration::ZERO), &mut harness.script).expect("a pass"),
+                4 | 5 if !live.is_empty() => {
+                    let id = live[choice as usize / 8 % live.len()];
+                    harness.calls().send(id, Segment::Copy(&name(id)));
+                }
+                6 if !live.is_empty() => {
+                    let id = live.swap_remove(choice as usize / 8 % live.len());
+                    if choice & 64 == 0 { harness.calls().abort(id) } else { harness.calls().close(id) }
+                }
+                _ => answer_all(&server),
+            }
+        }
+        live.into_iter().for_each(|id| harness.calls().close(id));
+        harness.idle();
+        assert_eq!(harness.sockets.connections(), 0);
+        let answers = harness.script.log.iter().filter(|event| matches!(event, Event::Received(..))).count();
+        assert!(answers > 500, "{answers}");
+    }
+
     fn a_thousand_conversations_at_once(interface) {
         const COUNT: usize = 1000;
         if !descriptors_for(2 * COUNT as u64) {
@@ -315,6 +358,20 @@ fn answer(server: &UdpSocket, count: usize) {
         let (length, from) = server.recv_from(&mut octets).expect("a question");
         server.send_to(&[b"re: ", &octets[..length]].concat(), from).expect("a socket");
     }
+}
+
+/// Answers what is there with itself.
+fn answer_all(server: &UdpSocket) {
+    let mut octets = [0; 100];
+    while let Ok((length, from)) = server.recv_from(&mut octets) {
+        // Who has gone in the meantime does not matter.
+        let _ = server.send_to(&octets[..length], from);
+    }
+}
+
+/// What only one conversation says.
+fn name(id: ConnectionId) -> Vec<u8> {
+    [id.index().to_le_bytes(), id.generation().to_le_bytes()].concat()
 }
 
 fn received(log: &[Event], id: ConnectionId) -> Vec<Vec<u8>> {

@@ -18,7 +18,8 @@ on_both_interfaces! {
         const PEERS: usize = 8;
         const EACH: usize = 1000;
         let (mut harness, address) = listening(interface, "127.0.0.1:0").expect("a port");
-        let clients: Vec<JoinHandle<()>> = (0..PEERS).map(|peer| thread::spawn(move || ask(address, peer, EACH))).collect();
+        let start = |peer| thread::spawn(move || ask(address, peer, EACH));
+        let clients: Vec<JoinHandle<()>> = (0..PEERS).map(start).collect();
         for client in clients {
             harness.serve(client);
         }
@@ -154,11 +155,13 @@ on_both_interfaces! {
     fn answers_leave_from_the_address_that_was_asked(interface) {
         let four: &[IpAddr] = &[[127, 0, 0, 1].into(), [127, 0, 0, 2].into(), [127, 1, 2, 3].into()];
         let six: &[IpAddr] = &[Ipv6Addr::LOCALHOST.into()];
-        let open = |address: &str| UdpSocket::bind(address).inspect_err(|error| eprintln!("{address} skipped: {error}"));
         // What others have bound to `[::]` may take IPv4 too.
         for (wildcard, addresses) in [("0.0.0.0:0", four), ("[::]:0", six), ("[::]:0", four)] {
             let mut harness = Harness::new(interface, ignore);
-            let Ok(socket) = open(wildcard) else { continue };
+            let Ok(socket) = UdpSocket::bind(wildcard) else {
+                eprintln!("{wildcard} skipped");
+                continue;
+            };
             let address = socket.local_addr().expect("an address");
             let listener = harness.sockets.adopt(socket.into(), Owner(7)).expect("a datagram socket");
             // A connected socket hears nothing from elsewhere.
@@ -168,7 +171,7 @@ on_both_interfaces! {
                 socket.send(b"question").expect("a socket");
             }
             harness.until("all questions", |log| log.len() == addresses.len());
-            // Both sorts, as they come: from the event's peer, and as an answer that was looked up elsewhere.
+            // Answers that had to be looked up elsewhere come later.
             let peers: Vec<SocketAddr> = harness.script.log.iter().filter_map(|event| match event {
                 Event::Datagram(_, peer, _) => Some(*peer),
                 _ => None,

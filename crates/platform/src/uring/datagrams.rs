@@ -409,18 +409,22 @@ fn destination(mut control: &[u8]) -> Option<IpAddr> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
     use proptest::prelude::*;
 
     use super::*;
 
     proptest! {
         #[test]
-        fn whatever_lies_in_a_name_or_control_data_is_survived(octets in proptest::collection::vec(any::<u8>(), 0..80)) {
+        fn whatever_lies_in_a_buffer_is_survived(octets in vec(any::<u8>(), 0..200), room in 0usize..80) {
             let _ = (socket_address(&octets), destination(&octets));
+            if let Some(message) = Message::parse(&octets, room) {
+                assert!(message.octets.len() <= message.length && message.control.len() <= room);
+            }
         }
 
         #[test]
-        fn control_data_of_any_length_ends(lengths in proptest::collection::vec(0u64..100, 1..8)) {
+        fn control_data_of_any_length_ends(lengths in vec(0u64..100, 1..8)) {
             let octets: Vec<u8> = lengths.iter().flat_map(|length| length.to_ne_bytes()).collect();
             let _ = destination(&octets);
         }

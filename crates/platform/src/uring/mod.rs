@@ -584,8 +584,8 @@ impl Ring {
 
     fn push(&mut self, entry: squeue::Entry) {
         self.reserve(1);
-        // SAFETY: what the entry points to (the ring's buffers and headers, a gather, a message, a datagram) is owned by the
-        // ring until the entry's completion has been seen; see `Drop` for the ring's own end.
+        // SAFETY: what the entry points to (the ring's buffers and headers, a gather, a message, a datagram) is
+        // owned by the ring until the entry's completion has been seen; see `Drop` for the ring's own end.
         if unsafe { self.ring.submission().push(&entry) }.is_ok() {
             self.in_flight += 1;
         }
