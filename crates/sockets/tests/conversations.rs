@@ -3,6 +3,7 @@
 mod common;
 
 use std::cell::Cell;
+use std::collections::HashMap;
 use std::fs::File;
 use std::net::{SocketAddr, UdpSocket};
 use std::rc::Rc;
@@ -299,6 +300,52 @@ on_both_interfaces! {
         assert_eq!(harness.sockets.connections(), 0);
         let answers = harness.script.log.iter().filter(|event| matches!(event, Event::Received(..))).count();
         assert!(answers > 500, "{answers}");
+    }
+
+    fn last_words_leave_from_the_conversation_that_said_them(interface) {
+        const COUNT: usize = 3000;
+        let server = server("127.0.0.1:0").expect("a port");
+        let to = local(&server);
+        server.set_nonblocking(true).expect("a socket");
+        let mut opened = 0;
+        // Each answer ends a conversation and opens one, so that descriptors are used again within a pass.
+        let mut harness = Harness::new(interface, move |calls, event| match event {
+            Event::Received(id, bytes) => {
+                assert_eq!(*bytes, name(*id));
+                calls.send(*id, Segment::Copy(&[&name(*id)[..], b"end"].concat()));
+                calls.close(*id);
+                opened += 1;
+                if opened < COUNT {
+                    let next = calls.converse(to, Owner(7)).expect("a socket");
+                    calls.send(next, Segment::Copy(&name(next)));
+                }
+                bytes.len()
+            }
+            _ => 0,
+        });
+        for _ in 0..50 {
+            let id = converse(&mut harness, to);
+            harness.calls().send(id, Segment::Copy(&name(id)));
+        }
+        let (mut said, mut ended) = (HashMap::new(), 0);
+        harness.pass();
+        while harness.sockets.connections() > 0 {
+            let mut octets = [0; 100];
+            while let Ok((length, from)) = server.recv_from(&mut octets) {
+                match octets[..length].strip_suffix(b"end") {
+                    Some(name) => {
+                        assert_eq!(said.get(&from).map(Vec::as_slice), Some(name));
+                        ended += 1;
+                    }
+                    None => {
+                        said.insert(from, octets[..length].to_vec());
+                        server.send_to(&octets[..length], from).expect("a socket");
+                    }
+                }
+            }
+            harness.pass();
+        }
+        assert!(ended >= COUNT - 50, "{ended}");
     }
 
     fn a_thousand_conversations_at_once(interface) {
