@@ -186,6 +186,11 @@ fn a_name_is_moved_by_its_labels() {
     for (moved, from, to, expected) in cases {
         let found = NameBuf::moved(name(moved).as_name(), name(from).as_name(), name(to).as_name());
         assert_eq!(found, expected.map(name), "{moved} from {from} to {to}");
+        let mut buffer = NameBuffer::default();
+        buffer.set(name("before").as_name());
+        let fits = buffer.set_moved(name(moved).as_name(), name(from).as_name(), name(to).as_name());
+        assert_eq!(fits, expected.is_some());
+        assert_eq!(buffer.as_name(), name(expected.unwrap_or("before")).as_name());
     }
     let long = name(&"a.".repeat(126));
     assert_eq!(
@@ -193,6 +198,11 @@ fn a_name_is_moved_by_its_labels() {
         Some(127)
     );
     assert_eq!(NameBuf::moved(long.as_name(), Name::ROOT, name("bb").as_name()), None, "YXDOMAIN");
+    let mut buffer = NameBuffer::default();
+    assert!(buffer.set_moved(long.as_name(), Name::ROOT, name("b").as_name()));
+    assert_eq!(buffer.as_name().as_wire().len(), 255);
+    assert!(!buffer.set_moved(long.as_name(), Name::ROOT, name("bb").as_name()));
+    assert_eq!(buffer.as_name().as_wire().len(), 255);
 }
 
 #[test]

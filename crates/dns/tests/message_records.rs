@@ -32,6 +32,8 @@ fn records_are_walked_section_by_section() {
     let edns = Edns::read(&read[4]).unwrap();
     assert_eq!((edns.udp_size, edns.extended_rcode, edns.dnssec_ok), (1232, 1, true));
     assert!(edns.options.is_empty());
+    let header = Header { flags: 0x8007, ..Header::default() };
+    assert_eq!((edns.rcode(header), header.rcode()), (Rcode::BADCOOKIE, Rcode(7)));
 }
 
 #[test]
@@ -128,7 +130,8 @@ fn numbers_have_mnemonics_and_a_generic_form() {
     assert_eq!("nsec3param".parse(), Ok(Type::NSEC3PARAM));
     assert_eq!("ch".parse(), Ok(Class::CH));
     assert_eq!("Opcode7".parse(), Ok(Opcode(7)));
-    for text in ["", "AAAAA", "TYPE", "TYPE-1", "TYPE+1", "TYPE65536", "TYPE 1", "TYPE1 ", "1", "CLASS1", "TYPÉ1", "É"]
+    for text in
+        ["", "AAAAA", "TYPE", "TYPE-1", "TYPE+1", "TYPE65536", "TYPE 1", "TYPE1 ", "1", "CLASS1", "KIND1", "TYPÉ1", "É"]
     {
         assert_eq!(text.parse::<Type>(), Err(UnknownNumber), "{text}");
     }

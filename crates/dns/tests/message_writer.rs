@@ -178,6 +178,41 @@ fn what_does_not_fit_leaves_the_message_as_it_was() {
 }
 
 #[test]
+fn names_that_did_not_fit_are_not_remembered() {
+    let content = |tries: usize| {
+        write(200, |writer| {
+            for number in 0..tries {
+                let owner = name(&format!("a.b.host{number}"));
+                let written = writer.record(Section::Answer, owner.as_name(), Type::TXT, Class::IN, 0, &[0; 300]);
+                assert_eq!(written, Err(Full));
+            }
+            (0..5).for_each(|_| address(writer, "www.example").unwrap());
+        })
+    };
+    assert_eq!(content(500), content(0));
+}
+
+#[test]
+fn what_was_taken_back_leaves_no_trace() {
+    // RFC 2181 §9: an RRset goes out whole or not at all.
+    let content = |tries: usize| {
+        write(512, |writer| {
+            writer.question(name("www.example").as_name(), Type::A, Class::IN).unwrap();
+            for number in 0..tries {
+                let mark = writer.mark();
+                address(writer, &format!("a.b.host{number}")).unwrap();
+                address(writer, "www.other").unwrap();
+                assert_eq!(writer.counts(), [1, 2, 0, 0]);
+                writer.rewind(mark);
+                assert_eq!(writer.counts(), [1, 0, 0, 0]);
+            }
+            (0..2).for_each(|_| address(writer, "www.other").unwrap());
+        })
+    };
+    assert_eq!(content(300), content(0));
+}
+
+#[test]
 fn an_opt_record_fits_where_room_was_kept() {
     for options in [&[][..], &[0, 3, 0, 0], &[0, 12, 0, 20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]]
     {
@@ -202,7 +237,8 @@ fn counts_are_kept_by_section() {
         (0..3).for_each(|_| record(writer, Section::Answer));
         (0..2).for_each(|_| record(writer, Section::Authority));
         record(writer, Section::Additional);
-        writer.header().flags |= 0x0200;
+        // TC; and a response code that is not the last word.
+        writer.header().flags |= 0x0204;
         writer.opt(1232, Rcode::NXDOMAIN, false, &[]).unwrap();
     });
     let header = Header::read(&message).unwrap();

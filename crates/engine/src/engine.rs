@@ -331,7 +331,7 @@ impl Core {
             Ok(id) => {
                 self.opened.insert(id, tag);
             }
-            Err(_) => self.unreachable(owner, tag, Disconnect::Refused),
+            Err(_) => self.unreachable(owner, tag, Disconnect::Unavailable),
         }
     }
 
@@ -386,7 +386,7 @@ impl Events for Core {
         match reason {
             Disconnect::Reset => self.services.stats.resets.increment(),
             Disconnect::TimedOut => self.services.stats.timeouts.increment(),
-            Disconnect::Finished | Disconnect::Closed | Disconnect::Refused => {}
+            Disconnect::Finished | Disconnect::Closed | Disconnect::Refused | Disconnect::Unavailable => {}
         }
         // One that was never connected is nobody's connection.
         if reason != Disconnect::Finished

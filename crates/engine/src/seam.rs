@@ -142,6 +142,8 @@ pub enum Disconnect {
     Refused,
     /// TCP gave up on the peer; the id is dead.
     TimedOut,
+    /// Nothing was opened, for want of room on this side: a limit, a port. Never from a transport.
+    Unavailable,
 }
 
 /// A range of a file, sent through the file system's cache: the second level of AFPA §3.4.

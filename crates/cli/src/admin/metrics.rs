@@ -10,7 +10,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::tcp_metrics;
-use crate::stats::{Engine, Latency, Snapshot, Tcp};
+use crate::stats::{Dns, Engine, Latency, Snapshot, Tcp};
 
 /// The media type of [`render`]'s text.
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -48,6 +48,7 @@ impl Collector for Metrics {
         self.outcomes(encoder)?;
         self.latency(encoder)?;
         self.cache(encoder)?;
+        self.dns(encoder)?;
         tcp_metrics::encode(&self.tcp, encoder)
     }
 }
@@ -133,11 +134,52 @@ impl Metrics {
         let mut metric =
             encoder.encode_descriptor("request_duration", help, Some(&Unit::Seconds), MetricType::Histogram)?;
         for engine in &self.snapshot.engines {
-            let (buckets, total) = fixed_buckets(&engine.latency);
-            let sum = engine.latency.sum_nanos as f64 / 1e9;
-            metric
-                .encode_family(&[("core", engine.core)])?
-                .encode_histogram::<NoLabelSet>(sum, total, &buckets, None)?;
+            histogram(&mut metric, engine.core, &engine.latency)?;
+        }
+        Ok(())
+    }
+
+    /// DNS, where it is served: each family with its own label.
+    fn dns(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
+        let engines: Vec<_> = self.snapshot.engines.iter().filter_map(|e| Some((e.core, e.dns.as_ref()?))).collect();
+        let Some((_, first)) = engines.first() else { return Ok(()) };
+        for (place, family) in first.families.iter().enumerate() {
+            let name = format!("dns_{}", family.name);
+            let mut metric = encoder.encode_descriptor(&name, family.help, None, MetricType::Counter)?;
+            for (core, dns) in &engines {
+                for (value, number) in dns.families.get(place).into_iter().flat_map(|family| &family.counts) {
+                    let labels = [("core", core.to_string()), (family.label, (*value).to_owned())];
+                    count(&mut metric, &labels, *number)?;
+                }
+            }
+        }
+        let help = "What happened with backends of DNS";
+        let mut metric = encoder.encode_descriptor("dns_backend_events", help, None, MetricType::Counter)?;
+        for (core, dns) in &engines {
+            for events in &dns.backends {
+                let labels = [
+                    ("core", core.to_string()),
+                    ("backend", events.backend.clone()),
+                    ("event", events.event.to_owned()),
+                ];
+                count(&mut metric, &labels, events.count)?;
+            }
+        }
+        let octets: [(&str, &str, fn(&Dns) -> u64); 2] = [
+            ("dns_query", "Octets of DNS queries", |dns| dns.query_octets),
+            ("dns_answer", "Octets of DNS answers", |dns| dns.answer_octets),
+        ];
+        for (name, help, field) in octets {
+            let mut metric = encoder.encode_descriptor(name, help, Some(&Unit::Bytes), MetricType::Counter)?;
+            for (core, dns) in &engines {
+                ConstCounter::new(field(dns)).encode(metric.encode_family(&[("core", *core)])?)?;
+            }
+        }
+        let help = "From a query being read to its answer being handed over";
+        let unit = Some(&Unit::Seconds);
+        let mut metric = encoder.encode_descriptor("dns_query_duration", help, unit, MetricType::Histogram)?;
+        for (core, dns) in &engines {
+            histogram(&mut metric, *core, &dns.latency)?;
         }
         Ok(())
     }
@@ -161,6 +203,12 @@ impl Metrics {
         counter(encoder, "cache_evicted", "Objects dropped from the cache for others", cache.evicted)?;
         counter(encoder, "cache_purges", "Orders to drop objects: changed files, and purges", cache.purges)
     }
+}
+
+fn histogram(metric: &mut MetricEncoder<'_>, core: usize, latency: &Latency) -> Result<(), Error> {
+    let (buckets, total) = fixed_buckets(latency);
+    let sum = latency.sum_nanos as f64 / 1e9;
+    metric.encode_family(&[("core", core)])?.encode_histogram::<NoLabelSet>(sum, total, &buckets, None)
 }
 
 /// The counts of each fixed bucket (not yet cumulative), and of all.
