@@ -6,6 +6,7 @@ mod affinity;
 mod command;
 mod compare;
 mod cpu;
+mod dns;
 mod echo;
 mod fileset;
 mod howl;
@@ -35,6 +36,7 @@ struct Cli {
 enum Command {
     Load(load::LoadArgs),
     Compare(compare::CompareArgs),
+    Dns(dns::DnsArgs),
     Echo(echo::EchoArgs),
     Generate(GenerateArgs),
     Howl(howl::HowlArgs),
@@ -77,6 +79,7 @@ fn run(command: Command) -> Result<()> {
     match command {
         Command::Load(load) => load.run(),
         Command::Compare(compare) => compare.run(),
+        Command::Dns(dns) => dns.run(),
         Command::Echo(echo) => echo.run(),
         Command::Generate(GenerateArgs { set: DocumentSet::Webstone { dir } }) => fileset::write_webstone(&dir),
         Command::Generate(GenerateArgs { set: DocumentSet::Specweb96 { dir, directories } }) => {

@@ -103,7 +103,7 @@ fn is_listening(table: &str, address: Ipv4Addr, port: u16) -> bool {
 }
 
 /// The octets on the line `Pss: N kB`.
-fn parse_pss(rollup: &str) -> Option<u64> {
+pub(crate) fn parse_pss(rollup: &str) -> Option<u64> {
     let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:"))?;
     Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? * 1024)
 }

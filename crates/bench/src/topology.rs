@@ -25,7 +25,8 @@ use std::time::Duration;
 
 /// The server's address.
 pub(crate) const SERVER: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 1);
-const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 2);
+/// The client's address.
+pub(crate) const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 2);
 /// What the names of namespaces and temporary directories begin with.
 const PREFIX: &str = "afpa-bench-";
 

@@ -1,11 +1,11 @@
 //! `afpa-bench compare`: us, the installed peers and the baselines on equal terms: the same cores,
 //! the same topology, the same run, interleaved.
 
-mod chart;
+pub(crate) mod chart;
 mod curves;
 mod scenario;
 mod summary;
-mod table;
+pub(crate) mod table;
 
 use crate::affinity;
 use crate::command::{self, Running};
@@ -26,6 +26,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
+pub(crate) use summary::median;
 use summary::{Comparison, Sample, Settings};
 
 /// What stands for every variant.
@@ -323,7 +324,7 @@ impl Load {
 }
 
 /// Errors of a server or a load are kept and the comparison goes on; a signal ends it.
-fn unless_interrupted(error: &anyhow::Error) -> Result<()> {
+pub(crate) fn unless_interrupted(error: &anyhow::Error) -> Result<()> {
     match error.is::<Interrupted>() {
         true => Err(Interrupted.into()),
         false => Ok(()),
@@ -346,6 +347,6 @@ fn allow_descriptors(needed: u64) -> Result<()> {
 }
 
 /// The kernel's release, for the record.
-fn kernel() -> String {
+pub(crate) fn kernel() -> String {
     command::output("uname", ["-r"]).map(|text| text.trim().to_owned()).unwrap_or_default()
 }

@@ -263,7 +263,7 @@ fn idle_table(rows: &[Row]) -> Table {
 }
 
 /// The middle value, or the mean of the two middle ones; not a number if there is none.
-fn median(mut values: Vec<f64>) -> f64 {
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     match values.len() {
         0 => f64::NAN,

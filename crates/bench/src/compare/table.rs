@@ -4,18 +4,18 @@ use std::fmt;
 
 /// Rows of cells under headings; the first column is text, the others are numbers.
 #[derive(Debug)]
-pub(super) struct Table {
+pub(crate) struct Table {
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
     /// A table without rows.
-    pub(super) fn new(headings: &[&str]) -> Table {
+    pub(crate) fn new(headings: &[&str]) -> Table {
         Table { rows: vec![headings.iter().map(|&heading| heading.to_owned()).collect()] }
     }
 
     /// Adds a row below the others.
-    pub(super) fn add<const N: usize>(&mut self, cells: [String; N]) {
+    pub(crate) fn add<const N: usize>(&mut self, cells: [String; N]) {
         self.rows.push(cells.into());
     }
 
