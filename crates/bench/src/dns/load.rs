@@ -55,6 +55,15 @@ impl Load {
         self.answered > 0 && self.answered == self.sent && self.errors == 0
     }
 
+    /// # Errors
+    /// Nothing was answered: there is no cost per answer.
+    pub(super) fn unless_silent(self) -> Result<Load> {
+        match self.answered {
+            0 => bail!("no question was answered"),
+            _ => Ok(self),
+        }
+    }
+
     /// From what a load generator counted, and how long the server's core was busy meanwhile.
     pub(super) fn new(counts: Counts, busy: Duration) -> Load {
         let Counts { seconds, sent, answered, expected, response_octets, mean_us } = counts;
@@ -90,7 +99,7 @@ impl Client<'_> {
     /// Asks every question, so that a cache has all answers.
     ///
     /// # Errors
-    /// The server does not answer them all.
+    /// dnsperf failed, or nothing was answered.
     pub(super) fn warm(&self) -> Result<()> {
         let mut load = self.load(false, &["-n", "1"], SLACK)?;
         for _ in 1..PASSES {
@@ -99,10 +108,7 @@ impl Client<'_> {
             }
             load = self.load(false, &["-n", "1"], SLACK)?;
         }
-        match load.answered {
-            0 => bail!("no question was answered"),
-            _ => Ok(()),
-        }
+        load.unless_silent().map(drop)
     }
 
     /// Loads the server for `duration`.
@@ -110,11 +116,7 @@ impl Client<'_> {
     /// # Errors
     /// dnsperf failed, or nothing was answered.
     pub(super) fn measure(&self, over_tcp: bool, duration: Duration) -> Result<Load> {
-        let load = self.load(over_tcp, &["-l", &duration.as_secs_f64().to_string()], duration + SLACK)?;
-        match load.answered {
-            0 => bail!("no question was answered"),
-            _ => Ok(load),
-        }
+        self.load(over_tcp, &["-l", &duration.as_secs_f64().to_string()], duration + SLACK)?.unless_silent()
     }
 
     fn load(&self, over_tcp: bool, limits: &[&str], limit: Duration) -> Result<Load> {

@@ -37,7 +37,7 @@ pub(super) fn measure(topology: &Topology, questions: &Path, duration: Duration)
         }
     }
     match best {
-        Some(rate) => send(topology, questions, rate, duration),
+        Some(rate) => send(topology, questions, rate, duration)?.unless_silent(),
         None => bail!("no question was answered"),
     }
 }
