@@ -99,18 +99,16 @@ impl Drop for Server<'_> {
 
 fn wait_until_right(topology: &Topology, running: &mut Running, at: SocketAddrV4, log: &Path) -> Result<()> {
     let said = || fs::read_to_string(log).unwrap_or_default();
-    let mut reason = None;
+    let mut reason = String::new();
     let right = interrupt::wait_for(START, || {
         if let Some(status) = running.ended()? {
             bail!("ended at once ({status}): {}", said().trim());
         }
-        reason = verify(topology, at, false).err();
-        Ok(reason.is_none().then_some(()))
+        let verified = verify(topology, at, false);
+        reason = verified.as_ref().err().map(|error| format!("{error:#}")).unwrap_or_default();
+        Ok(verified.ok())
     })?;
-    match (right, reason) {
-        (None, Some(reason)) => Err(reason.context(format!("does not answer as it should: {}", said().trim()))),
-        _ => Ok(()),
-    }
+    right.with_context(|| format!("does not answer as it should after {START:?}: {reason}; it said: {}", said().trim()))
 }
 
 /// Asks the server at `at` every sample, from the client's end, and compares what comes back with the zone.
