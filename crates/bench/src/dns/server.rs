@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn answers_are_read_from_what_dig_prints() {
-        let text = ";; Got answer:\n;; ->>HEADER<<- opcode: QUERY, status: NOERROR, id: 1\n;; flags: qr rd; QUERY: 1\n\n\
+        let text = ";; Got answer:\n;; ->>HEADER<<- opcode: QUERY, status: NOERROR, id: 1\n;; flags: qr\n\n\
                     ;; ANSWER SECTION:\nhost.example.com.\tIN\tA 192.0.2.1\n\n\
                     ;; Got answer:\n;; ->>HEADER<<- opcode: QUERY, status: NXDOMAIN, id: 2\n;; flags: qr\n\n";
         let answer = |status: &str, records: &[&str]| Answer {
