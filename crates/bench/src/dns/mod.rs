@@ -240,7 +240,9 @@ impl Turn<'_> {
         };
         for scenario in scenarios {
             match self.measure(&server, scenario, comparison.settings.duration) {
-                Ok((load, memory)) => comparison.add(Sample { server: peer.name, scenario, round, memory, load }),
+                Ok((load, memory, quiet)) => {
+                    comparison.add(Sample { server: peer.name, scenario, round, memory, quiet, load });
+                }
                 Err(error) => {
                     unless_interrupted(&error)?;
                     comparison.failed(peer.name, scenario, round, &error);
@@ -250,17 +252,19 @@ impl Turn<'_> {
         Ok(())
     }
 
-    fn measure(&self, server: &Server<'_>, scenario: Scenario, duration: Duration) -> Result<(Load, u64)> {
+    /// What was measured, the server's memory right after, and whether other programs were at rest before.
+    fn measure(&self, server: &Server<'_>, scenario: Scenario, duration: Duration) -> Result<(Load, u64, bool)> {
         let topology = self.setting.topology;
         server::verify(topology, SocketAddrV4::new(SERVER, PORT), scenario.is_tcp())?;
         let cores = [topology.server.core, topology.client.core];
-        if !self.patience.is_zero() && !cpu::wait_until_quiet(&cores, self.patience)? {
+        let quiet = !self.patience.is_zero() && cpu::wait_until_quiet(&cores, self.patience)?;
+        if !quiet && !self.patience.is_zero() {
             eprintln!("  {}: measured although other programs are busy", scenario.name());
         }
         let load = match scenario.saturates() {
             true => saturation::measure(topology, self.client.questions, duration)?,
             false => self.client.measure(scenario.is_tcp(), duration)?,
         };
-        Ok((load, server.memory()?))
+        Ok((load, server.memory()?, quiet))
     }
 }

@@ -31,6 +31,8 @@ pub(super) struct Sample {
     pub(super) round: u32,
     /// The server's memory in octets, right after.
     pub(super) memory: u64,
+    /// Whether other programs were at rest: otherwise their work is in the cost.
+    pub(super) quiet: bool,
     pub(super) load: Load,
 }
 
@@ -66,6 +68,8 @@ pub(super) struct Row {
     memory: f64,
     /// Wrong answers, summed over the rounds.
     errors: u64,
+    /// Rounds in which other programs were busy.
+    disturbed: usize,
 }
 
 impl Comparison {
@@ -120,6 +124,7 @@ impl Comparison {
             response_octets: median_of(|sample| sample.load.response_octets),
             memory: median_of(|sample| sample.memory as f64),
             errors: samples.iter().map(|sample| sample.load.errors).sum(),
+            disturbed: samples.iter().filter(|sample| !sample.quiet).count(),
         }
     }
 
@@ -128,8 +133,9 @@ impl Comparison {
     /// - `schema`, `kernel`, `settings` (`rounds`, `seconds`, `clients`, `outstanding`);
     /// - `scenarios`: for each its `name`, `title` and `servers`, the medians over the rounds (`queries_per_second`,
     ///   `cpu_us_per_query`, `core_busy_share` and `lost_share` 0 to 1, `mean_us` (null: the client does not wait),
-    ///   `response_octets`, `memory_bytes`, `errors`) and, if ours took part, `rate_ratio` and `cost_ratio` to ours;
-    /// - `samples`: every measurement;
+    ///   `response_octets`, `memory_bytes`, `errors`, and `disturbed`, the rounds in which other programs were busy) and,
+    ///   if ours took part, `rate_ratio` and `cost_ratio` to ours;
+    /// - `samples`: every measurement, and whether it was `quiet` before;
     /// - `failures`: measurements that could not be made, with the `reason`.
     pub(super) fn to_json(&self) -> Value {
         let Settings { scenarios, rounds, duration, clients, outstanding } = &self.settings;
@@ -146,7 +152,7 @@ impl Comparison {
             })).collect::<Vec<_>>(),
             "samples": self.samples.iter().map(|sample| json!({
                 "server": sample.server, "scenario": sample.scenario.name(), "round": sample.round,
-                "memory_bytes": sample.memory, "load": sample.load,
+                "memory_bytes": sample.memory, "quiet": sample.quiet, "load": sample.load,
             })).collect::<Vec<_>>(),
             "failures": self.failures.iter().map(|failure| json!({
                 "server": failure.server, "scenario": failure.scenario.name(), "round": failure.round,
@@ -163,7 +169,7 @@ impl Comparison {
                 "server": row.server, "queries_per_second": row.queries_per_second,
                 "cpu_us_per_query": row.cpu_us_per_query, "core_busy_share": row.core_busy_share,
                 "lost_share": row.lost_share, "mean_us": row.mean_us, "response_octets": row.response_octets,
-                "memory_bytes": row.memory, "errors": row.errors,
+                "memory_bytes": row.memory, "errors": row.errors, "disturbed": row.disturbed,
             });
             if let Some(ours) = ours {
                 value["rate_ratio"] = (row.queries_per_second / ours.queries_per_second).into();
@@ -216,6 +222,7 @@ fn table(rows: &[Row]) -> Table {
         "octets/answer",
         "memory MiB",
         "errors",
+        "disturbed",
     ]);
     for row in rows {
         table.add([
@@ -230,6 +237,7 @@ fn table(rows: &[Row]) -> Table {
             format!("{:.0}", row.response_octets),
             format!("{:.1}", row.memory / f64::from(1 << 20)),
             row.errors.to_string(),
+            row.disturbed.to_string(),
         ]);
     }
     table
@@ -249,7 +257,14 @@ pub(super) mod tests {
         for (server, factor) in [("afpa", 1), ("unbound", 2)] {
             for (round, rate) in [(0, 100), (1, 900), (2, 200)] {
                 let load = load(rate / factor, 10.0 * factor as f64);
-                comparison.add(Sample { server, scenario: Scenario::Cached, round, memory: 1 << 20, load });
+                comparison.add(Sample {
+                    server,
+                    scenario: Scenario::Cached,
+                    round,
+                    memory: 1 << 20,
+                    quiet: round > 0,
+                    load,
+                });
             }
         }
         comparison
@@ -262,7 +277,7 @@ pub(super) mod tests {
         let unbound = &value["scenarios"][0]["servers"][1];
         assert_eq!((&unbound["server"], &unbound["queries_per_second"]), (&json!("unbound"), &json!(100.0)));
         assert_eq!((&unbound["rate_ratio"], &unbound["cost_ratio"]), (&json!(0.5), &json!(2.0)));
-        assert_eq!(value["samples"].as_array().unwrap().len(), 6);
+        assert_eq!((&unbound["disturbed"], value["samples"].as_array().unwrap().len()), (&json!(1), 6));
     }
 
     #[test]
