@@ -146,6 +146,21 @@ impl End {
         Ok(ip(["netns", "pids", &self.namespace])?.lines().filter_map(|line| line.parse().ok()).collect())
     }
 
+    /// How long the threads of this end have run: those of its processes, and those that receive for it. Unlike the
+    /// core's busy time it leaves out what other programs do there, and interrupts.
+    ///
+    /// # Errors
+    /// `ip` failed.
+    pub(crate) fn run_time(&self) -> Result<Duration> {
+        let processes = self.processes()?.into_iter().map(|id| Path::new("/proc").join(id.to_string()).join("task"));
+        // One that ends meanwhile has no threads any more.
+        let threads =
+            processes.filter_map(|tasks| fs::read_dir(tasks).ok()).flatten().flatten().map(|task| task.path());
+        let receiving = kernel_threads(&format!("napi/{}-", self.device)).into_iter();
+        let receiving = receiving.map(|thread| Path::new("/proc").join(thread.as_raw_nonzero().to_string()));
+        Ok(Duration::from_nanos(threads.chain(receiving).map(|thread| run_nanoseconds(&thread)).sum()))
+    }
+
     fn raise(&self, address: Ipv4Addr, cable: Cable<'_>) -> Result<()> {
         let Cable { congestion, mtu, offloads, .. } = cable;
         let End { namespace, device, .. } = self;
@@ -197,6 +212,12 @@ impl End {
 fn kernel_threads(prefix: &str) -> Vec<Pid> {
     let prefix = &prefix[..prefix.len().min(15)];
     processes().filter(|(_, directory)| read(&directory.join("comm")).starts_with(prefix)).map(|(id, _)| id).collect()
+}
+
+/// How long the thread with that directory in /proc has run.
+fn run_nanoseconds(thread: &Path) -> u64 {
+    let times = read(&thread.join("schedstat"));
+    times.split_ascii_whitespace().next().and_then(|time| time.parse().ok()).unwrap_or_default()
 }
 
 fn processes() -> impl Iterator<Item = (Pid, PathBuf)> {
@@ -263,12 +284,6 @@ mod tests {
         assert!(is_leftover("afpa-bench-4294967295-server"));
     }
 
-    /// How long a thread has run, in nanoseconds.
-    fn run_time(thread: Pid) -> u64 {
-        let times = read(&Path::new("/proc").join(thread.as_raw_nonzero().to_string()).join("schedstat"));
-        times.split_ascii_whitespace().next().and_then(|time| time.parse().ok()).unwrap_or_default()
-    }
-
     /// Needs root: skipped, and said so, otherwise.
     #[test]
     fn it_comes_up_carries_packets_and_goes() {
@@ -289,8 +304,8 @@ mod tests {
                 assert!(status.contains(&format!("Cpus_allowed_list:\t{}\n", end.core)), "{status}");
             }
         }
-        let worked =
-            |end: &End| kernel_threads(&format!("napi/{}-", end.device)).into_iter().map(run_time).sum::<u64>();
+        // No process runs there yet.
+        let worked = |end: &End| end.run_time().unwrap();
         let before = [&topology.server, &topology.client].map(worked);
         let neighbour = format!("echo > /dev/tcp/{SERVER}/9");
         let refused = topology.client.command("bash").args(["-c", &neighbour]).output().unwrap();
@@ -301,6 +316,10 @@ mod tests {
         let directory = topology.directory().to_owned();
         let sleeper = command::Running::start(topology.server.command("sleep").arg("1000")).unwrap();
         assert_eq!(topology.server.processes().unwrap(), [sleeper.id()]);
+        let receiving = kernel_threads(&format!("napi/{}-", topology.server.device)).into_iter();
+        let receiving = receiving.map(|thread| Path::new("/proc").join(thread.as_raw_nonzero().to_string()));
+        let received = receiving.map(|thread| run_nanoseconds(&thread)).sum();
+        assert!(worked(&topology.server) > Duration::from_nanos(received), "the sleeper's start counts, too");
         drop((sleeper, topology));
         assert!(!directory.exists() && !ip(["netns", "list"]).unwrap().contains(&namespace));
     }

@@ -33,8 +33,20 @@ pub(super) struct Load {
     pub(super) mean_us: Option<f64>,
     /// Busy time of the server's core per answer, in microseconds.
     pub(super) cpu_us_per_query: f64,
+    /// Of that, what the server's threads and the one that receives for it account for: without interrupts, and
+    /// without other programs that are busy on the core.
+    pub(super) own_us_per_query: f64,
     /// How much of the time the server's core was busy.
     pub(super) core_busy_share: f64,
+}
+
+/// What the server's core did.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(super) struct Cost {
+    /// All of it.
+    pub(super) busy: Duration,
+    /// What the threads of the server's end did.
+    pub(super) own: Duration,
 }
 
 /// What a load generator says.
@@ -64,10 +76,10 @@ impl Load {
         }
     }
 
-    /// From what a load generator counted, and how long the server's core was busy meanwhile.
-    pub(super) fn new(counts: Counts, busy: Duration) -> Load {
+    /// From what a load generator counted, and what the server's core did meanwhile.
+    pub(super) fn new(counts: Counts, cost: Cost) -> Load {
         let Counts { seconds, sent, answered, expected, response_octets, mean_us } = counts;
-        let busy = busy.as_secs_f64();
+        let busy = cost.busy.as_secs_f64();
         Load {
             seconds,
             sent,
@@ -78,6 +90,7 @@ impl Load {
             response_octets,
             mean_us,
             cpu_us_per_query: busy * 1e6 / answered as f64,
+            own_us_per_query: cost.own.as_secs_f64() * 1e6 / answered as f64,
             core_busy_share: (busy / seconds).min(1.0),
         }
     }
@@ -124,31 +137,32 @@ impl Client<'_> {
         command.args(["-s", &SERVER.to_string(), "-p", &PORT.to_string(), "-d"]).arg(self.questions);
         command.args(["-m", if over_tcp { "tcp" } else { "udp" }, "-T", "1", "-t", "1"]);
         command.args(["-c", &self.clients.to_string(), "-q", &self.outstanding.to_string()]).args(limits);
-        let (text, busy) = watch(self.topology, command, limit)?;
+        let (text, cost) = watch(self.topology, command, limit)?;
         let counts = parse(&text).with_context(|| format!("dnsperf said: {}", text.trim()))?;
-        Ok(Load::new(counts, busy))
+        Ok(Load::new(counts, cost))
     }
 }
 
-/// Runs a load generator to its end: what it said, and how long the server's core was busy meanwhile. As the core has
-/// nothing else to do, that is the cost of all that was asked.
+/// Runs a load generator to its end: what it said, and what the server's core did meanwhile. As the core has nothing
+/// else to do, that is the cost of all that was asked.
 ///
 /// # Errors
 /// It failed; its complaint is the error.
-pub(super) fn watch(topology: &Topology, mut command: Command, limit: Duration) -> Result<(String, Duration)> {
+pub(super) fn watch(topology: &Topology, mut command: Command, limit: Duration) -> Result<(String, Cost)> {
     // A file takes as many complaints as there may be.
     let path = topology.directory().join("load");
     let output = fs::File::create(&path).with_context(|| format!("cannot create {}", path.display()))?;
     let errors = output.try_clone().context("cannot share the log")?;
-    let before = CoreTimes::read(topology.server.core)?;
+    let (before, own_before) = (CoreTimes::read(topology.server.core)?, topology.server.run_time()?);
     let mut running = Running::start(command.stdout(Stdio::from(output)).stderr(Stdio::from(errors)))?;
     let status = running.wait(limit).context("the load generator")?;
     let busy = CoreTimes::read(topology.server.core)?.busy_since(before);
+    let own = topology.server.run_time()?.saturating_sub(own_before);
     let text = String::from_utf8_lossy(&fs::read(&path).context("the load generator's report")?).into_owned();
     if !status.success() {
         bail!("the load generator: {}", text.trim());
     }
-    Ok((text, busy))
+    Ok((text, Cost { busy, own }))
 }
 
 fn parse(text: &str) -> Option<Counts> {
@@ -203,9 +217,10 @@ pub(super) mod tests {
 
     #[test]
     fn costs_are_busy_time_by_answers() {
-        let load = Load::new(parse(REPORT).unwrap(), Duration::from_millis(1900));
+        let cost = Cost { busy: Duration::from_millis(1900), own: Duration::from_millis(950) };
+        let load = Load::new(parse(REPORT).unwrap(), cost);
         assert_eq!((load.queries_per_second, load.lost_share, load.errors), (95.0, 0.05, 3));
-        assert_eq!((load.cpu_us_per_query, load.core_busy_share), (10_000.0, 0.95));
+        assert_eq!((load.cpu_us_per_query, load.own_us_per_query, load.core_busy_share), (10_000.0, 5_000.0, 0.95));
         assert!(!load.is_clean());
     }
 
@@ -213,6 +228,7 @@ pub(super) mod tests {
     pub(in super::super) fn example(answered: u64, cost_us: f64) -> Load {
         let (seconds, response_octets, mean_us) = (1.0, 58.0, Some(500.0));
         let counts = Counts { seconds, sent: answered, answered, expected: answered, response_octets, mean_us };
-        Load::new(counts, Duration::from_secs_f64(cost_us * answered as f64 / 1e6))
+        let busy = Duration::from_secs_f64(cost_us * answered as f64 / 1e6);
+        Load::new(counts, Cost { busy, own: busy })
     }
 }

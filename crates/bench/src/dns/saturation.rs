@@ -48,9 +48,9 @@ fn send(topology: &Topology, questions: &Path, rate: u32, duration: Duration) ->
     command.args(["-t", &seconds, "-Q", &rate.to_string(), "-p", &PORT.to_string()]);
     command.args(["-F", &format!("{}s1", topology.client.core), "-I", &topology.client.device]);
     command.arg("-i").arg(questions).arg(SERVER.to_string());
-    let (text, busy) = watch(topology, command, duration + SLACK)?;
+    let (text, cost) = watch(topology, command, duration + SLACK)?;
     let counts = parse(&text).with_context(|| format!("kxdpgun said: {}", text.trim()))?;
-    Ok(Load::new(counts, busy))
+    Ok(Load::new(counts, cost))
 }
 
 fn parse(text: &str) -> Option<Counts> {

@@ -60,6 +60,8 @@ pub(super) struct Row {
     pub(super) queries_per_second: f64,
     /// Busy time of the server's core per answer, in microseconds.
     pub(super) cpu_us_per_query: f64,
+    /// See [`Load::own_us_per_query`].
+    own_us_per_query: f64,
     core_busy_share: f64,
     lost_share: f64,
     /// Not a number if the client does not wait for answers.
@@ -118,6 +120,7 @@ impl Comparison {
             server,
             queries_per_second: median_of(|sample| sample.load.queries_per_second),
             cpu_us_per_query: median_of(|sample| sample.load.cpu_us_per_query),
+            own_us_per_query: median_of(|sample| sample.load.own_us_per_query),
             core_busy_share: median_of(|sample| sample.load.core_busy_share),
             lost_share: median_of(|sample| sample.load.lost_share),
             mean_us: median_of(|sample| sample.load.mean_us.unwrap_or(f64::NAN)),
@@ -132,9 +135,10 @@ impl Comparison {
     ///
     /// - `schema`, `kernel`, `settings` (`rounds`, `seconds`, `clients`, `outstanding`);
     /// - `scenarios`: for each its `name`, `title` and `servers`, the medians over the rounds (`queries_per_second`,
-    ///   `cpu_us_per_query`, `core_busy_share` and `lost_share` 0 to 1, `mean_us` (null: the client does not wait),
-    ///   `response_octets`, `memory_bytes`, `errors`, and `disturbed`, the rounds in which other programs were busy) and,
-    ///   if ours took part, `rate_ratio` and `cost_ratio` to ours;
+    ///   `cpu_us_per_query`, `own_us_per_query` (what the server's threads and the one that receives for it did),
+    ///   `core_busy_share` and `lost_share` 0 to 1, `mean_us` (null: the client does not wait), `response_octets`,
+    ///   `memory_bytes`, `errors`, and `disturbed`, the rounds in which other programs were busy) and, if ours took
+    ///   part, `rate_ratio` and `cost_ratio` to ours;
     /// - `samples`: every measurement, and whether it was `quiet` before;
     /// - `failures`: measurements that could not be made, with the `reason`.
     pub(super) fn to_json(&self) -> Value {
@@ -167,7 +171,8 @@ impl Comparison {
         let as_json = |row: &Row| {
             let mut value = json!({
                 "server": row.server, "queries_per_second": row.queries_per_second,
-                "cpu_us_per_query": row.cpu_us_per_query, "core_busy_share": row.core_busy_share,
+                "cpu_us_per_query": row.cpu_us_per_query, "own_us_per_query": row.own_us_per_query,
+                "core_busy_share": row.core_busy_share,
                 "lost_share": row.lost_share, "mean_us": row.mean_us, "response_octets": row.response_octets,
                 "memory_bytes": row.memory, "errors": row.errors, "disturbed": row.disturbed,
             });
@@ -216,6 +221,7 @@ fn table(rows: &[Row]) -> Table {
         "x afpa",
         "CPU us/query",
         "x afpa",
+        "own us",
         "busy %",
         "lost %",
         "mean us",
@@ -231,6 +237,7 @@ fn table(rows: &[Row]) -> Table {
             ratio(row, |row| row.queries_per_second),
             format!("{:.2}", row.cpu_us_per_query),
             ratio(row, |row| row.cpu_us_per_query),
+            format!("{:.2}", row.own_us_per_query),
             format!("{:.0}", row.core_busy_share * 100.0),
             format!("{:.2}", row.lost_share * 100.0),
             if row.mean_us.is_finite() { format!("{:.0}", row.mean_us) } else { "-".to_owned() },
