@@ -23,11 +23,11 @@ pub struct Answered {
 }
 
 impl Zone {
-    /// Answers `question`, the name of which is within the zone, into `writer`, which has the question already and keeps
-    /// free what the caller adds. Sets AA, TC and the response code in the header. Nothing is allocated.
+    /// Answers `question`, the name of which is within the zone, into `writer`, which has the question already and
+    /// keeps free what the caller adds. Sets AA, TC and the response code in the header. Nothing is allocated.
     ///
-    /// Choices where standards leave one: ANY is answered with the smallest RRset (RFC 8482 §4.1). The NS records of the
-    /// zone are not added to answers. Addresses in the zone are added for NS, MX, KX, SRV, SVCB and HTTPS.
+    /// Choices where standards leave one: ANY is answered with the smallest RRset (RFC 8482 §4.1). The NS records of
+    /// the zone are not added to answers. Addresses in the zone are added for NS, MX, KX, SRV, SVCB and HTTPS.
     pub fn answer(&self, question: &Question<'_>, dnssec_ok: bool, writer: &mut Writer<'_>) -> Answered {
         let mut response = Response {
             zone: self,
@@ -37,7 +37,7 @@ impl Zone {
             rcode: Rcode::NOERROR,
             authoritative: true,
             proofs: Proofs::default(),
-            aliases: Aliases::default(),
+            renamed: Renamed::default(),
         };
         let truncated = response.fill().is_err();
         let Response { rcode, authoritative, .. } = response;
@@ -59,14 +59,16 @@ struct Response<'a, 'w, 'o> {
     rcode: Rcode,
     authoritative: bool,
     proofs: Proofs,
-    aliases: Aliases,
+    renamed: Renamed,
 }
 
 /// What one step towards the answer leads to.
 enum Step<'a> {
-    /// To an alias's target, which is in the zone.
-    Follow,
-    /// To records; those that have targets, with the first octet of the owner's name.
+    /// To an alias's target.
+    Alias(Name<'a>),
+    /// To a DNAME above the name.
+    Rename(u32),
+    /// To records; those that may have targets.
     Positive(Option<&'a Set>),
     /// To nothing.
     Negative,
@@ -74,39 +76,62 @@ enum Step<'a> {
     Referral(u32),
 }
 
+/// The names from the question's to the one that is looked for, through aliases.
+struct Way<'n> {
+    name: Name<'n>,
+    before: Option<&'n Way<'n>>,
+    aliases: usize,
+}
+
+impl<'n> Way<'n> {
+    /// The way on to an alias's target; `None` if that is too far, or back.
+    fn on(&'n self, name: Name<'n>) -> Option<Way<'n>> {
+        let is_back = std::iter::successors(Some(self), |way| way.before).any(|way| way.name == name);
+        let goes_on = self.aliases < MAX_CHAIN && !is_back;
+        goes_on.then_some(Way { name, before: Some(self), aliases: self.aliases + 1 })
+    }
+}
+
 impl<'a> Response<'a, '_, '_> {
     fn fill(&mut self) -> Result<(), Full> {
-        let (mut name, mut next) = (NameBuffer::default(), NameBuffer::default());
-        name.set(self.question.name);
-        for _ in 0..=MAX_CHAIN {
-            match self.step(name.as_name(), &mut next)? {
-                Step::Follow => std::mem::swap(&mut name, &mut next),
-                Step::Positive(set) => {
-                    self.write_proofs()?;
-                    if let Some(set) = set {
-                        self.addresses_of_targets(set, name.as_name());
-                    }
-                    return Ok(());
-                }
-                Step::Negative => {
-                    let soa = self.zone.soa();
-                    self.set(Section::Authority, self.apex(), soa, self.zone.negative_ttl)?;
-                    self.write_proofs()?;
-                    return Ok(());
-                }
-                Step::Referral(cut) => return self.referral(cut, name.as_name()),
-            }
-        }
-        self.write_proofs()
+        self.follow(&Way { name: self.question.name, before: None, aliases: 0 })
     }
 
-    fn step(&mut self, name: Name<'_>, next: &mut NameBuffer) -> Result<Step<'a>, Full> {
+    fn follow(&mut self, way: &Way<'_>) -> Result<(), Full> {
+        match self.step(way.name)? {
+            Step::Alias(target) => self.go_on(way, target),
+            Step::Rename(node) => self.rename(node, way),
+            Step::Positive(set) => {
+                self.write_proofs()?;
+                if let Some(set) = set {
+                    self.addresses_of_targets(set, way.name);
+                }
+                Ok(())
+            }
+            Step::Negative => {
+                self.set(Section::Authority, self.apex(), self.zone.soa(), self.zone.negative_ttl)?;
+                self.write_proofs()
+            }
+            Step::Referral(cut) => self.referral(cut, way.name),
+        }
+    }
+
+    /// Goes on to an alias's target, if that is in the zone.
+    fn go_on(&mut self, way: &Way<'_>, target: Name<'_>) -> Result<(), Full> {
+        let on = if target.is_within(self.zone.apex()) { way.on(target) } else { None };
+        match on {
+            Some(way) => self.follow(&way),
+            None => self.write_proofs(),
+        }
+    }
+
+    fn step(&mut self, name: Name<'_>) -> Result<Step<'a>, Full> {
         let zone = self.zone;
         match zone.find(name) {
             Found::Exactly(node) => match zone.cut(node) {
                 // RFC 4035 §3.1.4.1: the DS at a cut is the parent's.
                 Some(cut) if cut != node || self.question.qtype != Type::DS => Ok(Step::Referral(cut)),
-                _ => self.at_node(node, None, name, next),
+                _ => self.at_node(node, None, name),
             },
             Found::Below(encloser) => {
                 let flags = zone.flags(encloser);
@@ -115,11 +140,11 @@ impl<'a> Response<'a, '_, '_> {
                     return Ok(Step::Referral(cut));
                 }
                 if flags & DNAME > 0 {
-                    return self.rename(encloser, name, next);
+                    return Ok(Step::Rename(encloser));
                 }
                 let wildcard = if flags & WILDCARD > 0 { zone.wildcard(encloser) } else { None };
                 match wildcard {
-                    Some(wildcard) => self.at_node(wildcard, Some(encloser), name, next),
+                    Some(wildcard) => self.at_node(wildcard, Some(encloser), name),
                     None => {
                         // RFC 6604 §3: also if an alias led here.
                         self.rcode = Rcode::NXDOMAIN;
@@ -132,13 +157,7 @@ impl<'a> Response<'a, '_, '_> {
     }
 
     /// Answers `name` from `node`: its own, or the wildcard below `encloser` (RFC 4592 §3.3).
-    fn at_node(
-        &mut self,
-        node: u32,
-        encloser: Option<u32>,
-        name: Name<'_>,
-        next: &mut NameBuffer,
-    ) -> Result<Step<'a>, Full> {
+    fn at_node(&mut self, node: u32, encloser: Option<u32>, name: Name<'_>) -> Result<Step<'a>, Full> {
         let zone = self.zone;
         let qtype = self.question.qtype;
         let found = match qtype {
@@ -155,15 +174,9 @@ impl<'a> Response<'a, '_, '_> {
             return Ok(Step::Positive(Some(set)));
         }
         if let Some(alias) = zone.set(node, Type::CNAME) {
-            // A wildcard's owner is another each time; a name's alias that comes again is a loop.
-            if encloser.is_none() && !self.aliases.add(node) {
-                return Ok(Step::Positive(None));
-            }
             self.set(Section::Answer, name, alias, alias.ttl)?;
             self.prove_expansion(encloser, name);
-            let target = zone.target(alias);
-            next.set(target);
-            return Ok(if target.is_within(zone.apex()) { Step::Follow } else { Step::Positive(None) });
+            return Ok(Step::Alias(zone.target(alias)));
         }
         self.prove(|proofs| match encloser {
             Some(encloser) => zone.deny_wildcard_type(encloser, node, name, proofs),
@@ -172,23 +185,23 @@ impl<'a> Response<'a, '_, '_> {
         Ok(Step::Negative)
     }
 
-    /// Moves `name` to below the target of the DNAME at `node` (RFC 6672 §3.2).
-    fn rename(&mut self, node: u32, name: Name<'_>, next: &mut NameBuffer) -> Result<Step<'a>, Full> {
-        let zone = self.zone;
-        let Some(set) = zone.set(node, Type::DNAME) else { return Ok(Step::Negative) };
+    /// Moves the name to below the target of the DNAME at `node` (RFC 6672 §3.2).
+    fn rename(&mut self, node: u32, way: &Way<'_>) -> Result<(), Full> {
+        let (zone, name) = (self.zone, way.name);
+        let Some(set) = zone.set(node, Type::DNAME) else { return Ok(()) };
         let owner = suffix(name, zone.name(&zone.nodes[node as usize]).as_wire().len());
-        if self.aliases.add(node) {
+        if self.renamed.add(node) {
             self.set(Section::Answer, owner, set, set.ttl)?;
         }
-        if !next.set_moved(name, owner, zone.target(set)) {
+        let mut moved = NameBuffer::default();
+        if !moved.set_moved(name, owner, zone.target(set)) {
             self.rcode = Rcode::YXDOMAIN;
-            return Ok(Step::Positive(None));
+            return self.write_proofs();
         }
         // RFC 6672 §3.1: with the TTL of the DNAME.
-        let target = next.as_name();
+        let target = moved.as_name();
         self.writer.record(Section::Answer, name, Type::CNAME, Class::IN, set.ttl, target.as_wire())?;
-        let is_done = self.question.qtype == Type::CNAME || !target.is_within(zone.apex());
-        Ok(if is_done { Step::Positive(None) } else { Step::Follow })
+        if self.question.qtype == Type::CNAME { self.write_proofs() } else { self.go_on(way, target) }
     }
 
     /// NS, DS or its absence, and the addresses of name servers (RFC 1034 §4.3.2 step 3b, RFC 4035 §3.1.4).
@@ -337,14 +350,14 @@ fn suffix(name: Name<'_>, len: usize) -> Name<'_> {
     Name::kept(&wire[wire.len().saturating_sub(len)..])
 }
 
-/// The nodes whose aliases were followed.
+/// The nodes whose DNAME is in the answer.
 #[derive(Default)]
-struct Aliases {
+struct Renamed {
     nodes: [u32; MAX_CHAIN + 1],
     count: usize,
 }
 
-impl Aliases {
+impl Renamed {
     /// Returns whether `node` is new.
     fn add(&mut self, node: u32) -> bool {
         let is_new = !self.nodes[..self.count].contains(&node) && self.count < self.nodes.len();

@@ -3,14 +3,18 @@
 use std::collections::HashSet;
 
 use super::data::names_only;
+use super::denial::HASH_LEN;
 use super::error::{Reason, ZoneError};
 use super::lookup::table;
 use super::raw::{RawRecord, RawRecords};
 use super::sets::{BELOW, CUT, DNAME, Denial, Node, Set, WILDCARD, Zone};
-use crate::message::{Name, Type};
+use crate::message::{Name, NameBuf, Type};
 
 /// RFC 9276 §3.2: validators take a zone with more for insecure.
 const MAX_ITERATIONS: u16 = 150;
+
+/// A zone has a second chain while its parameters change (RFC 5155 §10.4). Each is searched for once.
+const MAX_CHAINS: usize = 8;
 
 /// Makes the zone `apex`.
 ///
@@ -19,7 +23,7 @@ const MAX_ITERATIONS: u16 = 150;
 pub(super) fn build(apex: Name<'_>, mut raw: RawRecords) -> Result<Zone, ZoneError> {
     let records = raw.take_sorted(apex);
     check_apex(apex, &raw, &records)?;
-    let chain = Chain::find(&raw, &records)?;
+    let chain = Chain::find(apex, &raw, &records)?;
     let mut builder = Builder::default();
     for owned in records.chunk_by(|left, right| raw.name(left) == raw.name(right)) {
         builder.owner(&raw, owned, chain.as_ref())?;
@@ -42,32 +46,42 @@ fn check_apex(apex: Name<'_>, raw: &RawRecords, records: &[RawRecord]) -> Result
 
 /// The NSEC3 chain that is answered from.
 struct Chain {
+    apex: NameBuf,
     iterations: u16,
     salt: Box<[u8]>,
 }
 
 impl Chain {
     /// The first NSEC3PARAM with SHA-1 (RFC 5155 §4): flags are zero, or it is not in use (§4.1.2).
-    fn find(raw: &RawRecords, records: &[RawRecord]) -> Result<Option<Chain>, ZoneError> {
-        for record in records.iter().filter(|record| record.rtype == Type::NSEC3PARAM) {
+    fn find(apex: Name<'_>, raw: &RawRecords, records: &[RawRecord]) -> Result<Option<Chain>, ZoneError> {
+        let of_apex = records.iter().take_while(|record| raw.name(record) == apex);
+        for record in of_apex.filter(|record| record.rtype == Type::NSEC3PARAM).take(MAX_CHAINS) {
             let [1, 0, high, low, len, salt @ ..] = raw.data(record) else { continue };
             let iterations = u16::from_be_bytes([*high, *low]);
             if iterations > MAX_ITERATIONS {
                 return Err(raw.error(record, Reason::Iterations(iterations)));
             }
-            let has_chain = |other: &&RawRecord| other.rtype == Type::NSEC3 && is_of(raw.data(other), iterations, salt);
-            if usize::from(*len) == salt.len() && records.iter().any(|other| has_chain(&other)) {
-                return Ok(Some(Chain { iterations, salt: salt.into() }));
+            let chain = Chain { apex: apex.to_owned(), iterations, salt: salt.into() };
+            if usize::from(*len) == salt.len() && records.iter().any(|record| chain.has(raw, &[*record])) {
+                return Ok(Some(chain));
             }
         }
         Ok(None)
     }
-}
 
-/// Whether the data of an NSEC3 record are of the chain with these parameters.
-fn is_of(data: &[u8], iterations: u16, salt: &[u8]) -> bool {
-    let [1, _, high, low, len, rest @ ..] = data else { return false };
-    u16::from_be_bytes([*high, *low]) == iterations && usize::from(*len) == salt.len() && rest.starts_with(salt)
+    /// Whether one of these records of one owner is of the chain (RFC 5155 §3): right below the apex, by its hash.
+    fn has(&self, raw: &RawRecords, records: &[RawRecord]) -> bool {
+        let is_hash = |name: Name<'_>| {
+            usize::from(name.as_wire()[0]) == HASH_LEN
+                && name.parent().is_some_and(|above| above == self.apex.as_name())
+        };
+        records.iter().any(|record| {
+            let [1, _, high, low, len, rest @ ..] = raw.data(record) else { return false };
+            let is_same_salt = usize::from(*len) == self.salt.len() && rest.starts_with(&self.salt);
+            let is_same = u16::from_be_bytes([*high, *low]) == self.iterations && is_same_salt;
+            record.rtype == Type::NSEC3 && is_same && is_hash(raw.name(record))
+        })
+    }
 }
 
 #[derive(Default)]
@@ -92,23 +106,7 @@ impl Builder {
         let (hashes, owned): (Vec<_>, Vec<_>) =
             owned.iter().copied().partition(|record| raw.belongs_to(record).0 == Type::NSEC3);
         if !hashes.is_empty() {
-            let sets = self.sets_of(raw, &hashes)?;
-            let name_at = self.name(name, raw, &hashes[0])?;
-            let node = node(name_at, name, 0, 0);
-            let is_ours = |chain: &Chain| {
-                let is_hash =
-                    name.as_wire()[0] == 32 && name.parent().is_some_and(|parent| parent == self.node_name(0));
-                let mut data =
-                    hashes.iter().filter(|record| record.rtype == Type::NSEC3).map(|record| raw.data(record));
-                is_hash && data.any(|data| is_of(data, chain.iterations, &chain.salt))
-            };
-            if chain.is_some_and(is_ours) {
-                self.hashed.push(node);
-                self.hashed_sets.push(sets);
-            } else {
-                self.others.push(node);
-                self.other_sets.push(sets);
-            }
+            self.hashes(raw, &hashes, chain)?;
         }
         let Some(first) = owned.first() else { return Ok(()) };
         self.check_other_data(raw, &owned, name)?;
@@ -131,8 +129,24 @@ impl Builder {
         Ok(())
     }
 
-    /// RFC 1034 §3.6.2, RFC 2181 §10.1: a CNAME is alone; beside it only what DNSSEC has (RFC 4035 §2.5). Both are one of
-    /// a kind.
+    /// Adds the NSEC3 records of one owner.
+    fn hashes(&mut self, raw: &RawRecords, hashes: &[RawRecord], chain: Option<&Chain>) -> Result<(), ZoneError> {
+        let name = raw.name(&hashes[0]);
+        let sets = self.sets_of(raw, hashes)?;
+        let name_at = self.name(name, raw, &hashes[0])?;
+        let node = node(name_at, name, 0, 0);
+        if chain.is_some_and(|chain| chain.has(raw, hashes)) {
+            self.hashed.push(node);
+            self.hashed_sets.push(sets);
+        } else {
+            self.others.push(node);
+            self.other_sets.push(sets);
+        }
+        Ok(())
+    }
+
+    /// RFC 1034 §3.6.2, RFC 2181 §10.1: a CNAME is alone; beside it only what DNSSEC has (RFC 4035 §2.5). Both are
+    /// one of a kind.
     fn check_other_data(&self, raw: &RawRecords, owned: &[RawRecord], name: Name<'_>) -> Result<(), ZoneError> {
         for rtype in [Type::CNAME, Type::DNAME] {
             let mut of_type = owned.iter().filter(|record| record.rtype == rtype);

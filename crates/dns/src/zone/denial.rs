@@ -207,7 +207,7 @@ impl Zone {
 }
 
 /// Characters of a SHA-1 hash in base 32.
-const HASH_LEN: usize = 32;
+pub(super) const HASH_LEN: usize = 32;
 
 fn digit_value(digit: u8) -> u64 {
     u64::from(if digit.is_ascii_digit() { digit - b'0' } else { digit.saturating_sub(b'a') + 10 })

@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use super::{Limits, Zone};
-use crate::message::{Class, Header, Name, Question, Records, Type, Writer};
+use crate::message::{Class, Header, Name, NameBuf, Question, Records, Type, Writer};
 
-/// Reads `data` as the master file of two zones, `example.` and the root. Those that load are transferred, and asked for
-/// each name and type that they have.
+/// Reads `data` as the master file of two zones, `example.` and the root. Those that load are transferred, and asked
+/// for each name and type that they have, and for names below.
 ///
 /// # Panics
 /// If a record lies outside the zone, a transfer has not each record, or an answer cannot be read.
@@ -19,6 +19,9 @@ pub fn fuzz_zone(data: &[u8]) {
             assert!(record.owner.is_within(zone.apex()));
             records += 1;
             ask(&zone, record.owner, record.rtype);
+            if let Some(below) = NameBuf::prepend(b"b", record.owner) {
+                ask(&zone, below.as_name(), Type::A);
+            }
         }
         assert_eq!(records, zone.record_count() + 1, "a transfer has each record, and the SOA twice");
     }

@@ -119,7 +119,7 @@ impl Starts {
 
     /// The label next to the suffix first.
     #[inline]
-    fn from_suffix(&self) -> impl Iterator<Item = usize> {
+    fn nearest_first(&self) -> impl Iterator<Item = usize> {
         self.places[..self.count].iter().rev().map(|at| usize::from(*at))
     }
 }
@@ -138,7 +138,7 @@ impl Path {
     /// Where its labels start, the one next to the suffix first.
     #[inline]
     pub(super) fn starts(&self) -> impl Iterator<Item = usize> {
-        self.starts.from_suffix()
+        self.starts.nearest_first()
     }
 
     /// The label at `at`, its length before it.
@@ -159,7 +159,7 @@ impl Path {
 pub(super) fn canonical_order(left: &[u8], right: &[u8], suffix: usize) -> Ordering {
     let (our_starts, their_starts) = (Starts::new(left, suffix), Starts::new(right, suffix));
     let label = |wire: &'_ [u8], at: usize| at + 1..=at + usize::from(wire[at]);
-    for (ours, theirs) in our_starts.from_suffix().zip(their_starts.from_suffix()) {
+    for (ours, theirs) in our_starts.nearest_first().zip(their_starts.nearest_first()) {
         let order = left[label(left, ours)].cmp(&right[label(right, theirs)]);
         if order.is_ne() {
             return order;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::data::{self, Words};
 use super::error::{Reason, ZoneError};
 use super::raw::{OwnerAt, RawRecords};
-use super::scanner::{Entry, Scanner, Word};
+use super::scanner::{Budget, Entry, Scanner, Word};
 use crate::message::{Class, Name, NameBuf, Type};
 
 /// How deeply files may include files.
@@ -40,9 +40,8 @@ struct Master<'a> {
     records: RawRecords,
     /// Where included files may be.
     directory: Option<PathBuf>,
-    max_octets: u64,
-    /// Octets that may still be read.
-    budget: u64,
+    /// For all files together.
+    budget: Budget,
 }
 
 /// What an entry may leave out, because one before it said it.
@@ -64,7 +63,7 @@ impl Context {
 
 impl<'a> Master<'a> {
     fn new(apex: Name<'a>, directory: Option<PathBuf>, max_octets: u64) -> Master<'a> {
-        Master { apex, records: RawRecords::default(), directory, max_octets, budget: max_octets }
+        Master { apex, records: RawRecords::default(), directory, budget: Budget::new(max_octets) }
     }
 
     fn file(
@@ -78,12 +77,7 @@ impl<'a> Master<'a> {
         self.records.files.push(path);
         let (mut scanner, mut entry) = (Scanner::new(input), Entry::default());
         loop {
-            let more = scanner.next(&mut entry, &mut self.budget);
-            let more = more.map_err(|reason| match reason {
-                Reason::LargeZone(_) => Reason::LargeZone(self.max_octets),
-                reason => reason,
-            });
-            match more {
+            match scanner.next(&mut entry, &mut self.budget) {
                 Err(reason) => return Err(self.records.error_at(file, scanner.line(), reason)),
                 Ok(false) => return Ok(()),
                 Ok(true) => {}
@@ -93,7 +87,7 @@ impl<'a> Master<'a> {
                 Err(reason) => return Err(at_line(self, reason)),
                 Ok(None) => {}
                 Ok(Some(include)) => {
-                    let real = self.included(&include.path, depth).map_err(|reason| at_line(self, reason))?;
+                    let real = self.included(&include, depth).map_err(|reason| at_line(self, reason))?;
                     let opened = open(&real).map_err(|error| at_line(self, Reason::Read(error.kind())))?;
                     // RFC 1035 §5.1: the origin within does not change the one without; nor does the owner.
                     let mut within = Context { origin: include.origin, ..context.clone() };
@@ -136,6 +130,7 @@ impl<'a> Master<'a> {
             Ok(())
         })?;
         if rtype == Type::SOA && needs_ttl && context.last_ttl.is_none() {
+            let minimum = data::lifetime(minimum);
             context.last_ttl = Some(minimum);
             self.records.set_last_ttl(minimum);
         }
@@ -157,13 +152,13 @@ impl<'a> Master<'a> {
     }
 
     /// The file that is meant: in the directory of the zone's file or below it, after links were followed.
-    fn included(&self, path: &str, depth: usize) -> Result<PathBuf, Reason> {
+    fn included(&self, include: &Include, depth: usize) -> Result<PathBuf, Reason> {
         if depth >= MAX_DEPTH || self.records.files.len() >= MAX_FILES {
             return Err(Reason::IncludeLimit);
         }
-        let outside = || Reason::IncludeOutside(path.chars().take(200).collect());
+        let outside = || Reason::IncludeOutside(include.shown.clone());
         let directory = self.directory.as_ref().ok_or_else(outside)?;
-        let real = directory.join(path).canonicalize().map_err(|error| Reason::Read(error.kind()))?;
+        let real = directory.join(&include.path).canonicalize().map_err(|error| Reason::Read(error.kind()))?;
         if real.starts_with(directory) && real.is_file() { Ok(real) } else { Err(outside()) }
     }
 }
@@ -171,6 +166,8 @@ impl<'a> Master<'a> {
 /// A `$INCLUDE`.
 struct Include {
     path: String,
+    /// The path for messages.
+    shown: String,
     origin: NameBuf,
 }
 
@@ -181,11 +178,13 @@ fn directive(words: &mut Words<'_>, context: &mut Context) -> Result<Option<Incl
         context.origin = origin(words.required("a name")?, context)?;
     } else if word.text.eq_ignore_ascii_case(b"$TTL") {
         let word = words.required("a time in seconds")?;
-        context.default_ttl = Some(data::ttl(word.text).ok_or_else(|| word.bad("time in seconds"))?);
+        context.default_ttl =
+            Some(data::seconds(word.text).map(data::lifetime).ok_or_else(|| word.bad("time in seconds"))?);
     } else if word.text.eq_ignore_ascii_case(b"$INCLUDE") {
-        let path = words.required("a file")?.as_str().to_owned();
+        let path = words.required("a file")?;
         let origin = words.next().map(|word| origin(word, context)).transpose()?;
-        include = Some(Include { path, origin: origin.unwrap_or_else(|| context.origin.clone()) });
+        let (shown, path) = (path.shown(), path.as_str().to_owned());
+        include = Some(Include { path, shown, origin: origin.unwrap_or_else(|| context.origin.clone()) });
     } else {
         return Err(Reason::Directive(word.shown()));
     }
@@ -208,7 +207,7 @@ fn ttl_class_and_type(words: &mut Words<'_>) -> Result<(Option<u32>, Type), Reas
         let word = words.required("a type")?;
         let text = word.as_str();
         if ttl.is_none() && text.starts_with(|first: char| first.is_ascii_digit()) {
-            ttl = Some(data::ttl(word.text).ok_or_else(|| word.bad("time in seconds"))?);
+            ttl = Some(data::seconds(word.text).map(data::lifetime).ok_or_else(|| word.bad("time in seconds"))?);
         } else if class.is_none()
             && let Ok(found) = text.parse::<Class>()
         {

@@ -24,5 +24,5 @@ pub use error::{Reason, ZoneError};
 pub use fuzz::fuzz_zone;
 pub use limits::Limits;
 pub use sets::Zone;
-pub use transfer::{Transfer, TransferRecord};
+pub use transfer::{Transfer, TransferPosition, TransferRecord};
 pub use zones::Zones;

@@ -14,6 +14,23 @@ pub(super) struct Scanner<R> {
     line: u32,
 }
 
+/// Octets that may still be read, of so many.
+pub(super) struct Budget {
+    left: u64,
+    limit: u64,
+}
+
+impl Budget {
+    pub(super) fn new(limit: u64) -> Budget {
+        Budget { left: limit, limit }
+    }
+
+    fn take(&mut self, octets: usize) -> Result<(), Reason> {
+        self.left = self.left.checked_sub(octets as u64).ok_or(Reason::LargeZone(self.limit))?;
+        Ok(())
+    }
+}
+
 /// The words of an entry, escapes as they were written.
 #[derive(Default)]
 pub(super) struct Entry {
@@ -42,8 +59,8 @@ impl<R: BufRead> Scanner<R> {
         self.line
     }
 
-    /// Reads the next entry that has words; false at the end. What is read is taken from `budget`, in octets.
-    pub(super) fn next(&mut self, entry: &mut Entry, budget: &mut u64) -> Result<bool, Reason> {
+    /// Reads the next entry that has words; false at the end. What is read is taken from `budget`.
+    pub(super) fn next(&mut self, entry: &mut Entry, budget: &mut Budget) -> Result<bool, Reason> {
         loop {
             entry.text.clear();
             entry.words.clear();
@@ -66,7 +83,7 @@ impl<R: BufRead> Scanner<R> {
         }
     }
 
-    fn read_line(&mut self, budget: &mut u64) -> Result<bool, Reason> {
+    fn read_line(&mut self, budget: &mut Budget) -> Result<bool, Reason> {
         self.raw.clear();
         let limit = MAX_LINE as u64 + 1;
         let read = loop {
@@ -83,7 +100,7 @@ impl<R: BufRead> Scanner<R> {
         if len > MAX_LINE {
             return Err(Reason::LongLine(MAX_LINE));
         }
-        *budget = budget.checked_sub(len as u64).ok_or(Reason::LargeZone(0))?;
+        budget.take(len)?;
         let ends = [&b"\r\n"[..], b"\n"].into_iter().find(|end| self.raw.ends_with(end));
         self.raw.truncate(self.raw.len() - ends.map_or(0, <[u8]>::len));
         Ok(true)
@@ -157,9 +174,10 @@ fn word_len(octets: &[u8], ends: impl Fn(u8) -> bool) -> usize {
 }
 
 impl<'a> Word<'a> {
-    /// For messages: at most 40 characters of it.
+    /// For messages: at most 40 characters of it, those escaped that a terminal would obey.
     pub(super) fn shown(self) -> String {
-        String::from_utf8_lossy(self.text).chars().take(40).collect()
+        let escaped = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+        String::from_utf8_lossy(self.text).chars().take(40).map(escaped).collect()
     }
 
     /// As text; what is no UTF-8 is no number and no mnemonic either.

@@ -8,8 +8,8 @@ use crate::message::{Name, Type};
 
 /// A zone: immutable, and shared by whoever answers from it.
 ///
-/// A name costs 20 octets, its own length and 6 to 11 octets in the table of names; an RRset 16 octets; a record 2 octets
-/// and its data.
+/// A name costs 20 octets, its own length and 6 to 12 octets in the table of names; an RRset 16 octets; a record 2
+/// octets and its data. A million names with an address each take 75 MB, and 131 MB while they are loaded.
 pub struct Zone {
     /// Names in wire form and lower case; records' data, each behind its length.
     pub(super) octets: Box<[u8]>,

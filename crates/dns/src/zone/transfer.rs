@@ -1,6 +1,6 @@
 //! All records of a zone, in the order of a transfer.
 
-use super::sets::{Set, Zone};
+use super::sets::Zone;
 use crate::message::{Name, Type};
 
 /// A record of a transfer. Its class is IN.
@@ -20,6 +20,12 @@ pub struct TransferRecord<'a> {
 #[derive(Clone)]
 pub struct Transfer<'a> {
     zone: &'a Zone,
+    position: TransferPosition,
+}
+
+/// How far a transfer has come: what is kept from one message to the next, beside the zone.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct TransferPosition {
     /// The node, of names and then of hashes.
     node: usize,
     set: u32,
@@ -29,8 +35,9 @@ pub struct Transfer<'a> {
     state: State,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 enum State {
+    #[default]
     First,
     Within,
     Done,
@@ -39,11 +46,21 @@ enum State {
 impl Zone {
     /// Its records as a transfer has them.
     pub fn transfer(&self) -> Transfer<'_> {
-        Transfer { zone: self, node: 0, set: 0, record: 0, at: 0, state: State::First }
+        self.transfer_from(TransferPosition::default())
+    }
+
+    /// Those from `position` on, which is one of a transfer of this zone.
+    pub fn transfer_from(&self, position: TransferPosition) -> Transfer<'_> {
+        Transfer { zone: self, position }
     }
 }
 
 impl<'a> Transfer<'a> {
+    /// Where the next record is.
+    pub fn position(&self) -> TransferPosition {
+        self.position
+    }
+
     fn soa(&self) -> Option<TransferRecord<'a>> {
         let (zone, soa) = (self.zone, self.zone.soa());
         let rdata = zone.records(soa).next()?;
@@ -52,26 +69,29 @@ impl<'a> Transfer<'a> {
 
     /// The next record, of the SOA too.
     fn within(&mut self) -> Option<TransferRecord<'a>> {
-        let zone = self.zone;
+        let (zone, position) = (self.zone, &mut self.position);
         loop {
-            let set: &Set = zone.sets.get(self.set as usize)?;
-            if self.record == u32::from(set.count) + u32::from(set.signatures) {
-                (self.set, self.record) = (self.set + 1, 0);
+            let set = zone.sets.get(position.set as usize)?;
+            if position.record == u32::from(set.count) + u32::from(set.signatures) {
+                (position.set, position.record) = (position.set + 1, 0);
                 continue;
             }
-            if self.record == 0 {
-                self.at = set.at as usize;
+            if position.record == 0 {
+                position.at = set.at as usize;
             }
-            let (len, rest) = zone.octets.get(self.at..)?.split_first_chunk()?;
+            let (len, rest) = zone.octets.get(position.at..)?.split_first_chunk()?;
             let rdata = rest.get(..usize::from(u16::from_be_bytes(*len)))?;
-            let rtype = if self.record < u32::from(set.count) { set.rtype } else { Type::RRSIG };
-            (self.at, self.record) = (self.at + 2 + rdata.len(), self.record + 1);
-            return Some(TransferRecord { owner: self.owner()?, rtype, ttl: set.ttl, rdata });
+            let rtype = if position.record < u32::from(set.count) { set.rtype } else { Type::RRSIG };
+            let owner = position.owner(zone)?;
+            (position.at, position.record) = (position.at + 2 + rdata.len(), position.record + 1);
+            return Some(TransferRecord { owner, rtype, ttl: set.ttl, rdata });
         }
     }
+}
 
-    fn owner(&mut self) -> Option<Name<'a>> {
-        let zone = self.zone;
+impl TransferPosition {
+    /// The owner of the set, which is that of the node, or of one behind it.
+    fn owner<'a>(&mut self, zone: &'a Zone) -> Option<Name<'a>> {
         let names = zone.nodes.len() - 1;
         loop {
             // Each list ends with a node that is none.
@@ -89,9 +109,9 @@ impl<'a> Iterator for Transfer<'a> {
     type Item = TransferRecord<'a>;
 
     fn next(&mut self) -> Option<TransferRecord<'a>> {
-        match self.state {
+        match self.position.state {
             State::First => {
-                self.state = State::Within;
+                self.position.state = State::Within;
                 self.soa()
             }
             State::Within => loop {
@@ -99,7 +119,7 @@ impl<'a> Iterator for Transfer<'a> {
                     Some(record) if record.rtype == Type::SOA => {}
                     Some(record) => return Some(record),
                     None => {
-                        self.state = State::Done;
+                        self.position.state = State::Done;
                         return self.soa();
                     }
                 }

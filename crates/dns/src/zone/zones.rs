@@ -53,8 +53,8 @@ impl Zones {
         found.map(|place| &self.zones[place])
     }
 
-    /// The zone that answers `question`. The DS records of a zone are in the one above it (RFC 4035 §3.1.4.1), if that is
-    /// served.
+    /// The zone that answers `question`. The DS records of a zone are in the one above it (RFC 4035 §3.1.4.1), if that
+    /// is served.
     pub fn answering(&self, question: &Question<'_>) -> Option<&Arc<Zone>> {
         let zone = self.find(question.name)?;
         if question.qtype == Type::DS && zone.apex() == question.name {

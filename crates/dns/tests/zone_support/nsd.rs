@@ -1,7 +1,7 @@
 //! Runs NSD on a port of its own.
 
 use std::fmt::Write;
-use std::net::UdpSocket;
+use std::net::{TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -46,7 +46,7 @@ pub(crate) struct Nsd {
 impl Nsd {
     /// Starts it, and waits until it answers.
     pub(crate) fn start(directory: &Path, zones: &[ZoneFile]) -> Nsd {
-        let port = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let at = directory.display();
         let mut text = format!(
             "server:\n ip-address: 127.0.0.1@{port}\n username: \"\"\n chroot: \"\"\n zonesdir: \"{at}\"\n \
@@ -70,7 +70,7 @@ impl Nsd {
         let mut nsd = Nsd { child, socket, next_id: 0 };
         let deadline = Instant::now() + Duration::from_secs(20);
         for zone in zones {
-            while nsd.try_ask(&zone.apex, Type::SOA, false).is_none_or(|answer| answer[3] & 0xf != 0) {
+            while nsd.try_ask(&zone.apex, Type::SOA, false, 4096).is_none_or(|answer| answer[3] & 0xf != 0) {
                 let log = || std::fs::read_to_string(directory.join("nsd.log")).unwrap_or_default();
                 assert!(Instant::now() < deadline, "NSD does not answer for {}: {}", zone.apex, log());
             }
@@ -78,17 +78,17 @@ impl Nsd {
         nsd
     }
 
-    pub(crate) fn ask(&mut self, name: &NameBuf, qtype: Type, dnssec_ok: bool) -> Vec<u8> {
-        let mut tries = (0..20).filter_map(|_| self.try_ask(name, qtype, dnssec_ok));
+    pub(crate) fn ask(&mut self, name: &NameBuf, qtype: Type, dnssec_ok: bool, size: u16) -> Vec<u8> {
+        let mut tries = (0..20).filter_map(|_| self.try_ask(name, qtype, dnssec_ok, size));
         tries.next().unwrap_or_else(|| panic!("NSD does not answer {name} {qtype}"))
     }
 
-    fn try_ask(&mut self, name: &NameBuf, qtype: Type, dnssec_ok: bool) -> Option<Vec<u8>> {
+    fn try_ask(&mut self, name: &NameBuf, qtype: Type, dnssec_ok: bool, size: u16) -> Option<Vec<u8>> {
         self.next_id = self.next_id.wrapping_add(1);
         let mut octets = Vec::new();
         let mut writer = Writer::new(&mut octets, Header { id: self.next_id, ..Header::default() }, 512);
         writer.question(name.as_name(), qtype, Class::IN).unwrap();
-        writer.opt(4096, Rcode::NOERROR, dnssec_ok, &[]).unwrap();
+        writer.opt(size, Rcode::NOERROR, dnssec_ok, &[]).unwrap();
         writer.finish();
         self.socket.send(&octets).ok()?;
         let mut buffer = [0; 65535];
@@ -99,6 +99,15 @@ impl Nsd {
             }
         }
     }
+}
+
+/// A port that nobody has, on TCP either.
+fn free_port() -> u16 {
+    let mut found = (0..100).filter_map(|_| {
+        let listener = TcpListener::bind("127.0.0.1:0").ok()?;
+        UdpSocket::bind(listener.local_addr().ok()?).ok()?.local_addr().ok()
+    });
+    found.next().expect("a free port").port()
 }
 
 impl Drop for Nsd {

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::super::error::Reason;
 use super::words::{base64, hexadecimal};
-use super::{Words, location, name, parameters, ttl};
+use super::{Words, location, name, parameters, seconds};
 use crate::message::{Name, Type};
 
 /// A part of a record's data.
@@ -109,7 +109,7 @@ pub(super) fn read(field: Field, words: &mut Words<'_>, origin: Name<'_>, out: &
         Field::Number => out.extend_from_slice(&words.number::<u32>("number below 2^32")?.to_be_bytes()),
         Field::Seconds => {
             let word = words.required("a time in seconds")?;
-            out.extend_from_slice(&ttl(word.text).ok_or_else(|| word.bad("time in seconds"))?.to_be_bytes());
+            out.extend_from_slice(&seconds(word.text).ok_or_else(|| word.bad("time in seconds"))?.to_be_bytes());
         }
         Field::Time => {
             let word = words.required("a date")?;

@@ -8,7 +8,7 @@ mod parameters;
 mod words;
 
 pub(super) use fields::{names_only, targets};
-pub(super) use words::{Words, name, ttl};
+pub(super) use words::{Words, lifetime, name, seconds};
 
 use super::error::Reason;
 use crate::message::{Name, Type};

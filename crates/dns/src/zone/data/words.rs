@@ -141,11 +141,11 @@ pub(in super::super) fn name(word: Word<'_>, origin: Name<'_>, out: &mut Vec<u8>
     if out.len() - start > MAX_NAME { Err(Reason::Name(NameParseError::LongName)) } else { Ok(()) }
 }
 
-/// Seconds: a number, or numbers with units (`1h30m`). Zero if the top bit is set (RFC 2181 §8).
-pub(in super::super) fn ttl(text: &[u8]) -> Option<u32> {
+/// Seconds: a number, or numbers with units (`1h30m`).
+pub(in super::super) fn seconds(text: &[u8]) -> Option<u32> {
     let (mut sum, mut number) = (0u64, None::<u64>);
     for &octet in text {
-        let seconds = match octet.to_ascii_lowercase() {
+        let unit = match octet.to_ascii_lowercase() {
             digit @ b'0'..=b'9' => {
                 number = Some(number.unwrap_or(0).saturating_mul(10).saturating_add(u64::from(digit - b'0')));
                 continue;
@@ -157,13 +157,17 @@ pub(in super::super) fn ttl(text: &[u8]) -> Option<u32> {
             b'w' => 604_800,
             _ => return None,
         };
-        sum = sum.saturating_add(number.take()?.saturating_mul(seconds));
+        sum = sum.saturating_add(number.take()?.saturating_mul(unit));
     }
     if text.is_empty() {
         return None;
     }
-    let value = u32::try_from(sum.saturating_add(number.unwrap_or(0))).ok()?;
-    Some(if value >> 31 == 1 { 0 } else { value })
+    u32::try_from(sum.saturating_add(number.unwrap_or(0))).ok()
+}
+
+/// A TTL as it is to be taken: zero if its top bit is set (RFC 2181 §8).
+pub(in super::super) fn lifetime(ttl: u32) -> u32 {
+    if ttl >> 31 == 1 { 0 } else { ttl }
 }
 
 /// Calls `each` with every octet that `text` stands for, and whether it was escaped (RFC 1035 §5.1).
