@@ -281,8 +281,18 @@ fn a_zone_written_from_a_transfer_is_the_same_zone() {
 #[test]
 fn the_closest_zone_answers_and_ds_is_asked_of_the_one_above() {
     let start = "@ 1 SOA ns. host. 1 2 3 4 5\n@ 1 NS ns.\n";
-    let all = ["example", "sub.example", "a.b.c.org"].map(|apex| Arc::new(zone(apex, start)));
-    let zones = Zones::new(all);
+    let few = vec!["example", "sub.example", "a.b.c.org"];
+    // More of them are found by their hashes.
+    let many = few.iter().copied().chain(["net", "com", "x.com", "y.com"]).collect();
+    for apexes in [few, many] {
+        the_closest_answers(&Zones::new(apexes.into_iter().map(|apex: &str| Arc::new(zone(apex, start)))));
+    }
+    let with_root = Zones::new([Arc::new(zone(".", start))]);
+    assert!(with_root.find(name("any.thing").as_name()).is_some());
+    assert!(Zones::default().find(name(".").as_name()).is_none());
+}
+
+fn the_closest_answers(zones: &Zones) {
     for (qname, apex) in [
         ("example", Some("example.")),
         ("WWW.Example", Some("example.")),
@@ -303,9 +313,6 @@ fn the_closest_zone_answers_and_ds_is_asked_of_the_one_above() {
         let question = Question { name: qname.as_name(), qtype: Type::DS, qclass: Class::IN };
         assert_eq!(zones.answering(&question).unwrap().apex().to_string(), apex, "{qname}");
     }
-    let with_root = Zones::new([Arc::new(zone(".", start))]);
-    assert!(with_root.find(name("any.thing").as_name()).is_some());
-    assert!(Zones::default().find(name(".").as_name()).is_none());
 }
 
 #[test]
