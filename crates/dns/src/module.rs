@@ -150,6 +150,8 @@ pub struct Connection {
     pub(crate) reading: bool,
     /// The header of the PROXY protocol has been read.
     pub(crate) proxied: bool,
+    /// The peer takes no more answers for now, so that no more questions are read.
+    pub(crate) stalled: bool,
 }
 
 /// The count of unanswered questions of a stream, of which an exchange holds one.
@@ -287,6 +289,8 @@ impl ProtocolModule for Dns {
     const NAME: &'static str = "dns";
     const TABLE: &'static ControlTable<Self> = &TABLE;
     const EXCHANGES: bool = true;
+    /// Who has not taken its answers is waited for.
+    const WANTS_SENT: bool = true;
 
     type Global = Global;
     type Connection = Connection;
@@ -297,7 +301,8 @@ impl ProtocolModule for Dns {
             Origin::Datagram(_, peer) => (Carrier::Datagram, Some(peer)),
             Origin::Accepted(_) | Origin::Connected | Origin::Opened(_) => (Carrier::Stream, None),
         };
-        Connection { carrier, client, parent: None, pending: Pending::default(), reading: false, proxied: false }
+        let pending = Pending::default();
+        Connection { carrier, client, parent: None, pending, reading: false, proxied: false, stalled: false }
     }
 
     fn disconnected(global: &mut Global, _connection: &mut Connection, request: &mut Request) {
@@ -308,7 +313,9 @@ impl ProtocolModule for Dns {
 
     fn pass(global: &mut Global, now: Time) {
         global.wall.refresh(now);
-        global.shared.borrow_mut().refresh();
+        let mut shared = global.shared.borrow_mut();
+        shared.refresh();
+        global.stats.waiting.set(shared.flights.waiting() as u64);
     }
 }
 

@@ -1,6 +1,6 @@
 //! The control table of the DNS module: AFPA's Figure 1 for datagrams and streams alike.
 
-use afpa_engine::Next::{Close, Run, Wait};
+use afpa_engine::Next::{Abort, Close, Run, Wait};
 use afpa_engine::{ControlTable, Outcome, State, StateFunction, row};
 
 use crate::module::Dns;
@@ -68,12 +68,14 @@ pub const BLOCKED: Outcome = Outcome::new(15, "blocked");
 pub const PERSISTENT: Outcome = Outcome::new(16, "persistent");
 /// There is nothing after this request.
 pub const LAST: Outcome = Outcome::new(17, "last");
+/// The peer has taken nothing of what it was sent for too long.
+pub const STALLED: Outcome = Outcome::new(18, "stalled");
 
 const FUNCTIONS: &[StateFunction<Dns>] = &[
     StateFunction {
         state: DERIVE_REQUEST,
         run: derive_request::derive_request,
-        outcomes: &[COMPLETE, INCOMPLETE, REFUSED, SILENT, IDLE_END],
+        outcomes: &[COMPLETE, INCOMPLETE, REFUSED, SILENT, IDLE_END, STALLED],
     },
     StateFunction { state: ADMIT_REQUEST, run: admit_request::admit_request, outcomes: &[ADMITTED, REFUSED, SILENT] },
     StateFunction {
@@ -103,7 +105,11 @@ const FUNCTIONS: &[StateFunction<Dns>] = &[
         outcomes: &[READY],
     },
     StateFunction { state: SEND_RESPONSE, run: send_response::send_response, outcomes: &[SENT] },
-    StateFunction { state: TRANSFER_ZONE, run: transfer_zone::transfer_zone, outcomes: &[SENT, BLOCKED, REFUSED] },
+    StateFunction {
+        state: TRANSFER_ZONE,
+        run: transfer_zone::transfer_zone,
+        outcomes: &[SENT, BLOCKED, REFUSED, STALLED],
+    },
     StateFunction { state: COMPLETE_REQUEST, run: complete_request::complete_request, outcomes: &[PERSISTENT, LAST] },
 ];
 
@@ -117,6 +123,7 @@ pub const TABLE: ControlTable<Dns> = ControlTable::checked(
         row(DERIVE_REQUEST, REFUSED, Run(DERIVE_ERROR_RESPONSE)),
         row(DERIVE_REQUEST, SILENT, Close),
         row(DERIVE_REQUEST, IDLE_END, Close),
+        row(DERIVE_REQUEST, STALLED, Abort),
         row(ADMIT_REQUEST, ADMITTED, Run(CHOOSE_RESPONDER)),
         row(ADMIT_REQUEST, REFUSED, Run(DERIVE_ERROR_RESPONSE)),
         row(ADMIT_REQUEST, SILENT, Run(COMPLETE_REQUEST)),
@@ -139,6 +146,7 @@ pub const TABLE: ControlTable<Dns> = ControlTable::checked(
         row(TRANSFER_ZONE, SENT, Run(COMPLETE_REQUEST)),
         row(TRANSFER_ZONE, BLOCKED, Wait(TRANSFER_ZONE)),
         row(TRANSFER_ZONE, REFUSED, Run(DERIVE_ERROR_RESPONSE)),
+        row(TRANSFER_ZONE, STALLED, Abort),
         row(COMPLETE_REQUEST, PERSISTENT, Run(DERIVE_REQUEST)),
         row(COMPLETE_REQUEST, LAST, Close),
     ],

@@ -35,6 +35,8 @@ impl Global {
 pub struct Connection {
     pub(crate) tag: u64,
     pub(crate) task: Option<Task>,
+    /// What it has opened, and waits for.
+    pub(crate) opened: u64,
 }
 
 /// Request data: one question.
@@ -46,6 +48,8 @@ pub struct Request {
     pub(crate) purges: u64,
     pub(crate) answer: Option<Rc<Prepared>>,
     pub(crate) failure: Option<Failure>,
+    /// Those who wait have it.
+    pub(crate) is_handed_out: bool,
     /// Whether the answer is for the client's subnet alone.
     pub(crate) is_of_subnet: bool,
 }
@@ -70,12 +74,16 @@ impl ProtocolModule for Fetch {
 
     fn connected(_global: &mut Global, _id: ConnectionId, origin: Origin, _now: Time) -> Connection {
         let tag = if let Origin::Opened(tag) = origin { tag } else { WATCH };
-        Connection { tag, task: None }
+        Connection { tag, task: None, opened: WATCH }
     }
 
     /// The attempt's end is one of many: whoever is next is found by work of our own.
     fn unreachable(global: &mut Global, desk: &mut Desk<'_>, tag: u64, _reason: Disconnect) {
         let (now, owner) = (desk.now(), desk.owner());
+        let watcher = global.shared.borrow_mut().watcher(tag);
+        if let Some(watcher) = watcher {
+            desk.notify(watcher);
+        }
         let task = global.shared.borrow_mut().end(tag);
         match task {
             Some(Task::Ask(flight, attempt)) => {

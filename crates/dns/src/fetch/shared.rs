@@ -29,7 +29,7 @@ pub struct Shared {
     pub(crate) random: Random,
     routes: Routes,
     /// What was opened, and for what, by its tag.
-    tasks: HashMap<u64, Task>,
+    tasks: HashMap<u64, Opened>,
     next_tag: u64,
     /// Answers that those who waited have not taken yet.
     landed: HashMap<Notice, Rc<Prepared>>,
@@ -50,6 +50,13 @@ pub(crate) enum Task {
     Ask(FlightId, Attempt),
     /// To see whether this backend works.
     Check(Attempt),
+}
+
+/// What was opened, as long as it has not ended.
+struct Opened {
+    task: Task,
+    /// Who waits for it to begin, and gives it up if that takes too long.
+    watcher: Option<Notice>,
 }
 
 /// Something to be opened.
@@ -228,13 +235,25 @@ impl Shared {
         if let Task::Ask(_, attempt) = &task {
             self.pools.began(attempt);
         }
-        self.tasks.insert(tag, task);
+        self.tasks.insert(tag, Opened { task, watcher: None });
         Errand { open, tag }
+    }
+
+    /// Lets `watcher` know when `tag` begins, or that it never will.
+    pub(crate) fn watch(&mut self, tag: u64, watcher: Notice) {
+        if let Some(opened) = self.tasks.get_mut(&tag) {
+            opened.watcher = Some(watcher);
+        }
+    }
+
+    /// Who waits for `tag` to begin; once.
+    pub(crate) fn watcher(&mut self, tag: u64) -> Option<Notice> {
+        self.tasks.get_mut(&tag)?.watcher.take()
     }
 
     /// What `tag` was opened for, now that it is open.
     pub(crate) fn begin(&mut self, tag: u64) -> Option<Task> {
-        let task = *self.tasks.get(&tag)?;
+        let task = self.tasks.get(&tag)?.task;
         // Work cannot fail to reach anybody.
         if matches!(task, Task::Start(_) | Task::Retry(_)) {
             self.tasks.remove(&tag);
@@ -244,7 +263,7 @@ impl Shared {
 
     /// What `tag` was opened for, now that it is at its end; once.
     pub(crate) fn end(&mut self, tag: u64) -> Option<Task> {
-        self.tasks.remove(&tag)
+        self.tasks.remove(&tag).map(|opened| opened.task)
     }
 
     /// Ends a flight with an answer; gives back who waits for it.

@@ -52,6 +52,7 @@ fn detach(cx: &mut Context<'_, Dns>) -> Outcome {
         pending: cx.connection.pending.another(),
         reading: false,
         proxied: true,
+        stalled: false,
     };
     cx.detach(connection, DERIVE_MISS_RESPONSE);
     DETACHED

@@ -31,8 +31,8 @@ fn answer(cx: &mut Context<'_, Dns>) -> Outcome {
         return if super::derive_cached_response::answer(cx, &[]) { READY } else { PENDING };
     };
     cx.request.ticket = None;
-    let Some(query) = cx.request.query(&[]) else { return REFUSED };
-    let scope = landed.details().subnet_scope();
+    let Some((query, pool)) = cx.request.query(&[]).zip(cx.request.pool) else { return REFUSED };
+    let scope = shared.borrow().subnet(pool, &query).and_then(|_| landed.details().subnet_scope());
     let envelope = Envelope::of(&query, cx.connection, scope, cx.request, settings, options);
     // Whatever its lifetime, those who waited for it get it.
     landed.image().serve(&request(&query, &envelope, settings.udp_size, options), now, reply);

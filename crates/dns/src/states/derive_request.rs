@@ -8,7 +8,7 @@ use crate::protect::CookieStatus;
 use crate::query_log::Outcome as LogOutcome;
 use crate::query_log::Protocol;
 use crate::stats::Restraint;
-use crate::table::{COMPLETE, IDLE_END, INCOMPLETE, REFUSED, SILENT};
+use crate::table::{COMPLETE, IDLE_END, INCOMPLETE, REFUSED, SILENT, STALLED};
 use crate::upstream::proxy_protocol::{self, Parsed};
 
 /// Octets of the length in front of a message on a stream (RFC 1035 §4.2.2).
@@ -39,12 +39,20 @@ fn stream(cx: &mut Context<'_, Dns>) -> Outcome {
     if cx.connection.client.is_none() {
         cx.connection.client = Some(socket_address(cx.output.peer()));
     }
+    let limits = cx.global.settings.limits;
     let is_idle = cx.connection.pending.count() == 0;
-    // Whoever dawdles over a question, or asks none, makes room. Answers that are due are waited for.
-    if cx.wake == Wake::Expired && (cx.connection.reading || is_idle) {
-        return IDLE_END;
+    match cx.wake {
+        Wake::Expired if cx.connection.stalled => return STALLED,
+        // Whoever dawdles over a question, or asks none, makes room. Answers that are due are waited for.
+        Wake::Expired if cx.connection.reading || is_idle => return IDLE_END,
+        Wake::Sent if !cx.connection.stalled => return INCOMPLETE,
+        _ => {}
     }
-    if cx.connection.pending.count() >= cx.global.settings.limits.pipelined {
+    if cx.output.space() == 0 {
+        return stall(cx);
+    }
+    cx.connection.stalled = false;
+    if cx.connection.pending.count() >= limits.pipelined {
         // The window closes. An answer notifies.
         cx.arm(Time::NEVER);
         return INCOMPLETE;
@@ -55,8 +63,11 @@ fn stream(cx: &mut Context<'_, Dns>) -> Outcome {
         return INCOMPLETE;
     }
     let Some(start) = proxy_header(cx, input) else { return SILENT };
-    let Some(frame) = input.get(start..).filter(|_| cx.connection.proxied) else { return incomplete(cx, input) };
-    let Some((length, rest)) = frame.split_first_chunk::<LENGTH>() else { return incomplete(cx, input) };
+    let input = &input[start..];
+    // It comes once: what follows is never shown behind it again.
+    cx.input.consume(start);
+    let frame = input.split_first_chunk::<LENGTH>().filter(|_| cx.connection.proxied);
+    let Some((length, rest)) = frame else { return incomplete(cx, input) };
     let length = usize::from(u16::from_be_bytes(*length));
     if length < SHORTEST {
         return SILENT;
@@ -64,9 +75,18 @@ fn stream(cx: &mut Context<'_, Dns>) -> Outcome {
     let Some(message) = rest.get(..length) else { return incomplete(cx, input) };
     cx.connection.reading = false;
     cx.arm(Time::NEVER);
-    cx.request.start = start + LENGTH;
-    cx.request.end = start + LENGTH + length;
+    (cx.request.start, cx.request.end) = (LENGTH, LENGTH + length);
     read(cx, message)
+}
+
+/// Whoever takes no answers gets no more of them: until there is room, no question is read.
+fn stall(cx: &mut Context<'_, Dns>) -> Outcome {
+    let is_progress = cx.wake == Wake::Sent || !cx.connection.stalled;
+    (cx.connection.stalled, cx.connection.reading) = (true, false);
+    if is_progress {
+        cx.arm_after(cx.global.settings.limits.idle_timeout);
+    }
+    INCOMPLETE
 }
 
 fn incomplete(cx: &mut Context<'_, Dns>, input: &[u8]) -> Outcome {

@@ -2,7 +2,7 @@
 
 use afpa_engine::{Context, Outcome};
 
-use crate::message::{HEADER_LEN, Header, Rcode, flag};
+use crate::message::{Header, NameBuffer, Rcode, Records, Section, Type, Writer, flag};
 use crate::module::{Carrier, Dns, Global};
 use crate::protect::{Response, Verdict};
 use crate::query_log::Outcome as LogOutcome;
@@ -42,8 +42,14 @@ fn verdict(cx: &mut Context<'_, Dns>) -> Verdict {
     let Some(header) = Header::read(reply) else { return Verdict::Send };
     let query = cx.request.query(input);
     let question = query.as_ref().and_then(|query| query.question);
+    let mut owner = NameBuffer::default();
     let response = match (cx.request.rcode, question) {
         (Rcode::NOERROR, Some(question)) if header.counts[1] > 0 => Response::Answer(question.name, question.qtype),
+        (Rcode::NOERROR, Some(question)) if refers(reply, &mut owner) => match question.name.is_within(owner.as_name())
+        {
+            true => Response::Referral(owner.as_name()),
+            false => Response::NoData(question.name, question.qtype),
+        },
         (Rcode::NOERROR, Some(question)) => Response::NoData(question.name, question.qtype),
         (Rcode::NXDOMAIN, Some(question)) => {
             let zone = settings.zones.find(question.name).map(|zone| zone.apex());
@@ -54,14 +60,28 @@ fn verdict(cx: &mut Context<'_, Dns>) -> Verdict {
     rate.verdict(client.ip(), cx.request.proven, &response, now)
 }
 
-/// Leaves header and question, and says that there is more over TCP.
+/// Whether `reply`, which has no answer, names other servers; `owner` is then the delegation's name.
+fn refers(reply: &[u8], owner: &mut NameBuffer) -> bool {
+    let first = Records::of(reply).ok().and_then(|mut records| records.next()?.ok());
+    let first = first.filter(|record| (record.section, record.rtype) == (Section::Authority, Type::NS));
+    first.is_some_and(|record| owner.read(reply, record.owner_at).is_ok())
+}
+
+/// Leaves header, question and OPT, and says that there is more over TCP (RFC 6891 §7).
 fn truncate(cx: &mut Context<'_, Dns>) {
     let input = cx.input.unread();
-    let question_end = cx.request.query(input).map_or(HEADER_LEN, |query| query.question_end);
-    let reply = &mut cx.global.reply;
-    let Some(mut header) = Header::read(reply) else { return };
-    reply.truncate(question_end);
-    header.flags |= flag::TC;
-    header.counts = [u16::from(question_end > HEADER_LEN), 0, 0, 0];
-    reply[..HEADER_LEN].copy_from_slice(&header.to_octets());
+    let Some(query) = cx.request.query(input) else { return };
+    let Global { settings, reply, options, .. } = &mut *cx.global;
+    let Some(header) = Header::read(reply) else { return };
+    let header = Header { flags: header.flags | flag::TC, ..header };
+    // Header, question and OPT fit 512 octets, an NSID of any length aside, which then stays away.
+    let mut writer = Writer::new(reply, header, 512);
+    if let Some(question) = query.question {
+        let _ = writer.question(question.name, question.qtype, question.qclass);
+    }
+    let (rcode, dnssec_ok) = (cx.request.rcode, query.dnssec_ok());
+    if query.edns.is_some() && writer.opt(settings.udp_size, rcode, dnssec_ok, options).is_err() {
+        let _ = writer.opt(settings.udp_size, rcode, dnssec_ok, &[]);
+    }
+    writer.finish();
 }

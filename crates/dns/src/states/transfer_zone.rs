@@ -1,11 +1,12 @@
 //! *Transfer zone*: sends a whole zone (AXFR, RFC 5936), as fast as the peer takes it.
 
-use afpa_engine::{Context, Outcome, Wake};
+use afpa_engine::{Context, Outcome, Time, Wake};
 
+use super::Envelope;
 use crate::message::{ExtendedError, HEADER_LEN, Header, Rcode, Section, Writer, flag};
 use crate::module::{Dns, Global, Progress};
 use crate::query_log::Outcome as LogOutcome;
-use crate::table::{BLOCKED, REFUSED, SENT};
+use crate::table::{BLOCKED, REFUSED, SENT, STALLED};
 
 /// Octets of each message but the last: many records share a header, and pointers still reach the first names.
 const MESSAGE: usize = 16 * 1024;
@@ -13,43 +14,58 @@ const MESSAGE: usize = 16 * 1024;
 /// The zone is the one that was served when the transfer began, whatever is loaded meanwhile.
 pub(crate) fn transfer_zone(cx: &mut Context<'_, Dns>) -> Outcome {
     if cx.wake == Wake::Expired {
-        return refuse(cx);
-    }
-    if cx.request.kept.is_empty() {
-        cx.request.kept = super::octets(cx).to_vec();
+        return STALLED;
     }
     if cx.request.transfer.is_none() {
-        let settings = &cx.global.settings;
-        let zone = cx.request.query(&[]).and_then(|query| settings.zones.find(query.question?.name).cloned());
-        cx.request.transfer = zone.map(|zone| Progress { zone, records: 0 });
-        cx.request.outcome = Some(LogOutcome::Zone);
+        begin(cx);
     }
-    // Whoever takes nothing for so long is cut off with the connection.
-    let patience = cx.global.settings.limits.idle_timeout;
-    loop {
-        if cx.output.space() == 0 {
-            cx.arm_after(patience);
-            return BLOCKED;
-        }
+    let mut is_progress = matches!(cx.wake, Wake::Continued | Wake::Sent);
+    while cx.output.space() > 0 {
         match next_message(cx) {
-            None => return refuse(cx),
-            Some(true) => {}
-            Some(false) => return SENT,
+            None => {
+                cx.request.refuse(Rcode::SERVFAIL, Some(ExtendedError::OTHER));
+                return REFUSED;
+            }
+            Some(true) => is_progress = true,
+            Some(false) => {
+                cx.arm(Time::NEVER);
+                return SENT;
+            }
         }
     }
+    // Whoever takes nothing for so long is cut off.
+    if is_progress {
+        cx.arm_after(cx.global.settings.limits.idle_timeout);
+    }
+    BLOCKED
+}
+
+/// The query is kept: the events to come do not bring it again.
+fn begin(cx: &mut Context<'_, Dns>) {
+    cx.request.kept = super::octets(cx).to_vec();
+    cx.input.consume(cx.request.end);
+    (cx.request.start, cx.request.end) = (0, 0);
+    let settings = &cx.global.settings;
+    let zone = cx.request.query(&[]).and_then(|query| settings.zones.find(query.question?.name).cloned());
+    cx.request.transfer = zone.map(|zone| Progress { zone, records: 0 });
+    cx.request.outcome = Some(LogOutcome::Zone);
 }
 
 /// Sends the next message. Whether there is another; `None` if nothing can be sent.
 fn next_message(cx: &mut Context<'_, Dns>) -> Option<bool> {
-    let Global { reply, .. } = &mut *cx.global;
+    let Global { reply, options, settings, .. } = &mut *cx.global;
     let mut progress = cx.request.transfer.take()?;
     let is_first = progress.records == 0;
     let query = cx.request.query(&[])?;
     let question = query.question?;
     let header = Header { id: query.header.id, flags: flag::QR | flag::AA, counts: [0; 4] };
     let mut writer = Writer::new(reply, header, MESSAGE);
+    let mut opt = 0;
     if is_first {
         writer.question(question.name, question.qtype, question.qclass).ok()?;
+        // RFC 5936 §2.2.5: the first message has an OPT record if the query had one.
+        opt = Envelope::of(&query, cx.connection, None, cx.request, settings, options).opt;
+        writer.reserve(opt);
     }
     let mut sent = 0;
     let mut more = false;
@@ -60,6 +76,10 @@ fn next_message(cx: &mut Context<'_, Dns>) -> Option<bool> {
             break;
         }
         sent += 1;
+    }
+    if opt > 0 {
+        // Room was kept.
+        let _ = writer.opt(settings.udp_size, Rcode::NOERROR, query.dnssec_ok(), options);
     }
     writer.finish();
     if more && sent == 0 {
@@ -77,9 +97,4 @@ fn next_message(cx: &mut Context<'_, Dns>) -> Option<bool> {
     cx.output.send(reply);
     cx.request.transfer = Some(progress);
     Some(more)
-}
-
-fn refuse(cx: &mut Context<'_, Dns>) -> Outcome {
-    cx.request.refuse(Rcode::SERVFAIL, Some(ExtendedError::OTHER));
-    REFUSED
 }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use afpa_engine::{Context, Outcome, Time, Wake};
 
 use crate::cache::Prepared;
-use crate::fetch::table::{ANSWERED, CHECKED, PENDING, SET_BACK, STALE};
+use crate::fetch::table::{ANSWERED, CHECKED, PENDING, SET_BACK};
 use crate::fetch::{Fetch, Task};
 use crate::message::Rcode;
 use crate::stats::BackendEvent;
@@ -60,7 +60,8 @@ fn silence(cx: &mut Context<'_, Fetch>, end: End) -> Outcome {
             SET_BACK
         }
         Some(Task::Check(attempt)) => checked(cx, attempt, false),
-        _ => STALE,
+        // Nothing else asks.
+        _ => CHECKED,
     }
 }
 
@@ -80,7 +81,7 @@ fn look_at(cx: &mut Context<'_, Fetch>, message: &[u8]) -> Option<Outcome> {
     let (attempt, flight) = match cx.connection.task {
         Some(Task::Ask(flight, attempt)) => (attempt, Some(flight)),
         Some(Task::Check(attempt)) => (attempt, None),
-        _ => return Some(STALE),
+        _ => return None,
     };
     let expected = cx.request.expected.as_mut()?;
     let matched = match expected.receive(message) {

@@ -2,6 +2,7 @@
 
 pub(crate) mod ask_backend;
 pub(crate) mod await_answer;
+pub(crate) mod await_connection;
 pub(crate) mod begin;
 pub(crate) mod keep_watch;
 pub(crate) mod look_up;

@@ -1,32 +1,40 @@
 //! *Next attempt*: chooses whom to ask next, until attempts or time are used up.
 
-use afpa_engine::{Context, Outcome, Time};
+use afpa_engine::{Context, Open, Outcome, Time};
 
 use crate::fetch::Fetch;
-use crate::fetch::table::{GAVE_UP, HANDED_ON, STALE};
+use crate::fetch::table::{CONNECTING, GAVE_UP, HANDED_ON};
 use crate::upstream::NextAttempt;
 
 /// Each attempt has a conversation of its own, and so a port of its own; this one ends.
 pub(crate) fn next_attempt(cx: &mut Context<'_, Fetch>) -> Outcome {
     let now = cx.now();
     cx.arm(Time::NEVER);
-    let Some(flight) = cx.connection.flight() else { return STALE };
-    let errand = {
+    let Some(flight) = cx.connection.flight() else { return GAVE_UP };
+    let (errand, attempt) = {
         let mut shared = cx.global.shared.borrow_mut();
         let shared = &mut *shared;
         let random = &mut || shared.random.next_u64();
         match shared.flights.next_attempt(flight, &mut shared.pools, now, random) {
-            None => return STALE,
+            None => return GAVE_UP,
             Some(NextAttempt::GiveUp(failure)) => {
                 cx.request.failure = Some(failure);
                 return GAVE_UP;
             }
-            Some(NextAttempt::Ask(attempt)) => shared.ask(flight, attempt),
+            Some(NextAttempt::Ask(attempt)) => (shared.ask(flight, attempt), attempt),
         }
     };
-    // Pools that a reload took away: the next attempt finds none.
-    let Some(errand) = errand else { return STALE };
+    // It was chosen a moment ago.
+    let Some(errand) = errand else { return GAVE_UP };
     let owner = cx.notice().owner();
+    let is_connection = matches!(errand.open, Open::Stream(_));
     cx.open(errand.open, owner, errand.tag);
-    HANDED_ON
+    if !is_connection {
+        return HANDED_ON;
+    }
+    let notice = cx.notice();
+    cx.global.shared.borrow_mut().watch(errand.tag, notice);
+    cx.connection.opened = errand.tag;
+    cx.arm_after(attempt.timeout);
+    CONNECTING
 }

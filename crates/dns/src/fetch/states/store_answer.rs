@@ -4,25 +4,28 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use afpa_cache::Object;
-use afpa_engine::{Context, Outcome, Wake};
+use afpa_engine::{Context, Outcome};
 
 use super::notify;
 use crate::cache::{Details, KeyFlags, NotKept, Prepared, key};
 use crate::fetch::Fetch;
 use crate::fetch::module::Request;
 use crate::fetch::table::{PENDING, STORED};
-use crate::message::{ExtendedError, Question};
+use crate::message::{ExtendedError, Question, Rcode};
 use crate::upstream::Ask;
 
 type Kept = Result<Arc<Object<Details>>, NotKept>;
 
 /// Those who wait are not kept waiting for the cache: it has a lock, and may have to make room.
 pub(crate) fn store_answer(cx: &mut Context<'_, Fetch>) -> Outcome {
-    if cx.wake != Wake::Completed {
+    if !cx.request.is_handed_out {
         return if cx.request.answer.is_none() { hand_out(cx) } else { hand_out_answer(cx) };
     }
-    if let Some(Some(Ok(object))) = cx.completion::<Kept>() {
-        cx.global.shared.borrow_mut().view.admit(object);
+    match cx.completion::<Kept>() {
+        // Whatever the backend still says, or that it says no more.
+        None => return PENDING,
+        Some(Some(Ok(object))) => _ = cx.global.shared.borrow_mut().view.admit(object),
+        Some(_) => {}
     }
     STORED
 }
@@ -33,10 +36,13 @@ fn hand_out(cx: &mut Context<'_, Fetch>) -> Outcome {
     let Some((flight, failure)) = cx.connection.flight().zip(cx.request.failure) else { return STORED };
     {
         let shared = cx.global.shared.borrow();
+        cx.request.purges = shared.view.cache().purges();
+        // What needs an OPT record is between us and backends (RFC 6891 §6.1.3).
+        let rcode = if failure.rcode.0 > 0xf { Rcode::SERVFAIL } else { failure.rcode };
         let Some(ask) = shared.flights.ask(flight) else { return STORED };
         let reason = if failure.was_reached { None } else { Some(ExtendedError::NO_REACHABLE_AUTHORITY) };
         let question = question(ask);
-        cx.request.answer = Prepared::failure(&question, failure.rcode, reason, &shared.policy, now).ok().map(Rc::new);
+        cx.request.answer = Prepared::failure(&question, rcode, reason, &shared.policy, now).ok().map(Rc::new);
     }
     hand_out_answer(cx)
 }
@@ -44,7 +50,8 @@ fn hand_out(cx: &mut Context<'_, Fetch>) -> Outcome {
 fn hand_out_answer(cx: &mut Context<'_, Fetch>) -> Outcome {
     let now = cx.now();
     let Some(flight) = cx.connection.flight() else { return STORED };
-    let Request { answer, purges, is_of_subnet, .. } = &mut *cx.request;
+    let Request { answer, purges, is_of_subnet, is_handed_out, .. } = &mut *cx.request;
+    *is_handed_out = true;
     let (answer, purges, is_of_subnet) = (answer.clone(), *purges, *is_of_subnet);
     let shared = cx.global.shared.clone();
     let mut shared = shared.borrow_mut();
