@@ -147,7 +147,7 @@ fn every_row_is_taken() {
 fn clients() -> Server {
     let huge = format!("{EXAMPLE}huge TYPE65280 \\# 65520 {}\n", "00".repeat(65_520));
     let mut server = Server::new(Setup {
-        zones: vec![("example", huge)],
+        zones: vec![("example", huge), ("small", EXAMPLE.into())],
         transfers: &["127.0.0.1"],
         routes: vec![rule("dropped", FixedAnswer::Drop)],
         ..Setup::default()
@@ -163,7 +163,7 @@ fn clients() -> Server {
     server.settle();
     stream.peer.finish();
     let stream = server.connect();
-    stream.send(&[ask("example", Type::AXFR), a("elsewhere")]);
+    stream.send(&[ask("small", Type::AXFR), ask("example", Type::AXFR), a("elsewhere")]);
     server.settle();
     server.handle.stop(Duration::from_secs(3600));
     server.settle();
@@ -186,7 +186,7 @@ fn limited() -> Server {
 /// Clients that do not read.
 fn stalled() -> Server {
     let network = MemoryConfig { window: 100, send_buffer: 2000, ..MemoryConfig::default() };
-    let zones = vec![("example", zone_of(1000))];
+    let zones = vec![("example", zone_of(3000))];
     let mut server = Server::new(Setup { zones, transfers: &["127.0.0.1"], network, ..Setup::default() });
     for questions in [vec![ask("example", Type::AXFR)], vec![a("many.example"); 10]] {
         let stream = server.connect();

@@ -67,7 +67,7 @@ fn a_zone_is_sent_as_a_whole_in_several_messages() {
 #[test]
 fn a_reader_that_takes_a_little_is_not_cut_off() {
     let mut server = Server::new(Setup { network: slow(), ..setup() });
-    let mut stream = server.connect();
+    let stream = server.connect();
     stream.send(&[ask("example", Type::AXFR)]);
     server.settle();
     for _ in 0..10 {
