@@ -26,6 +26,7 @@ use afpa_engine::workers::Workers;
 use afpa_engine::{Engine, EngineHandle, Open, Outcome, Owner, ProtocolModule, State, Time, TransportId};
 
 use crate::messages::{Answer, Ask};
+use crate::transport::{Switched, Switches};
 
 /// The wall clock at the engine's time zero.
 pub(crate) const START: u64 = 1_800_000_000;
@@ -111,8 +112,7 @@ pub(crate) struct Server {
     pub(crate) network: Network,
     pub(crate) owner: Owner,
     pub(crate) workers: Arc<Workers>,
-    /// Whether connections to backends neither open nor fail.
-    pub(crate) is_deaf: Rc<Cell<bool>>,
+    pub(crate) switches: Rc<Switches>,
     engine: Engine,
     now: Rc<Cell<u64>>,
 }
@@ -149,12 +149,12 @@ impl Server {
         let wall = move || UNIX_EPOCH + Duration::from_secs(START) + Duration::from_nanos(wall.get());
         let (owner, module) = engine.install::<Dns>(Global::new(parts, wall));
         let (transport, network) = network(TransportId(0), setup.network);
-        let is_deaf = Rc::new(Cell::new(false));
-        engine.add_transport(Box::new(crate::tables::Deaf::new(transport, is_deaf.clone()))).unwrap();
+        let switches = Rc::<Switches>::default();
+        engine.add_transport(Box::new(Switched::new(transport, switches.clone()))).unwrap();
         if setup.is_watching {
             engine.open(Open::Work, fetcher, WATCH);
         }
-        Server { cache, module, fetch, stats, handle, network, owner, workers, is_deaf, engine, now }
+        Server { cache, module, fetch, stats, handle, network, owner, workers, switches, engine, now }
     }
 
     /// One backend, and everything else as by default.

@@ -103,14 +103,14 @@ fn a_connection_that_neither_opens_nor_fails_is_given_up_after_the_timeout() {
     let mut pools = vec![pool(2)];
     pools[0].backends.iter_mut().for_each(|backend| backend.tcp = true);
     let mut server = Server::new(Setup { pools, ..Setup::default() });
-    server.is_deaf.set(true);
+    server.switches.is_deaf.set(true);
     server.send(4000, &a("www"));
     let (first, _) = server.network.accept().expect("a connection");
     server.advance(Duration::from_millis(1750));
     assert!(server.network.accept().is_none());
     server.advance(Duration::from_millis(500));
     // It opens after all: nobody needs it.
-    server.is_deaf.set(false);
+    server.switches.is_deaf.set(false);
     server.settle();
     assert!(first.read(usize::MAX).is_empty() && first.ending().is_some());
     let second = server.question();

@@ -1,5 +1,6 @@
 //! Both DNS modules on an engine, on the in-memory transport: tests play clients and backends, and move the clock.
 
+mod allocating;
 mod bench;
 mod caching;
 mod failing;
@@ -13,4 +14,11 @@ mod routes;
 mod streams;
 mod tables;
 mod transfers;
+mod transport;
 mod zones;
+
+use afpa_platform::testing::CountingAllocator;
+
+/// Counts each thread's allocations apart.
+#[global_allocator]
+static ALLOCATOR: CountingAllocator = CountingAllocator;

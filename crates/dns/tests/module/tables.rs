@@ -1,10 +1,5 @@
 //! Both control tables: every row is taken by some client, backend or operator.
 
-use std::cell::Cell;
-use std::io;
-use std::net::SocketAddr;
-use std::os::fd::BorrowedFd;
-use std::rc::Rc;
 use std::time::Duration;
 
 use afpa_dns::cache::{KeyFlags, Prepared, key};
@@ -13,96 +8,13 @@ use afpa_dns::protect::ClientRateConfig;
 use afpa_dns::route::{FixedAnswer, RouteAction, RouteConfig};
 use afpa_dns::upstream::{FlightLimits, HealthConfig, PoolConfig};
 use afpa_dns::{Dns, Fetch, Limits};
-use afpa_engine::memory::{Memory, MemoryConfig};
-use afpa_engine::seam::{Calls, ConnectionId, Disconnect, Events, ListenerId, Origin, Owner, Transport};
+use afpa_engine::memory::MemoryConfig;
 use afpa_engine::stats::ModuleStats;
-use afpa_engine::{ControlTable, ProtocolModule, Time};
+use afpa_engine::{ControlTable, ProtocolModule};
 
 use crate::bench::{SECOND, Server, Setup, frame, name, pool};
 use crate::messages::{a, ask, reply};
 use crate::zones::{EXAMPLE, zone_of};
-
-/// The in-memory transport, but for connections that stay half open.
-pub(crate) struct Deaf {
-    memory: Memory,
-    is_deaf: Rc<Cell<bool>>,
-    held: Vec<(ConnectionId, Owner)>,
-}
-
-impl Deaf {
-    /// While `is_deaf`, nobody learns that a connection is open.
-    pub(crate) fn new(memory: Memory, is_deaf: Rc<Cell<bool>>) -> Deaf {
-        Deaf { memory, is_deaf, held: Vec::new() }
-    }
-}
-
-impl Transport for Deaf {
-    fn poll(&mut self, now: Time, wait: Option<Duration>, events: &mut dyn Events) -> io::Result<()> {
-        if !self.is_deaf.get() {
-            for (id, owner) in self.held.drain(..) {
-                events.connected(self.memory.calls(), id, owner, Origin::Connected);
-            }
-        }
-        let Deaf { memory, is_deaf, held } = self;
-        memory.poll(now, wait, &mut Holding { events, is_deaf: is_deaf.get(), held })
-    }
-
-    fn calls(&mut self) -> &mut dyn Calls {
-        self.memory.calls()
-    }
-
-    fn watch(&mut self, descriptor: BorrowedFd<'_>) -> io::Result<()> {
-        self.memory.watch(descriptor)
-    }
-
-    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
-        self.memory.descriptor()
-    }
-
-    fn stop_listening(&mut self) {
-        self.memory.stop_listening();
-    }
-
-    fn connections(&self) -> usize {
-        self.memory.connections()
-    }
-}
-
-/// Events, but for that a connection is open.
-struct Holding<'a> {
-    events: &'a mut dyn Events,
-    is_deaf: bool,
-    held: &'a mut Vec<(ConnectionId, Owner)>,
-}
-
-impl Events for Holding<'_> {
-    fn awake(&mut self) -> Option<Time> {
-        self.events.awake()
-    }
-
-    fn connected(&mut self, calls: &mut dyn Calls, id: ConnectionId, owner: Owner, origin: Origin) {
-        match origin {
-            Origin::Connected if self.is_deaf => self.held.push((id, owner)),
-            _ => self.events.connected(calls, id, owner, origin),
-        }
-    }
-
-    fn received(&mut self, calls: &mut dyn Calls, id: ConnectionId, owner: Owner, bytes: &[u8]) -> usize {
-        self.events.received(calls, id, owner, bytes)
-    }
-
-    fn sent(&mut self, calls: &mut dyn Calls, id: ConnectionId, owner: Owner, count: u64) {
-        self.events.sent(calls, id, owner, count);
-    }
-
-    fn disconnected(&mut self, calls: &mut dyn Calls, id: ConnectionId, owner: Owner, reason: Disconnect) {
-        self.events.disconnected(calls, id, owner, reason);
-    }
-
-    fn datagram(&mut self, calls: &mut dyn Calls, socket: ListenerId, owner: Owner, peer: SocketAddr, bytes: &[u8]) {
-        self.events.datagram(calls, socket, owner, peer, bytes);
-    }
-}
 
 fn rule(suffix: &str, action: FixedAnswer) -> RouteConfig {
     RouteConfig {
@@ -241,12 +153,12 @@ fn half_open() -> Server {
     pools[0].backends[0].tcp = true;
     pools[0].backends[1].tcp = true;
     let mut server = Server::new(Setup { pools, ..Setup::default() });
-    server.is_deaf.set(true);
+    server.switches.is_deaf.set(true);
     server.send(4000, &a("nobody"));
     server.send_octets(crate::bench::local(4000), &[]);
     server.handle.stop(Duration::from_secs(3600));
     server.advance(SECOND * 3);
-    server.is_deaf.set(false);
+    server.switches.is_deaf.set(false);
     server.settle();
     server
 }

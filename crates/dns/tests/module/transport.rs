@@ -1,0 +1,156 @@
+//! The in-memory transport with what it cannot do by itself.
+
+use std::cell::Cell;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::BorrowedFd;
+use std::rc::Rc;
+use std::time::Duration;
+
+use afpa_engine::Time;
+use afpa_engine::memory::Memory;
+use afpa_engine::seam::{
+    Address, Calls, ConnectionId, Disconnect, Events, ListenerId, Origin, Owner, Segment, Transport,
+};
+
+/// What a test may turn on.
+#[derive(Default)]
+pub(crate) struct Switches {
+    /// Connections to backends neither open nor fail.
+    pub(crate) is_deaf: Cell<bool>,
+    /// Answers to datagrams are counted, and not kept: nothing is allocated for them.
+    pub(crate) is_quiet: Cell<bool>,
+    /// Octets of such answers.
+    pub(crate) octets: Cell<usize>,
+}
+
+pub(crate) struct Switched {
+    memory: Memory,
+    switches: Rc<Switches>,
+    held: Vec<(ConnectionId, Owner)>,
+}
+
+impl Switched {
+    pub(crate) fn new(memory: Memory, switches: Rc<Switches>) -> Switched {
+        Switched { memory, switches, held: Vec::new() }
+    }
+}
+
+impl Transport for Switched {
+    fn poll(&mut self, now: Time, wait: Option<Duration>, events: &mut dyn Events) -> io::Result<()> {
+        let Switched { memory, switches, held } = self;
+        if !switches.is_deaf.get() {
+            for (id, owner) in held.drain(..) {
+                events.connected(memory.calls(), id, owner, Origin::Connected);
+            }
+        }
+        memory.poll(now, wait, &mut SwitchedEvents { events, switches, held })
+    }
+
+    fn calls(&mut self) -> &mut dyn Calls {
+        self.memory.calls()
+    }
+
+    fn watch(&mut self, descriptor: BorrowedFd<'_>) -> io::Result<()> {
+        self.memory.watch(descriptor)
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.memory.descriptor()
+    }
+
+    fn stop_listening(&mut self) {
+        self.memory.stop_listening();
+    }
+
+    fn connections(&self) -> usize {
+        self.memory.connections()
+    }
+}
+
+struct SwitchedEvents<'a> {
+    events: &'a mut dyn Events,
+    switches: &'a Switches,
+    held: &'a mut Vec<(ConnectionId, Owner)>,
+}
+
+impl Events for SwitchedEvents<'_> {
+    fn awake(&mut self) -> Option<Time> {
+        self.events.awake()
+    }
+
+    fn connected(&mut self, calls: &mut dyn Calls, id: ConnectionId, owner: Owner, origin: Origin) {
+        match origin {
+            Origin::Connected if self.switches.is_deaf.get() => self.held.push((id, owner)),
+            _ => self.events.connected(calls, id, owner, origin),
+        }
+    }
+
+    fn received(&mut self, calls: &mut dyn Calls, id: ConnectionId, owner: Owner, bytes: &[u8]) -> usize {
+        self.events.received(calls, id, owner, bytes)
+    }
+
+    fn sent(&mut self, calls: &mut dyn Calls, id: ConnectionId, owner: Owner, count: u64) {
+        self.events.sent(calls, id, owner, count);
+    }
+
+    fn disconnected(&mut self, calls: &mut dyn Calls, id: ConnectionId, owner: Owner, reason: Disconnect) {
+        self.events.disconnected(calls, id, owner, reason);
+    }
+
+    fn datagram(&mut self, calls: &mut dyn Calls, socket: ListenerId, owner: Owner, peer: SocketAddr, bytes: &[u8]) {
+        if !self.switches.is_quiet.get() {
+            return self.events.datagram(calls, socket, owner, peer, bytes);
+        }
+        let mut quiet = Quiet { calls, octets: &self.switches.octets };
+        self.events.datagram(&mut quiet, socket, owner, peer, bytes);
+    }
+}
+
+struct Quiet<'a> {
+    calls: &'a mut dyn Calls,
+    octets: &'a Cell<usize>,
+}
+
+impl Calls for Quiet<'_> {
+    fn send(&mut self, connection: ConnectionId, segment: Segment<'_>) {
+        self.calls.send(connection, segment);
+    }
+
+    fn send_space(&self, connection: ConnectionId) -> usize {
+        self.calls.send_space(connection)
+    }
+
+    fn resume(&mut self, connection: ConnectionId) {
+        self.calls.resume(connection);
+    }
+
+    fn close(&mut self, connection: ConnectionId) {
+        self.calls.close(connection);
+    }
+
+    fn finish(&mut self, connection: ConnectionId) {
+        self.calls.finish(connection);
+    }
+
+    fn abort(&mut self, connection: ConnectionId) {
+        self.calls.abort(connection);
+    }
+
+    fn connect(&mut self, to: &Address, owner: Owner) -> io::Result<ConnectionId> {
+        self.calls.connect(to, owner)
+    }
+
+    fn peer(&self, connection: ConnectionId) -> Option<Address> {
+        self.calls.peer(connection)
+    }
+
+    fn send_datagram(&mut self, _: ListenerId, _: SocketAddr, segments: &mut dyn Iterator<Item = Segment<'_>>) {
+        let octets = |segment| if let Segment::Copy(octets) = segment { octets.len() } else { 0 };
+        self.octets.set(self.octets.get() + segments.map(octets).sum::<usize>());
+    }
+
+    fn sends_files(&self) -> bool {
+        self.calls.sends_files()
+    }
+}
