@@ -200,7 +200,8 @@ impl Server {
     pub(crate) fn asked(&mut self) -> Vec<Asked> {
         let mut asked = Vec::new();
         while let Some((peer, to)) = self.network.converse() {
-            let octets = peer.receive_datagram().expect("a question");
+            // None if a reload has taken the backend away.
+            let Some(octets) = peer.receive_datagram() else { continue };
             assert_eq!(peer.receive_datagram(), None, "one question in each conversation");
             asked.push(Asked { to, ask: Ask::read(&octets), octets, peer, is_over_tcp: false });
         }

@@ -8,6 +8,7 @@ mod forwarding;
 mod health;
 mod malformed;
 mod messages;
+mod properties;
 mod protection;
 mod proxies;
 mod routes;

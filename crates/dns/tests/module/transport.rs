@@ -1,6 +1,6 @@
 //! The in-memory transport with what it cannot do by itself.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
@@ -25,52 +25,105 @@ pub(crate) struct Switches {
 }
 
 pub(crate) struct Switched {
-    memory: Memory,
+    memory: RefCell<Memory>,
     switches: Rc<Switches>,
+    /// Connections to backends that are not open yet.
+    opening: Vec<ConnectionId>,
     held: Vec<(ConnectionId, Owner)>,
 }
 
 impl Switched {
     pub(crate) fn new(memory: Memory, switches: Rc<Switches>) -> Switched {
-        Switched { memory, switches, held: Vec::new() }
+        Switched { memory: RefCell::new(memory), switches, opening: Vec::new(), held: Vec::new() }
     }
 }
 
 impl Transport for Switched {
     fn poll(&mut self, now: Time, wait: Option<Duration>, events: &mut dyn Events) -> io::Result<()> {
-        let Switched { memory, switches, held } = self;
+        let Switched { memory, switches, opening, held } = self;
+        let memory = memory.get_mut();
         if !switches.is_deaf.get() {
             for (id, owner) in held.drain(..) {
                 events.connected(memory.calls(), id, owner, Origin::Connected);
             }
         }
-        memory.poll(now, wait, &mut SwitchedEvents { events, switches, held })
+        memory.poll(now, wait, &mut SwitchedEvents { events, switches, opening, held })
     }
 
     fn calls(&mut self) -> &mut dyn Calls {
-        self.memory.calls()
+        self
     }
 
     fn watch(&mut self, descriptor: BorrowedFd<'_>) -> io::Result<()> {
-        self.memory.watch(descriptor)
+        self.memory.get_mut().watch(descriptor)
     }
 
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
-        self.memory.descriptor()
+        // The network has none.
+        None
     }
 
     fn stop_listening(&mut self) {
-        self.memory.stop_listening();
+        self.memory.get_mut().stop_listening();
     }
 
     fn connections(&self) -> usize {
-        self.memory.connections()
+        self.memory.borrow().connections()
+    }
+}
+
+impl Calls for Switched {
+    fn send(&mut self, connection: ConnectionId, segment: Segment<'_>) {
+        self.memory.borrow_mut().calls().send(connection, segment);
+    }
+
+    fn send_space(&self, connection: ConnectionId) -> usize {
+        self.memory.borrow_mut().calls().send_space(connection)
+    }
+
+    fn resume(&mut self, connection: ConnectionId) {
+        self.memory.borrow_mut().calls().resume(connection);
+    }
+
+    fn close(&mut self, connection: ConnectionId) {
+        self.memory.borrow_mut().calls().close(connection);
+    }
+
+    fn finish(&mut self, connection: ConnectionId) {
+        self.memory.borrow_mut().calls().finish(connection);
+    }
+
+    fn abort(&mut self, connection: ConnectionId) {
+        self.memory.borrow_mut().calls().abort(connection);
+    }
+
+    fn connect(&mut self, to: &Address, owner: Owner) -> io::Result<ConnectionId> {
+        let id = self.memory.borrow_mut().calls().connect(to, owner)?;
+        self.opening.push(id);
+        Ok(id)
+    }
+
+    fn converse(&mut self, to: SocketAddr, owner: Owner) -> io::Result<ConnectionId> {
+        self.memory.borrow_mut().calls().converse(to, owner)
+    }
+
+    fn peer(&self, connection: ConnectionId) -> Option<Address> {
+        self.memory.borrow_mut().calls().peer(connection)
+    }
+
+    fn send_datagram(&mut self, socket: ListenerId, peer: SocketAddr, segments: &mut dyn Iterator<Item = Segment<'_>>) {
+        self.memory.borrow_mut().calls().send_datagram(socket, peer, segments);
+    }
+
+    fn sends_files(&self) -> bool {
+        self.memory.borrow_mut().calls().sends_files()
     }
 }
 
 struct SwitchedEvents<'a> {
     events: &'a mut dyn Events,
     switches: &'a Switches,
+    opening: &'a mut Vec<ConnectionId>,
     held: &'a mut Vec<(ConnectionId, Owner)>,
 }
 
@@ -80,8 +133,9 @@ impl Events for SwitchedEvents<'_> {
     }
 
     fn connected(&mut self, calls: &mut dyn Calls, id: ConnectionId, owner: Owner, origin: Origin) {
-        match origin {
-            Origin::Connected if self.switches.is_deaf.get() => self.held.push((id, owner)),
+        let is_stream = self.opening.iter().position(|opening| *opening == id).map(|place| self.opening.remove(place));
+        match is_stream {
+            Some(_) if self.switches.is_deaf.get() => self.held.push((id, owner)),
             _ => self.events.connected(calls, id, owner, origin),
         }
     }
