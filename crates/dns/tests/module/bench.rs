@@ -223,9 +223,14 @@ impl Server {
 
     /// Opens a stream.
     pub(crate) fn connect(&mut self) -> Stream {
-        let peer = self.network.connect(self.owner);
+        let stream = self.open();
         self.settle();
-        Stream { peer, unread: Vec::new() }
+        stream
+    }
+
+    /// Begins to open a stream.
+    pub(crate) fn open(&self) -> Stream {
+        Stream { peer: self.network.connect(self.owner), unread: Vec::new() }
     }
 
     /// Lets the engine and its workers run until nothing moves any more.

@@ -9,7 +9,7 @@ use afpa_dns::message::{Rcode, Type, flag, option};
 use afpa_dns::upstream::{FlightLimits, HealthConfig, PoolConfig};
 use proptest::prelude::*;
 
-use crate::bench::{Asked, SECOND, Server, Setup, Stream, frame, name, pool};
+use crate::bench::{Asked, SECOND, Server, Setup, Stream, frame, local, name, pool};
 use crate::messages::{Answer, a, reply};
 
 /// Names that are asked for; the address of each tells which it is.
@@ -68,7 +68,8 @@ fn sayings() -> impl Strategy<Value = Saying> {
     ]
 }
 
-fn acts() -> impl Strategy<Value = Vec<Act>> {
+/// What happens, and whether everything comes to rest before the next.
+fn acts() -> impl Strategy<Value = Vec<(Act, bool)>> {
     let act = prop_oneof![
         4 => (0..NAMES).prop_map(Act::Ask),
         1 => Just(Act::Connect),
@@ -82,7 +83,7 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
         1 => Just(Act::Reload),
         1 => any::<bool>().prop_map(Act::Deafen),
     ];
-    prop::collection::vec(act, 1..60)
+    prop::collection::vec((act, any::<bool>()), 1..60)
 }
 
 /// A client's stream, and what was asked on it.
@@ -123,16 +124,16 @@ impl World {
         World { server: Server::new(setup(engines)), engines, clients, waiting, asked, next: 1024 }
     }
 
-    fn act(&mut self, act: &Act) {
+    fn act(&mut self, act: &Act, rests: bool) {
         self.next += 1;
         let (id, server) = (self.next, &mut self.server);
         match *act {
             Act::Ask(name) => {
                 self.waiting.insert(id, name);
-                server.send(id, &question(name).id(id));
+                server.network.send_datagram(server.owner, local(id), &question(name).id(id).octets());
             }
             Act::Connect => {
-                let stream = server.connect();
+                let stream = server.open();
                 self.clients.push(Client { stream, waiting: HashMap::new(), is_sound: true });
             }
             Act::Pipeline(stream, name) => {
@@ -166,11 +167,14 @@ impl World {
             Act::Reload => server.reload(setup(self.engines)),
             Act::Deafen(is_deaf) => server.switches.is_deaf.set(is_deaf),
         }
-        self.settle();
+        match rests {
+            true => self.server.settle(),
+            false => _ = self.server.pass(),
+        }
+        self.look();
     }
 
-    fn settle(&mut self) {
-        self.server.settle();
+    fn look(&mut self) {
         self.asked.extend(self.server.asked());
         for (to, answer) in self.server.answers() {
             let name = self.waiting.remove(&to.port()).expect("one answer to each question");
@@ -194,7 +198,7 @@ impl World {
         self.server.switches.is_deaf.set(false);
         for _ in 0..30 {
             self.server.advance(SECOND);
-            self.settle();
+            self.look();
         }
         assert_eq!(self.waiting, HashMap::new(), "in datagrams");
         for client in &self.clients {
@@ -256,8 +260,8 @@ proptest! {
     #[test]
     fn each_question_is_answered_once_and_nothing_is_left(acts in acts(), engines in 1..3usize) {
         let mut world = World::new(engines);
-        for act in &acts {
-            world.act(act);
+        for (act, rests) in &acts {
+            world.act(act, *rests);
         }
         world.end();
     }
