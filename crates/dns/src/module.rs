@@ -22,7 +22,7 @@ use crate::route::RouteConfig;
 use crate::stats::DnsStats;
 use crate::table::TABLE;
 use crate::upstream::{PoolConfig, PoolId, Ticket};
-use crate::zone::{Zone, Zones};
+use crate::zone::{TransferPosition, Zone, Zones};
 
 /// DNS towards clients: datagrams, streams, and the requests detached from them.
 pub struct Dns;
@@ -233,8 +233,9 @@ pub struct Parts {
 /// How far a transfer has come.
 pub(crate) struct Progress {
     pub(crate) zone: Arc<Zone>,
-    /// Records sent.
-    pub(crate) records: usize,
+    /// Where the next record is.
+    pub(crate) position: TransferPosition,
+    pub(crate) is_first: bool,
 }
 
 impl Global {

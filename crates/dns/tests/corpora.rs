@@ -10,7 +10,6 @@ const TARGETS: &[(&str, fn(&[u8]))] = &[
     ("dns_zone", zone::fuzz_zone),
     ("dns_image", cache::fuzz::image),
     ("dns_answer", upstream::fuzz::answer),
-    ("dns_stream", upstream::fuzz::stream),
     ("proxy_header", upstream::fuzz::proxy_header),
 ];
 

@@ -78,7 +78,7 @@ impl ProtocolModule for Fetch {
     }
 
     /// The attempt's end is one of many: whoever is next is found by work of our own.
-    fn unreachable(global: &mut Global, desk: &mut Desk<'_>, tag: u64, _reason: Disconnect) {
+    fn unreachable(global: &mut Global, desk: &mut Desk<'_>, tag: u64, reason: Disconnect) {
         let (now, owner) = (desk.now(), desk.owner());
         let watcher = global.shared.borrow_mut().watcher(tag);
         if let Some(watcher) = watcher {
@@ -88,7 +88,10 @@ impl ProtocolModule for Fetch {
         match task {
             Some(Task::Ask(flight, attempt)) => {
                 let mut shared = global.shared.borrow_mut();
-                let change = shared.pools.ended(attempt.backend, End::Refused, now);
+                // Want of room on this side is not the backend's fault.
+                let is_ours = reason == Disconnect::Unavailable;
+                let end = if is_ours { End::Abandoned } else { End::Refused };
+                let change = shared.pools.ended(attempt.backend, end, now);
                 shared.flights.set_back(flight, Setback::Silence);
                 let errand = shared.attempt(flight);
                 drop(shared);
@@ -96,7 +99,8 @@ impl ProtocolModule for Fetch {
                 global.count(attempt.backend, BackendEvent::Unreachable, change);
             }
             Some(Task::Check(attempt)) => {
-                let change = global.shared.borrow_mut().pools.checked(attempt.backend, false, now);
+                let is_ours = reason == Disconnect::Unavailable;
+                let change = global.shared.borrow_mut().pools.checked(attempt.backend, is_ours, now);
                 global.note(attempt.backend, change);
             }
             // Work is always reached.

@@ -301,7 +301,8 @@ fn ask(query: &Query<'_>, question: &Question<'_>, subnet: Option<ClientSubnet>,
         qclass: question.qclass,
         recursion_desired: query.header.has(flag::RD),
         checking_disabled: query.header.has(flag::CD),
-        authentic_data: query.header.has(flag::AD),
+        // Always, as one answer is for all who ask; each client gets what it understands (RFC 6840 §5.7, §5.8).
+        authentic_data: true,
         dnssec_ok: query.dnssec_ok(),
         subnet,
         endpoints: client.map(|source| {

@@ -3,10 +3,11 @@
 use afpa_engine::{Context, Outcome, Time, Wake};
 
 use super::Envelope;
-use crate::message::{ExtendedError, HEADER_LEN, Header, Rcode, Section, Writer, flag};
+use crate::message::{Class, ExtendedError, Full, Header, Rcode, Section, Writer, flag};
 use crate::module::{Dns, Global, Progress};
 use crate::query_log::Outcome as LogOutcome;
 use crate::table::{BLOCKED, REFUSED, SENT, STALLED};
+use crate::zone::TransferRecord;
 
 /// Octets of each message but the last: many records share a header, and pointers still reach the first names.
 const MESSAGE: usize = 16 * 1024;
@@ -47,7 +48,7 @@ fn begin(cx: &mut Context<'_, Dns>) {
     (cx.request.start, cx.request.end) = (0, 0);
     let settings = &cx.global.settings;
     let zone = cx.request.query(&[]).and_then(|query| settings.zones.find(query.question?.name).cloned());
-    cx.request.transfer = zone.map(|zone| Progress { zone, records: 0 });
+    cx.request.transfer = zone.map(|zone| Progress { position: zone.transfer().position(), zone, is_first: true });
     cx.request.outcome = Some(LogOutcome::Zone);
 }
 
@@ -55,46 +56,51 @@ fn begin(cx: &mut Context<'_, Dns>) {
 fn next_message(cx: &mut Context<'_, Dns>) -> Option<bool> {
     let Global { reply, options, settings, .. } = &mut *cx.global;
     let mut progress = cx.request.transfer.take()?;
-    let is_first = progress.records == 0;
     let query = cx.request.query(&[])?;
     let question = query.question?;
     let header = Header { id: query.header.id, flags: flag::QR | flag::AA, counts: [0; 4] };
     let mut writer = Writer::new(reply, header, MESSAGE);
     let mut opt = 0;
-    if is_first {
+    if progress.is_first {
         writer.question(question.name, question.qtype, question.qclass).ok()?;
         // RFC 5936 §2.2.5: the first message has an OPT record if the query had one.
         opt = Envelope::of(&query, cx.connection, None, cx.request, settings, options).opt;
         writer.reserve(opt);
     }
-    let mut sent = 0;
-    let mut more = false;
-    for record in progress.zone.transfer().skip(progress.records) {
-        let class = question.qclass;
-        if writer.record(Section::Answer, record.owner, record.rtype, class, record.ttl, record.rdata).is_err() {
-            more = true;
+    let mut transfer = progress.zone.transfer_from(progress.position);
+    let mut left = transfer.next();
+    while let Some(record) = &left {
+        if write(&mut writer, record, question.qclass).is_err() {
             break;
         }
-        sent += 1;
+        progress.position = transfer.position();
+        left = transfer.next();
     }
     if opt > 0 {
         // Room was kept.
         let _ = writer.opt(settings.udp_size, Rcode::NOERROR, query.dnssec_ok(), options);
     }
+    let is_empty = writer.counts()[1] == 0;
     writer.finish();
-    if more && sent == 0 {
+    if let Some(record) = left.as_ref().filter(|_| is_empty) {
         // A record that is larger than a message of this size: one of its own.
-        let record = progress.zone.transfer().nth(progress.records)?;
         let mut writer = Writer::new(reply, header, usize::from(u16::MAX));
-        writer.record(Section::Answer, record.owner, record.rtype, question.qclass, record.ttl, record.rdata).ok()?;
+        write(&mut writer, record, question.qclass).ok()?;
         writer.finish();
-        sent = 1;
+        let mut transfer = progress.zone.transfer_from(progress.position);
+        transfer.next();
+        progress.position = transfer.position();
     }
-    progress.records += sent;
+    let more = progress.zone.transfer_from(progress.position).next().is_some();
+    progress.is_first = false;
     cx.request.sent += reply.len();
-    debug_assert!(reply.len() > HEADER_LEN);
     cx.output.send(&(reply.len() as u16).to_be_bytes());
     cx.output.send(reply);
     cx.request.transfer = Some(progress);
     Some(more)
+}
+
+fn write(writer: &mut Writer<'_>, record: &TransferRecord<'_>, class: Class) -> Result<(), Full> {
+    let TransferRecord { owner, rtype, ttl, rdata } = *record;
+    writer.record(Section::Answer, owner, rtype, class, ttl, rdata)
 }

@@ -134,8 +134,6 @@ struct Flight {
     tried: BackendSet,
     /// The latest attempt.
     latest: Option<Attempt>,
-    /// When the latest attempt ends by itself; before the first, when it was found missing.
-    due: Option<Time>,
     /// The same backend is asked again, like this.
     again: Option<Attempt>,
     /// BADCOOKIE of the latest backend.
@@ -200,7 +198,6 @@ impl<W: Copy + PartialEq> Flights<W> {
         Some(match flight.next(pools, now, random) {
             Some(attempt) => {
                 flight.latest = Some(attempt);
-                flight.due = Some(now.after(attempt.timeout));
                 NextAttempt::Ask(attempt)
             }
             None => NextAttempt::GiveUp(flight.failure()),
@@ -211,20 +208,6 @@ impl<W: Copy + PartialEq> Flights<W> {
     pub fn set_back(&mut self, id: FlightId, setback: Setback) {
         if let Some(flight) = flight_mut(&mut self.slots, id) {
             flight.set_back(setback);
-        }
-    }
-
-    /// Adds the flights to `overdue` whose attempt should have ended `grace` ago, with that attempt, if there was one:
-    /// whoever was to tell did not come back, such as a connection that was never established. Each is a
-    /// [`Setback::Silence`] that the caller has to see to; if it does not, they are named again after another `grace`.
-    /// Looks at every flight: for once a second or so.
-    pub fn overdue(&mut self, now: Time, grace: Duration, overdue: &mut Vec<(FlightId, Option<Attempt>)>) {
-        for flight in self.slots.iter_mut().flatten() {
-            let due = flight.due.get_or_insert(now);
-            if now >= due.after(grace) {
-                *due = now;
-                overdue.push((flight.id, flight.latest));
-            }
         }
     }
 
@@ -316,7 +299,6 @@ impl Flight {
             attempts: 0,
             tried: BackendSet::default(),
             latest: None,
-            due: None,
             again: None,
             bad_cookies: 0,
             said: None,

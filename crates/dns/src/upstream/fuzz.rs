@@ -7,8 +7,8 @@ use afpa_engine::Time;
 
 use super::proxy_protocol::{self, Parsed};
 use super::{
-    Ask, Attempt, BackendConfig, ClientSubnet, Expected, FrameReader, PoolConfig, Pools, Received, SubnetPolicy,
-    Verdict, build_query,
+    Ask, Attempt, BackendConfig, ClientSubnet, Expected, PoolConfig, Pools, Received, SubnetPolicy, Verdict,
+    build_query,
 };
 use crate::message::{HEADER_LEN, Header, NameBuf, Query, Question, Records, Type, flag};
 
@@ -25,31 +25,6 @@ pub fn proxy_header(data: &[u8]) {
     let mut written = Vec::new();
     proxy_protocol::write(Some(&endpoints), carrier, &mut written);
     assert_eq!(proxy_protocol::read(&written), Ok(Parsed::Whole(header, written.len())));
-}
-
-/// `data` is what arrives over TCP, in pieces or at once: the same messages come out.
-///
-/// # Panics
-/// If not.
-pub fn stream(data: &[u8]) {
-    let Some((&cut, data)) = data.split_first() else { return };
-    let whole = messages(std::iter::once(data));
-    assert_eq!(messages(data.chunks(usize::from(cut).max(1))), whole);
-}
-
-/// The messages of a stream until its end or the first that is none, and whether it was that.
-fn messages<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> (Vec<Vec<u8>>, bool) {
-    let (mut reader, mut messages) = (FrameReader::new(), Vec::new());
-    for mut piece in pieces {
-        loop {
-            match reader.next(&mut piece) {
-                Ok(Some(message)) => messages.push(message.to_vec()),
-                Ok(None) => break,
-                Err(_) => return (messages, true),
-            }
-        }
-    }
-    (messages, false)
 }
 
 /// `data` is what a backend sent: as it is, and behind the header and the question that it should have. What matches

@@ -33,7 +33,7 @@ pub use choice::Balance;
 pub use client_subnet::{ClientSubnet, SubnetError};
 pub use expected::{Expected, FLOOD, Matched, Mismatch, Received, Verdict};
 pub use flights::{Attempt, Failure, Finished, FlightId, FlightLimits, Flights, Joined, NextAttempt, Setback, Ticket};
-pub use framing::{FrameReader, FrameTooShort, write_frame};
+pub use framing::write_frame;
 pub use health::{Health, HealthChange, HealthConfig, HealthEvent, HealthState, TRANSITIONS};
 pub use pool::{
     BackendId, MAX_BACKENDS, MAX_POOLS, Pool, PoolConfig, PoolError, PoolId, PoolProblem, Pools, SubnetPolicy,

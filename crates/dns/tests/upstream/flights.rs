@@ -153,34 +153,6 @@ fn the_last_attempt_gets_what_is_left_of_the_patience_and_then_it_is_over() {
 }
 
 #[test]
-fn a_flight_that_nobody_comes_back_for_is_found() {
-    let mut journey = Journey::new(pool(&[1, 1]));
-    let at = |millis: u64| NOW.after(Duration::from_millis(millis));
-    let grace = Duration::from_millis(500);
-    let overdue = |journey: &mut Journey, now: Time| {
-        let mut overdue = Vec::new();
-        journey.flights.overdue(now, grace, &mut overdue);
-        overdue
-    };
-    // Its first attempt is missing.
-    assert_eq!(overdue(&mut journey, at(0)), []);
-    assert_eq!(overdue(&mut journey, at(499)), []);
-    assert_eq!(overdue(&mut journey, at(500)), [(journey.id, None)]);
-    let NextAttempt::Ask(attempt) = journey.next_at(at(500)) else { panic!() };
-    assert_eq!(overdue(&mut journey, at(2999)), []);
-    assert_eq!(overdue(&mut journey, at(3000)), [(journey.id, Some(attempt))]);
-    // Named once for each grace.
-    assert_eq!(overdue(&mut journey, at(3499)), []);
-    assert_eq!(overdue(&mut journey, at(3500)), [(journey.id, Some(attempt))]);
-    journey.flights.set_back(journey.id, Setback::Silence);
-    let NextAttempt::Ask(next) = journey.next_at(at(3500)) else { panic!() };
-    assert!(!is_same(&attempt, &next));
-    assert_eq!(overdue(&mut journey, at(5000)), []);
-    journey.flights.finish(journey.id, &mut Vec::new());
-    assert_eq!(overdue(&mut journey, at(60_000)), []);
-}
-
-#[test]
 fn after_a_reload_flights_give_up() {
     let mut journey = Journey::new(pool(&[1, 1]));
     journey.asked();

@@ -2,7 +2,6 @@
 
 mod choice;
 mod flights;
-mod framing;
 mod fuzzed;
 mod health;
 mod learning;

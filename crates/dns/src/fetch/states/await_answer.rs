@@ -92,8 +92,9 @@ fn look_at(cx: &mut Context<'_, Fetch>, message: &[u8]) -> Option<Outcome> {
         }
         Received::AskOverTcp(mismatch) => {
             mismatched(cx, attempt, mismatch);
-            // Of a check: whoever speaks there works.
-            let Some(flight) = flight else { return Some(checked(cx, attempt, true)) };
+            // Of a check: whoever answers all but the letters works, and whoever floods does not.
+            let is_odd = matches!(mismatch, Mismatch::LetterCase | Mismatch::CookieMissing);
+            let Some(flight) = flight else { return Some(checked(cx, attempt, is_odd)) };
             let mut shared = cx.global.shared.borrow_mut();
             shared.end(cx.connection.tag);
             shared.pools.ended(attempt.backend, End::Abandoned, now);

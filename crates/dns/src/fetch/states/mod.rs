@@ -27,7 +27,9 @@ impl Global {
     pub(crate) fn note(&self, backend: BackendId, change: Option<HealthChange>) {
         let event = match change {
             Some(HealthChange { to: HealthState::Down, .. }) => BackendEvent::Down,
-            Some(HealthChange { to: HealthState::Up, from: HealthState::Recovering }) => BackendEvent::Up,
+            Some(HealthChange { to: HealthState::Up, from: HealthState::Down | HealthState::Recovering }) => {
+                BackendEvent::Up
+            }
             _ => return,
         };
         let number = self.shared.borrow().number(backend);
