@@ -6,7 +6,9 @@ use std::path::Path;
 
 use afpa_dns::{cache, upstream, zone};
 
-const TARGETS: &[(&str, fn(&[u8]))] = &[
+type Target = (&'static str, fn(&[u8]));
+
+const TARGETS: &[Target] = &[
     ("dns_zone", zone::fuzz_zone),
     ("dns_image", cache::fuzz::image),
     ("dns_answer", upstream::fuzz::answer),

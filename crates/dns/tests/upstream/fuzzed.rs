@@ -30,13 +30,6 @@ proptest! {
     }
 
     #[test]
-    fn streams_keep_the_promises(cut in 1u8..40, lens in prop::collection::vec(8u8..40, 0..5), last in pieces()) {
-        let messages = lens.iter().map(|&len| [&[0, len][..], &vec![len; usize::from(len)]].concat());
-        let stream: Vec<u8> = messages.chain([last]).flatten().collect();
-        fuzz::stream(&[&[cut], &stream[..]].concat());
-    }
-
-    #[test]
     fn proxy_headers_keep_the_promises(
         command in 0x1fu8..0x23,
         family in prop::sample::select(vec![0, 0x10, 0x11, 0x12, 0x21, 0x22, 0x31]),
