@@ -19,7 +19,8 @@ fn a_question_goes_to_the_backend_under_an_id_and_in_letters_of_its_own() {
         let asked = server.question();
         assert_eq!((asked.to, asked.is_over_tcp), (backend(1), false));
         assert!(asked.ask.name.eq_ignore_ascii_case(&format!("host{number}.example.net.")), "{}", asked.ask.name);
-        assert_eq!((asked.ask.flags, asked.ask.qtype), (flag::RD, Type::A));
+        // RFC 6840 §5.7: AD is always asked for, since the answer is for all who ask.
+        assert_eq!((asked.ask.flags, asked.ask.qtype), (flag::RD | flag::AD, Type::A));
         let opt = asked.ask.opt.expect("EDNS");
         assert_eq!((opt.udp_size, opt.dnssec_ok, opt.options.len()), (1232, false, 1));
         let (code, cookie) = &opt.options[0];
@@ -45,9 +46,9 @@ fn flags_that_change_the_answer_reach_the_backend_and_are_answered_apart() {
     }
     let asked = server.asked();
     let seen: Vec<_> = asked.iter().map(|asked| (asked.ask.flags, asked.ask.qtype)).collect();
-    let expected = [flag::RD, 0, flag::RD | flag::CD, flag::RD].map(|flags| (flags, Type::A));
+    let expected = [flag::RD, 0, flag::RD | flag::CD, flag::RD].map(|flags| (flags | flag::AD, Type::A));
     assert_eq!(seen[..4], expected);
-    assert_eq!(seen[4], (flag::RD, Type::AAAA));
+    assert_eq!(seen[4], (flag::RD | flag::AD, Type::AAAA));
     assert!(asked[3].ask.opt.as_ref().unwrap().dnssec_ok);
 }
 
