@@ -206,10 +206,31 @@ impl World {
             assert!(client.stream.peer.ending().is_some() || !client.is_sound);
         }
         assert_eq!(self.server.stats.waiting.get(), 0);
+        self.ask_again();
         self.server.handle.stop(Duration::from_secs(3600));
         self.server.settle();
         self.server.advance(SECOND * 3);
         assert!(!self.server.pass(), "nothing is left");
+    }
+}
+
+impl World {
+    /// No question has been left behind that would keep others from being asked.
+    fn ask_again(&mut self) {
+        // Failures are not remembered any more.
+        self.server.at(self.server.time().0 / 1_000_000_000 + 400);
+        self.look();
+        for name in 0..NAMES {
+            self.server.cache.purge_all();
+            self.server.send(1, &question(name).id(1));
+            for _ in 0..3 {
+                self.server.asked().iter().for_each(|asked| say(asked, Saying::Good));
+                self.server.settle();
+            }
+            let answer = self.server.answer();
+            check(1, name, &answer);
+            assert_eq!(answer.rcode, Rcode::NOERROR, "Host{name}");
+        }
     }
 }
 
@@ -255,7 +276,7 @@ fn check(id: u16, name: u8, answer: &Answer) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 50, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn each_question_is_answered_once_and_nothing_is_left(acts in acts(), engines in 1..3usize) {
