@@ -59,7 +59,7 @@ impl Connection {
     pub(crate) fn flight(&self) -> Option<FlightId> {
         match self.task? {
             Task::Start(flight) | Task::Retry(flight) | Task::Ask(flight, _) => Some(flight),
-            Task::Check(_) => None,
+            Task::Check(_) | Task::Connect(_) => None,
         }
     }
 }
@@ -104,7 +104,7 @@ impl ProtocolModule for Fetch {
                 global.note(attempt.backend, change);
             }
             // Work is always reached.
-            Some(Task::Start(_) | Task::Retry(_)) | None => {}
+            Some(Task::Start(_) | Task::Retry(_) | Task::Connect(_)) | None => {}
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::route::{Route, RouteConfig, Routes, UnknownPool};
 use crate::upstream::proxy_protocol::Endpoints;
 use crate::upstream::{
     self, Ask, Attempt, BackendId, ClientSubnet, FlightId, FlightLimits, Flights, PoolConfig, PoolError, PoolId, Pools,
-    Random, SubnetPolicy, Ticket,
+    Random, SubnetError, SubnetPolicy, Ticket,
 };
 
 /// The tag of the exchange that keeps watch over backends.
@@ -50,6 +50,8 @@ pub(crate) enum Task {
     Ask(FlightId, Attempt),
     /// To see whether this backend works.
     Check(Attempt),
+    /// To connect to this backend for that.
+    Connect(Attempt),
 }
 
 /// What was opened, as long as it has not ended.
@@ -192,9 +194,19 @@ impl Shared {
 
     /// The client's subnet, as far as answers of `pool` may depend on it.
     pub(crate) fn subnet(&self, pool: PoolId, query: &Query<'_>) -> Option<ClientSubnet> {
-        let SubnetPolicy::Pass { ipv4, ipv6 } = self.pools.get(pool)?.config().subnet else { return None };
-        let data = query.edns?.options.get(option::CLIENT_SUBNET)?;
-        Some(ClientSubnet::of_query(data).ok()?.shortened(ipv4, ipv6))
+        self.subnet_of(pool, query).ok().flatten()
+    }
+
+    /// Whether what the client calls its subnet is none, where that matters.
+    pub(crate) fn has_bad_subnet(&self, pool: PoolId, query: &Query<'_>) -> bool {
+        self.subnet_of(pool, query).is_err()
+    }
+
+    fn subnet_of(&self, pool: PoolId, query: &Query<'_>) -> Result<Option<ClientSubnet>, SubnetError> {
+        let policy = self.pools.get(pool).map(|pool| pool.config().subnet);
+        let Some(SubnetPolicy::Pass { ipv4, ipv6 }) = policy else { return Ok(None) };
+        let data = query.edns.and_then(|edns| edns.options.get(option::CLIENT_SUBNET));
+        data.map(|data| Ok(ClientSubnet::of_query(data)?.shortened(ipv4, ipv6))).transpose()
     }
 
     fn start(&mut self, flight: FlightId) -> Errand {
@@ -216,6 +228,11 @@ impl Shared {
     pub(crate) fn ask(&mut self, flight: FlightId, attempt: Attempt) -> Option<Errand> {
         let open = self.way(&attempt)?;
         Some(self.errand(open, Task::Ask(flight, attempt)))
+    }
+
+    /// What begins the check of a backend. A connection needs somebody who waits for it.
+    pub(crate) fn start_check(&mut self, attempt: Attempt) -> Option<Errand> {
+        if attempt.tcp { Some(self.errand(Open::Work, Task::Connect(attempt))) } else { self.check(attempt) }
     }
 
     /// What opens the way to a backend that is to be checked.
@@ -255,7 +272,7 @@ impl Shared {
     pub(crate) fn begin(&mut self, tag: u64) -> Option<Task> {
         let task = self.tasks.get(&tag)?.task;
         // Work cannot fail to reach anybody.
-        if matches!(task, Task::Start(_) | Task::Retry(_)) {
+        if matches!(task, Task::Start(_) | Task::Retry(_) | Task::Connect(_)) {
             self.tasks.remove(&tag);
         }
         Some(task)

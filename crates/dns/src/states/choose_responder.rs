@@ -2,7 +2,7 @@
 
 use afpa_engine::{Context, Outcome};
 
-use crate::message::{Class, ExtendedError, Question, Rcode, Type};
+use crate::message::{Class, ExtendedError, FormError, Question, Rcode, Type};
 use crate::module::{Carrier, Dns};
 use crate::query_log::Outcome as LogOutcome;
 use crate::route::{FixedAnswer, Route};
@@ -43,6 +43,14 @@ pub(crate) fn choose_responder(cx: &mut Context<'_, Dns>) -> Outcome {
     let route = shared.borrow().route(&question, client);
     match route {
         Route::Pool(pool) => {
+            let query = cx.request.query(input);
+            if query.is_some_and(|query| shared.borrow().has_bad_subnet(pool, &query)) {
+                // RFC 7871 §7.1.2.
+                cx.global.stats.malformed(FormError::OptionLength);
+                cx.request.outcome = Some(LogOutcome::Malformed);
+                cx.request.refuse(Rcode::FORMERR, None);
+                return REFUSED;
+            }
             cx.request.pool = Some(pool);
             FORWARD
         }

@@ -16,8 +16,9 @@ pub(crate) fn derive_zone_response(cx: &mut Context<'_, Dns>) -> Outcome {
         return READY;
     };
     let envelope = Envelope::of(&query, cx.connection, None, cx.request, settings, options);
+    let available = if settings.forwards { flag::RA } else { 0 };
     let kept = query.header.flags & (flag::RD | flag::CD);
-    let header = Header { id: query.header.id, flags: flag::QR | kept, counts: [0; 4] };
+    let header = Header { id: query.header.id, flags: flag::QR | available | kept, counts: [0; 4] };
     let mut writer = Writer::new(reply, header, envelope.limit);
     writer.reserve(envelope.opt);
     let mut rcode = Rcode::SERVFAIL;

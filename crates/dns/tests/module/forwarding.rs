@@ -359,6 +359,26 @@ fn where_the_pool_wants_subnets_answers_are_kept_for_each() {
 }
 
 #[test]
+fn what_is_no_subnet_is_a_form_error_where_subnets_matter() {
+    let subnet_policy = SubnetPolicy::Pass { ipv4: 24, ipv6: 56 };
+    let pools = vec![PoolConfig { subnet: subnet_policy, ..pool(1) }];
+    let mut server = Server::new(Setup { pools, ..Setup::default() });
+    for wrong in [
+        &[0, 1, 33, 0, 1, 2, 3, 4, 5][..],
+        &[0, 9, 24, 0, 1, 2, 3],
+        &[0, 1, 24, 0, 1, 2, 3, 4],
+        &[0, 1, 23, 0, 1, 2, 3],
+    ] {
+        let question = a("www").option(option::CLIENT_SUBNET, wrong);
+        assert_eq!(server.ask(&question).rcode, Rcode::FORMERR, "{wrong:?}");
+        assert!(server.asked().is_empty());
+        let mut other = Server::forwarder();
+        other.send(4000, &question);
+        assert_eq!(other.asked().len(), 1, "nobody looks at it there: {wrong:?}");
+    }
+}
+
+#[test]
 fn an_answer_for_everybody_is_kept_once_whatever_subnet_was_asked_for() {
     let subnet_policy = SubnetPolicy::Pass { ipv4: 24, ipv6: 56 };
     let mut server =

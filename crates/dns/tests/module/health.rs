@@ -86,6 +86,7 @@ fn a_backend_that_fails_its_checks_is_not_asked_until_it_passes_one() {
         }
         server.settle();
         check(&mut server, SECOND * 8, &passed);
+        assert_eq!(server.event(0, BackendEvent::Up), 1, "{what}");
         let asked = chosen(&mut server, 2, 10);
         let first = asked.iter().filter(|asked| asked.to == backend(1)).count();
         assert_eq!(first, 5, "{what}: those with the fewest questions are asked");
@@ -133,10 +134,14 @@ fn a_check_over_tcp_is_passed_and_failed_like_any_other() {
     passed(&asked);
     server.settle();
     assert_eq!(server.event(0, BackendEvent::Down), 0);
-    server.advance(SECOND * 6);
-    server.question().peer.reset();
-    server.settle();
+    check(&mut server, SECOND * 6, &|asked| asked.peer.reset());
     assert_eq!(server.event(0, BackendEvent::Down), 1);
+    check(&mut server, SECOND * 6, &passed);
+    assert_eq!(server.event(0, BackendEvent::Up), 1);
+    // A connection that neither opens nor fails is a failure, too.
+    server.switches.is_deaf.set(true);
+    server.advance(SECOND * 8);
+    assert_eq!(server.event(0, BackendEvent::Down), 2);
 }
 
 #[test]

@@ -50,7 +50,7 @@ fn zones_are_answered_with_authority_over_datagrams_and_streams() {
         assert_eq!((answer.rcode, answer.header.counts), (rcode, counts), "{name}");
         assert_eq!(answer.has(flag::AA), is_authoritative, "{name}");
         assert_eq!(answer.question.as_ref().unwrap().0, format!("{name}."), "the letters of the question");
-        assert!(answer.has(flag::QR | flag::RD) && !answer.has(flag::TC));
+        assert!(answer.has(flag::QR | flag::RD | flag::RA) && !answer.has(flag::TC));
         stream.send(&[question]);
         server.settle();
         assert_eq!(stream.answers(), [answer]);

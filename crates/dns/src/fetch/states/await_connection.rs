@@ -19,7 +19,15 @@ pub(crate) fn await_connection(cx: &mut Context<'_, Fetch>) -> Outcome {
 fn give_up(cx: &mut Context<'_, Fetch>) -> Outcome {
     let now = cx.now();
     let task = cx.global.shared.borrow_mut().end(cx.connection.opened);
-    let Some(Task::Ask(flight, attempt)) = task else { return HANDED_ON };
+    let (flight, attempt) = match task {
+        Some(Task::Ask(flight, attempt)) => (flight, attempt),
+        Some(Task::Check(attempt)) => {
+            let change = cx.global.shared.borrow_mut().pools.checked(attempt.backend, false, now);
+            cx.global.note(attempt.backend, change);
+            return HANDED_ON;
+        }
+        _ => return HANDED_ON,
+    };
     let change = {
         let mut shared = cx.global.shared.borrow_mut();
         shared.flights.set_back(flight, Setback::Silence);

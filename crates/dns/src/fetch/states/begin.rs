@@ -18,7 +18,7 @@ pub(crate) fn begin(cx: &mut Context<'_, Fetch>) -> Outcome {
     match cx.connection.task {
         None => STALE,
         Some(Task::Start(_)) => MISSED,
-        Some(Task::Retry(_)) => CHOOSE,
+        Some(Task::Retry(_) | Task::Connect(_)) => CHOOSE,
         Some(Task::Ask(..) | Task::Check(_)) => ASK,
     }
 }

@@ -21,7 +21,7 @@ pub(crate) fn keep_watch(cx: &mut Context<'_, Fetch>) -> Outcome {
         let shared = &mut *shared;
         let mut checks = Vec::new();
         shared.pools.due(now, &mut || shared.random.next_u64(), &mut checks);
-        let errands: Vec<_> = checks.into_iter().filter_map(|attempt| shared.check(attempt)).collect();
+        let errands: Vec<_> = checks.into_iter().filter_map(|attempt| shared.start_check(attempt)).collect();
         (errands, shared.pools.next_check())
     };
     let owner = cx.notice().owner();
