@@ -206,6 +206,8 @@ pub struct Request {
     /// Who is waited for, and under which name.
     pub(crate) ticket: Option<(Ticket, Notice)>,
     pub(crate) outcome: Option<Outcome>,
+    /// The number of the backend that answered.
+    pub(crate) backend: Option<u16>,
     /// Octets sent.
     pub(crate) sent: usize,
     /// How far a transfer has come.

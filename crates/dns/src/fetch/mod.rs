@@ -9,5 +9,5 @@ pub(crate) mod states;
 pub mod table;
 
 pub use module::{Fetch, Global};
-pub(crate) use shared::{Errand, Joined, Task, cache_subnet};
+pub(crate) use shared::{Errand, Joined, Landed, Task, cache_subnet};
 pub use shared::{PoolsOrRoutes, Shared, WATCH};

@@ -32,11 +32,19 @@ pub struct Shared {
     tasks: HashMap<u64, Opened>,
     next_tag: u64,
     /// Answers that those who waited have not taken yet.
-    landed: HashMap<Notice, Rc<Prepared>>,
+    landed: HashMap<Notice, Landed>,
     /// Whether another engine may have what this one has not.
     has_others: bool,
     /// Kept for its memory.
     key: Vec<u8>,
+}
+
+/// An answer for those who wait.
+#[derive(Clone, Debug)]
+pub(crate) struct Landed {
+    pub(crate) answer: Rc<Prepared>,
+    /// The number of the backend that gave it, if one did.
+    pub(crate) backend: Option<u16>,
 }
 
 /// What something was opened for.
@@ -284,17 +292,17 @@ impl Shared {
     }
 
     /// Ends a flight with an answer; gives back who waits for it.
-    pub(crate) fn land(&mut self, flight: FlightId, answer: Option<&Rc<Prepared>>) -> Vec<Notice> {
+    pub(crate) fn land(&mut self, flight: FlightId, landed: Option<&Landed>) -> Vec<Notice> {
         let mut waiters = Vec::new();
         self.flights.finish(flight, &mut waiters);
-        if let Some(answer) = answer {
-            self.landed.extend(waiters.iter().map(|waiter| (*waiter, answer.clone())));
+        if let Some(landed) = landed {
+            self.landed.extend(waiters.iter().map(|waiter| (*waiter, landed.clone())));
         }
         waiters
     }
 
     /// The answer that an exchange waited for.
-    pub(crate) fn take(&mut self, notice: Notice) -> Option<Rc<Prepared>> {
+    pub(crate) fn take(&mut self, notice: Notice) -> Option<Landed> {
         self.landed.remove(&notice)
     }
 

@@ -54,6 +54,6 @@ fn count(cx: &mut Context<'_, Dns>) {
         outcome,
         answer_octets: request.sent as u32,
         latency_micros: now.since(request.started).as_micros() as u32,
-        backend: None,
+        backend: request.backend,
     });
 }

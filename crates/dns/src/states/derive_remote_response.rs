@@ -4,8 +4,11 @@ use afpa_engine::{Context, Outcome, Wake};
 
 use super::Envelope;
 use super::derive_cached_response::request;
+use crate::cache::Kind;
+use crate::fetch::Landed;
 use crate::message::{ExtendedError, Header, Rcode};
 use crate::module::{Dns, Global};
+use crate::query_log::Outcome as LogOutcome;
 use crate::table::{PENDING, READY, REFUSED};
 
 /// Who waits is notified when the answer is there, or when there will be none, which is an answer too. Patience ends
@@ -26,7 +29,7 @@ fn answer(cx: &mut Context<'_, Dns>) -> Outcome {
     let notice = cx.notice();
     let Global { settings, shared, reply, options, .. } = &mut *cx.global;
     let landed = shared.borrow_mut().take(notice);
-    let Some(landed) = landed else {
+    let Some(Landed { answer: landed, backend }) = landed else {
         // Another engine had it, and it is in this one's view by now.
         return if super::derive_cached_response::answer(cx, &[]) { READY } else { PENDING };
     };
@@ -37,5 +40,9 @@ fn answer(cx: &mut Context<'_, Dns>) -> Outcome {
     // Whatever its lifetime, those who waited for it get it.
     landed.image().serve(&request(&query, &envelope, settings.udp_size, options), now, reply);
     cx.request.rcode = Header::read(reply).unwrap_or_default().rcode();
+    cx.request.backend = backend;
+    if landed.details().kind() == Kind::Failure {
+        cx.request.outcome = Some(LogOutcome::Failed);
+    }
     READY
 }

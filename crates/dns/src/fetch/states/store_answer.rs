@@ -8,9 +8,9 @@ use afpa_engine::{Context, Outcome};
 
 use super::notify;
 use crate::cache::{Details, KeyFlags, NotKept, Prepared, key};
-use crate::fetch::Fetch;
 use crate::fetch::module::Request;
 use crate::fetch::table::{PENDING, STORED};
+use crate::fetch::{Fetch, Landed, Task};
 use crate::message::{ExtendedError, Question, Rcode};
 use crate::upstream::Ask;
 
@@ -57,7 +57,12 @@ fn hand_out_answer(cx: &mut Context<'_, Fetch>) -> Outcome {
     let mut shared = shared.borrow_mut();
     let name = shared.flights.ask(flight).map(|ask| key_of(ask, is_of_subnet));
     let cache = shared.view.cache().clone();
-    let waiters = shared.land(flight, answer.as_ref());
+    let backend = match cx.connection.task {
+        Some(Task::Ask(_, attempt)) => u16::try_from(shared.number(attempt.backend)).ok(),
+        _ => None,
+    };
+    let landed = answer.clone().map(|answer| Landed { answer, backend });
+    let waiters = shared.land(flight, landed.as_ref());
     drop(shared);
     notify(cx, waiters);
     let (Some(answer), Some(name)) = (answer, name) else { return STORED };
