@@ -43,7 +43,7 @@ struct map scratch SECTION("maps") = { MAP_PER_CPU_ARRAY, sizeof(u32), sizeof(st
 
 enum { SYN = 2, ACK = 16 };
 enum { END = 0, NOP = 1, MSS = 2, SCALE = 3, SACK_PERMITTED = 4, SACK = 5, STAMPS = 8 };
-enum { NO_SCALE = 15, LARGEST_SCALE = 14, HOP_LIMIT = 64, DONT_FRAGMENT = 0x4000 };
+enum { NO_SCALE = 15, LARGEST_SCALE = 14 };
 // Options that are read, each NOP being one; a SYN with more is left to the engine.
 enum { STEPS = 16 };
 // A frame with a SYN that is longer has more than the link's padding behind it.
@@ -54,13 +54,6 @@ enum { LONGEST_SYN = 128 };
 // Offers tell time in 67 ms.
 #define OFFER_TICK 26
 
-// A segment's ends, as they lie in the packet: the peer's address, ours, its port, ours.
-struct ends {
-	u64 addresses[4]; // the first alone for IPv4
-	u64 ports;
-	int version;
-};
-
 // What a SYN says.
 struct offered {
 	u64 segment_size;
@@ -69,11 +62,6 @@ struct offered {
 	u64 has_timestamp;
 	u32 timestamp;
 };
-
-INLINE u64 rotate(u64 word, int bits)
-{
-	return word << bits | word >> (64 - bits);
-}
 
 // The cookie of crates/tcp/src/cookie.rs: over both addresses, both ports, the SYN's number and `options`.
 FUNCTION u32 cookie(const u64 *key, const struct ends *ends, u32 sequence, u8 options);
@@ -97,30 +85,6 @@ INLINE u64 tuple_hash(u64 key, const struct ends *ends)
 		hash = mix(hash, ends->addresses[3]);
 	}
 	return mix(mix(hash, ends->ports), key);
-}
-
-// RFC 1071: the sum of 16-bit words, each half of a word that is added being one.
-INLINE u16 fold(u64 sum)
-{
-	sum = (sum & 0xffffffff) + (sum >> 32);
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	return sum;
-}
-
-INLINE u64 halves(u64 word)
-{
-	return (word & 0xffffffff) + (word >> 32);
-}
-
-INLINE u64 pseudo_header(const struct ends *ends, u16 length)
-{
-	u64 sum = halves(ends->addresses[0]) + big_endian(TCP) + big_endian(length);
-
-	if (ends->version == 6)
-		sum += halves(ends->addresses[1]) + halves(ends->addresses[2]) + halves(ends->addresses[3]);
-	return sum;
 }
 
 // Reads the options as the engine does (RFC 9293 §3.1): of those that come twice the last one holds, and a
@@ -246,7 +210,7 @@ INLINE int is_sound(struct xdp_md *context, struct area *area, const struct ends
 	u64 length = words * 4 - sizeof(struct tcp);
 	u32 *fixed = (void *)tcp;
 	struct options *options = look_up(&scratch, &place);
-	u64 pseudo = pseudo_header(ends, words * 4), sum = pseudo;
+	u64 pseudo = pseudo_header(ends, TCP, words * 4), sum = pseudo;
 	u32 *octets = (void *)options;
 
 	if (!options)
@@ -275,45 +239,6 @@ INLINE int is_sound(struct xdp_md *context, struct area *area, const struct ends
 	return parse(options, length, area->zero, offered);
 }
 
-INLINE void swap_links(struct ethernet *ethernet)
-{
-	struct ethernet before = *ethernet;
-
-	__builtin_memcpy(ethernet->destination, before.source, 6);
-	__builtin_memcpy(ethernet->source, before.destination, 6);
-}
-
-INLINE void write_ipv4(struct ipv4 *ip, const struct ends *ends, u16 length)
-{
-	u64 addresses = rotate(ends->addresses[0], 32);
-	u64 sum = 0x45 + big_endian(length) + big_endian(DONT_FRAGMENT) + (HOP_LIMIT | TCP << 8) + halves(addresses);
-
-	ip->version_and_length = 0x45;
-	ip->service = 0;
-	ip->length = big_endian(length);
-	ip->identification = 0;
-	ip->fragment = big_endian(DONT_FRAGMENT);
-	ip->hop_limit = HOP_LIMIT;
-	ip->checksum = ~fold(sum);
-	ip->source = addresses;
-	ip->destination = addresses >> 32;
-}
-
-INLINE void write_ipv6(struct ipv6 *ip, const struct ends *ends, u16 length)
-{
-	ip->version_and_flow = 0x60;
-	ip->length = big_endian(length);
-	ip->hop_limit = HOP_LIMIT;
-	ip->source[0] = ends->addresses[2];
-	ip->source[1] = ends->addresses[2] >> 32;
-	ip->source[2] = ends->addresses[3];
-	ip->source[3] = ends->addresses[3] >> 32;
-	ip->destination[0] = ends->addresses[0];
-	ip->destination[1] = ends->addresses[0] >> 32;
-	ip->destination[2] = ends->addresses[1];
-	ip->destination[3] = ends->addresses[1] >> 32;
-}
-
 // Turns the frame with a SYN into one with the answer, whose options are `count` of `words`.
 INLINE int reply(struct xdp_md *context, struct area *area, const struct ends *ends, u32 number, u32 sequence,
 		 const u32 *words, u32 count)
@@ -323,7 +248,7 @@ INLINE int reply(struct xdp_md *context, struct area *area, const struct ends *e
 	void *start, *end;
 	struct tcp *tcp;
 	u32 *fixed, *options;
-	u64 sum = pseudo_header(ends, length);
+	u64 sum = pseudo_header(ends, TCP, length);
 
 	if (adjust_tail(context, (int)(offset + length) - (int)frame_length(context)))
 		return 0;
@@ -335,9 +260,9 @@ INLINE int reply(struct xdp_md *context, struct area *area, const struct ends *e
 		return XDP_DROP;
 	swap_links(start);
 	if (ends->version == 4)
-		write_ipv4(start + sizeof(struct ethernet), ends, sizeof(struct ipv4) + length);
+		write_ipv4(start + sizeof(struct ethernet), ends, TCP, sizeof(struct ipv4) + length);
 	else
-		write_ipv6(start + sizeof(struct ethernet), ends, length);
+		write_ipv6(start + sizeof(struct ethernet), ends, TCP, length);
 	tcp->source = ends->ports >> 16;
 	tcp->destination = ends->ports;
 	tcp->sequence = __builtin_bswap32(number);
@@ -438,57 +363,32 @@ INLINE int is_candidate(struct tcp *tcp)
 	return tcp->flags == SYN || tcp->flags == ACK;
 }
 
-// Whether an IPv4 address, as it lies in the packet, is one host's; others are for the engine to judge.
-INLINE int is_host_v4(u32 address)
-{
-	u8 first = address;
-
-	return first != 0 && first < 224;
-}
-
 INLINE int assist_v4(struct xdp_md *context, struct ipv4 *ip, void *end)
 {
 	struct tcp *tcp = (void *)(ip + 1);
 	struct ends ends = { .version = 4 };
-	u64 sum = 0;
-	u32 *words = (void *)ip;
+	u32 length;
 
-	if ((void *)(tcp + 1) > end || ip->version_and_length != 0x45 || ip->protocol != TCP || !is_candidate(tcp))
+	if ((void *)(tcp + 1) > end || !is_candidate(tcp) || !read_v4(ip, end, TCP, &ends, &length))
 		return 0;
-	if (!is_host_v4(ip->source) || !is_host_v4(ip->destination))
-		return 0;
-#pragma clang loop unroll(full)
-	for (int i = 0; i < 5; i++)
-		sum += words[i];
-	if (fold(sum) != 0xffff)
-		return 0;
-	ends.addresses[0] = ip->source | (u64)ip->destination << 32;
-	ends.ports = tcp->source | (u64)tcp->destination << 16;
-	return assist(context, &ends, tcp, big_endian(ip->length) - sizeof(struct ipv4));
+	return assist(context, &ends, tcp, length);
 }
 
 INLINE int assist_v6(struct xdp_md *context, struct ipv6 *ip, void *end)
 {
 	struct tcp *tcp = (void *)(ip + 1);
 	struct ends ends = { .version = 6 };
-	u32 *source = ip->source, *destination = ip->destination;
+	u32 length;
 
-	if ((void *)(tcp + 1) > end || (ip->version_and_flow & 0xf0) != 0x60 || ip->next_header != TCP || !is_candidate(tcp))
+	if ((void *)(tcp + 1) > end || !is_candidate(tcp) || !read_v6(ip, end, TCP, &ends, &length))
 		return 0;
-	// Not multicast, nor the unspecified address.
-	if ((u8)source[0] == 0xff || (u8)destination[0] == 0xff || !(source[0] | source[1] | source[2] | source[3]))
-		return 0;
-	ends.addresses[0] = source[0] | (u64)source[1] << 32;
-	ends.addresses[1] = source[2] | (u64)source[3] << 32;
-	ends.addresses[2] = destination[0] | (u64)destination[1] << 32;
-	ends.addresses[3] = destination[2] | (u64)destination[3] << 32;
-	ends.ports = tcp->source | (u64)tcp->destination << 16;
-	return assist(context, &ends, tcp, big_endian(ip->length));
+	return assist(context, &ends, tcp, length);
 }
 
 // A segment of a service, in a frame without tags and to this host alone.
-INLINE int assist_frame(struct xdp_md *context, void *start, void *end)
+FUNCTION int assist_frame(struct xdp_md *context)
 {
+	void *start = (void *)(long)context->data, *end = (void *)(long)context->data_end;
 	struct ethernet *ethernet = start;
 
 	if ((void *)(ethernet + 1) > end || ethernet->destination[0] & 1)

@@ -52,6 +52,13 @@ struct tcp {
 	u16 urgent;
 };
 
+struct udp {
+	u16 source;
+	u16 destination;
+	u16 length;
+	u16 checksum;
+};
+
 struct icmp {
 	u8 type;
 	u8 code;

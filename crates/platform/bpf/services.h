@@ -30,7 +30,9 @@ enum { UNREACHABLE = 3, TIME_EXCEEDED = 11, PARAMETER_PROBLEM = 12 };
 enum { V6_UNREACHABLE = 1, V6_PARAMETER_PROBLEM = 4 };
 
 // Whether an address and port are listed, and as what.
-enum { SERVICE = 1, OF_RANGE = 2 };
+enum { SERVICE = 1, OF_RANGE = 2, ANSWERED_SERVICE = 3 };
+// The bit of a listed service's value that says that answers are left for it.
+enum { HAS_ANSWERS = 2 };
 
 INLINE int is_transport(u8 protocol)
 {
@@ -45,15 +47,21 @@ INLINE void clear(void *address)
 	words[1] = 0;
 }
 
+INLINE int kind_of(const u32 *listed)
+{
+	return *listed & HAS_ANSWERS ? ANSWERED_SERVICE : SERVICE;
+}
+
 // Whether the address and port of ours are listed.
 INLINE int is_listed(struct service *service)
 {
 	struct host host __attribute__((aligned(8)));
 	struct range *range;
+	u32 *listed = look_up(&services, service);
 	u16 port = big_endian(service->port);
 
-	if (look_up(&services, service))
-		return SERVICE;
+	if (listed)
+		return kind_of(listed);
 	__builtin_memcpy(host.address, service->address, sizeof(host.address));
 	host.protocol = service->protocol;
 	host.version = service->version;
@@ -62,5 +70,6 @@ INLINE int is_listed(struct service *service)
 	if (range && port >= range->first && port <= range->last)
 		return OF_RANGE;
 	clear(service->address);
-	return look_up(&services, service) ? SERVICE : 0;
+	listed = look_up(&services, service);
+	return listed ? kind_of(listed) : 0;
 }

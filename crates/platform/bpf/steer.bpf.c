@@ -9,6 +9,8 @@
 // SYN-ACK that the engine would send, whose number is a cookie (RFC 4987 §3.6), and a bare acknowledgment of
 // a cookie, which carries no news, is dropped.
 //
+// A datagram that asks what an engine has left the answer to is answered here, too: see answers.h.
+//
 // Build with build.sh. Nothing but our own is included: the kernel's interface is stable, and the object depends on
 // the compiler alone.
 
@@ -16,8 +18,13 @@
 #include "xdp.h"
 #include "packets.h"
 #include "services.h"
+#include "ends.h"
 
-enum { PASSED, STEERED, NO_SOCKET, ANSWERED, ABSORBED, COUNTERS };
+enum { PASSED, STEERED, NO_SOCKET, ANSWERED, ABSORBED };
+// Of datagrams to services that answers are left for: answered, and with how many octets; not understood; no answer was
+// left; one was, but its time is over; the client takes too little for it, or more than it was made for; it was given too
+// often; no room in the frame.
+enum { GIVEN = 5, GIVEN_OCTETS, NOT_READ, NOT_LEFT, OVER, OF_OTHER_SIZE, TOO_OFTEN, NO_ROOM, COUNTERS };
 
 struct map sockets SECTION("maps") = { MAP_XDP_SOCKETS, sizeof(u32), sizeof(u32), 256, 0 };
 struct map counters SECTION("maps") = { MAP_PER_CPU_ARRAY, sizeof(u32), sizeof(u64), COUNTERS, 0 };
@@ -25,15 +32,26 @@ struct map counters SECTION("maps") = { MAP_PER_CPU_ARRAY, sizeof(u32), sizeof(u
 // IPv6 extension headers that are walked over; a packet with more of them passes.
 enum { EXTENSIONS = 3 };
 
-INLINE void count(u32 which)
+INLINE void add(u32 which, u64 number)
 {
 	u64 *counter = look_up(&counters, &which);
 
 	if (counter)
-		*counter += 1;
+		*counter += number;
 }
 
-#include "handshake.h"
+INLINE void count(u32 which)
+{
+	add(which, 1);
+}
+
+// What is done here about a frame for a service: an action, or 0 if the engine gets it. Functions of their own, so that
+// each has its own part of the stack; they stand behind the program, whose first instruction is the first of all.
+//
+// A segment: a part of a handshake is dealt with.
+FUNCTION int assist_frame(struct xdp_md *context);
+// A datagram: it gets the answer that was left to what it asks.
+FUNCTION int answer_frame(struct xdp_md *context);
 
 // An error about a packet that we sent: its source is ours (RFC 1122 §3.2.2, RFC 4443 §2.4).
 INLINE int is_error_for_us_v4(void *start, void *end)
@@ -176,7 +194,9 @@ SECTION("xdp.frags") int steer(struct xdp_md *context)
 		count(PASSED);
 		return XDP_PASS;
 	}
-	action = listed == SERVICE ? assist_frame(context, start, end) : 0;
+	action = listed == SERVICE ? assist_frame(context) : 0;
+	if (listed == ANSWERED_SERVICE)
+		action = answer_frame(context);
 	if (action)
 		return action;
 	// A queue without a socket leaves its frames to the kernel.
@@ -185,6 +205,8 @@ SECTION("xdp.frags") int steer(struct xdp_md *context)
 	return action;
 }
 
+#include "handshake.h"
 #include "cookie.h"
+#include "answers.h"
 
 char license_text[] SECTION("license") = "Apache-2.0 OR MIT";

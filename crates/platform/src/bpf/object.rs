@@ -202,9 +202,12 @@ mod tests {
     const STEER: &[u8] = include_bytes!("../../bpf/steer.bpf.o");
     const LISTS: &[(&str, u32)] = &[("counters", 4), ("ranges", 20), ("services", 20)];
     const STEERING: &[(&str, u32)] = &[
+        ("answering", 4),
+        ("answers", 80),
         ("areas", 4),
         ("counters", 4),
         ("homes", 4),
+        ("questions", 4),
         ("ranges", 20),
         ("scratch", 4),
         ("services", 20),
@@ -222,7 +225,7 @@ mod tests {
             names.sort_unstable();
             assert_eq!(names, tables);
             let before = object.instructions.clone();
-            object.relocate(&[101, 102, 103, 104, 105, 106, 107]);
+            object.relocate(&[101, 102, 103, 104, 105, 106, 107, 108, 109, 110]);
             assert!(object.loads.len() > 4);
             assert_ne!(object.instructions, before);
         }

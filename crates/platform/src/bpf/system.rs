@@ -102,6 +102,11 @@ impl Map {
         Ok(Map { descriptor, key_size: table.key_size as usize, value_size: table.value_size as usize })
     }
 
+    /// The same table, under another descriptor.
+    pub(crate) fn try_clone(&self) -> io::Result<Map> {
+        Ok(Map { descriptor: self.descriptor.try_clone()?, ..*self })
+    }
+
     /// Sets the value of a key.
     ///
     /// # Panics

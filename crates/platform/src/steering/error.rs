@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 
-use super::AttachMode;
+use super::{AttachMode, Unsuitable};
 
 /// Why frames cannot be steered.
 #[derive(Debug)]
@@ -45,6 +45,10 @@ pub enum SteeringError {
         /// The queue.
         queue: u32,
     },
+    /// The program was attached without room for answers.
+    NoAnswers,
+    /// An answer is not one that the program can give.
+    Unsuitable(Unsuitable),
     /// Something else that the system refused.
     System {
         /// What was asked of it.
@@ -132,6 +136,10 @@ impl fmt::Display for SteeringError {
             SteeringError::NoSuchQueue { queue } => {
                 write!(f, "queue {queue} is beyond the 256 that are supported: use a lower one")
             }
+            SteeringError::NoAnswers => {
+                f.write_str("the XDP program has no room for answers to datagrams: attach it with some")
+            }
+            SteeringError::Unsuitable(reason) => write!(f, "the answer is for an engine to give: {reason}"),
             SteeringError::System { step, error } => write!(f, "{step} failed: {error}"),
         }
     }

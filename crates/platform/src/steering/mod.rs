@@ -4,15 +4,17 @@
 //! The program is `bpf/steer.bpf.c`, and what the compiler made of it is part of this crate. It is attached
 //! by a link, which the kernel takes away when the process ends, however it ends.
 //!
-//! Where an engine lends it an [`Assistance`], the program also does the stateless part of the handshake.
+//! Where an engine lends it an [`Assistance`], the program also does the stateless part of the handshake. Where engines
+//! leave it [`Answers`], it also gives those to datagrams that ask for them.
 //!
 //! What is bounded: 4,096 services, 1,024 ranges of ports, 256 queues; beyond them the answer is an error.
 
+mod answers;
 mod assistance;
 mod error;
 mod rehearsal;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -25,6 +27,7 @@ use crate::bpf::object::{Object, Table, Unreadable};
 use crate::bpf::system::{self, Kind, Map};
 use crate::interface::Interface;
 use crate::xdp::XdpSocket;
+pub use answers::{Answer, Answers, AnswersCounters, Asks, Subject, Unsuitable};
 pub use assistance::{Assistance, CookieKey, Parameters};
 pub use error::SteeringError;
 pub use rehearsal::{Rehearsal, Verdict};
@@ -40,6 +43,10 @@ const STEER: Kind = Kind { program: 6, attach: 37, flags: 1 << 5 };
 const SERVICES: u32 = 4096;
 const RANGES: u32 = 1024;
 const QUEUES: u32 = 256;
+
+/// Bits of a listed service's value.
+const STEERED: u32 = 1;
+const HAS_ANSWERS: u32 = 2;
 
 /// Flags of a link.
 const GENERIC: u32 = 1 << 1;
@@ -84,6 +91,15 @@ pub struct SteeringCounters {
     pub absorbed: u64,
 }
 
+/// What the program has room for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Room {
+    /// Engines that are assisted, 1 to 256: each takes 320 KiB of the kernel's memory.
+    pub engines: u32,
+    /// Answers that are left to it, of 0.9 KiB of the kernel's memory each; 0: none can be.
+    pub answers: u32,
+}
+
 /// A program on an interface; dropping it takes the program away. Shared by the engines.
 pub struct Steering {
     /// Holds the program where it is.
@@ -96,11 +112,28 @@ pub struct Steering {
     counters: Map,
     areas: Map,
     homes: Map,
-    /// Areas that there are, and how many of them were lent.
-    engines: u32,
+    answers: Map,
+    answering: Map,
+    room: Room,
+    /// How many areas were lent.
     lent: AtomicU32,
-    /// How often each service is listed: engines come and go, and the last takes it away.
-    listed: Mutex<HashMap<[u8; KEY], usize>>,
+    listed: Mutex<Listed>,
+}
+
+/// What services are listed as.
+#[derive(Default)]
+struct Listed {
+    /// How often each: engines come and go, and the last takes it away.
+    counts: HashMap<[u8; KEY], usize>,
+    /// Those that answers are left for, listed or not.
+    answered: HashSet<[u8; KEY]>,
+}
+
+impl Listed {
+    /// The value of a service in the program's table.
+    fn value(&self, key: &[u8; KEY]) -> [u8; 4] {
+        (STEERED | if self.answered.contains(key) { HAS_ANSWERS } else { 0 }).to_ne_bytes()
+    }
 }
 
 /// Whether the kernel takes the program from this process. It is attached to nothing.
@@ -108,7 +141,7 @@ pub struct Steering {
 /// # Errors
 /// Who is at fault, and what helps.
 pub fn probe() -> Result<(), SteeringError> {
-    load(1).map(drop)
+    load(Room::ONE).map(drop)
 }
 
 impl Steering {
@@ -117,7 +150,7 @@ impl Steering {
     /// # Errors
     /// Who is at fault, and what helps.
     pub fn attach(interface: u32, mode: AttachMode) -> Result<Steering, SteeringError> {
-        Steering::attach_for(interface, mode, 1)
+        Steering::attach_with(interface, mode, Room::ONE)
     }
 
     /// The same, with room for so many engines (1 to 256) to be assisted: each takes 320 KiB of the kernel's memory.
@@ -125,8 +158,16 @@ impl Steering {
     /// # Errors
     /// Who is at fault, and what helps.
     pub fn attach_for(interface: u32, mode: AttachMode, engines: u32) -> Result<Steering, SteeringError> {
-        let engines = engines.clamp(1, QUEUES);
-        let (program, mut maps) = load(engines)?;
+        Steering::attach_with(interface, mode, Room { engines, ..Room::ONE })
+    }
+
+    /// The same, with room for engines and answers.
+    ///
+    /// # Errors
+    /// Who is at fault, and what helps.
+    pub fn attach_with(interface: u32, mode: AttachMode, room: Room) -> Result<Steering, SteeringError> {
+        let room = Room { engines: room.engines.clamp(1, QUEUES), ..room };
+        let (program, mut maps) = load(room)?;
         // The kernel's answer would be the same as for a driver that does not suit.
         Interface::by_index(interface).map_err(|_| SteeringError::NoInterface)?;
         let (link, mode) = attach(&program, interface, mode)?;
@@ -141,7 +182,9 @@ impl Steering {
             counters: take("counters")?,
             areas: take("areas")?,
             homes: take("homes")?,
-            engines,
+            answers: take("answers")?,
+            answering: take("answering")?,
+            room,
             lent: AtomicU32::new(0),
             listed: Mutex::default(),
         })
@@ -184,14 +227,10 @@ impl Steering {
     pub fn steer(&self, protocol: Protocol, local: SocketAddr) -> Result<(), SteeringError> {
         let key = key(local.ip(), local.port().to_be_bytes(), protocol);
         let mut listed = self.listed.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = listed.entry(key).or_default();
-        if *count == 0
-            && let Err(error) = self.services.set(&key, &1u32.to_ne_bytes())
-        {
-            listed.remove(&key);
-            return Err(full(error, SERVICES));
+        if !listed.counts.contains_key(&key) {
+            self.services.set(&key, &listed.value(&key)).map_err(|error| full(error, SERVICES))?;
         }
-        *count += 1;
+        *listed.counts.entry(key).or_default() += 1;
         Ok(())
     }
 
@@ -203,14 +242,14 @@ impl Steering {
     pub fn unsteer(&self, protocol: Protocol, local: SocketAddr) -> Result<(), SteeringError> {
         let key = key(local.ip(), local.port().to_be_bytes(), protocol);
         let mut listed = self.listed.lock().unwrap_or_else(PoisonError::into_inner);
-        match listed.get_mut(&key) {
+        match listed.counts.get_mut(&key) {
             None => Ok(()),
             Some(count) if *count > 1 => {
                 *count -= 1;
                 Ok(())
             }
             Some(_) => {
-                listed.remove(&key);
+                listed.counts.remove(&key);
                 forgive_absence(self.services.remove(&key))
             }
         }
@@ -247,10 +286,40 @@ impl Steering {
     /// There is no room for another engine, a queue is beyond the table, or the kernel refused.
     pub fn assist(&self, queues: &[u32]) -> Result<Assistance, SteeringError> {
         let place = self.lent.fetch_add(1, Ordering::Relaxed);
-        if place >= self.engines {
-            return Err(SteeringError::TableFull { entries: self.engines });
+        if place >= self.room.engines {
+            return Err(SteeringError::TableFull { entries: self.room.engines });
         }
         lend(&self.areas, &self.homes, place, queues)
+    }
+
+    /// The answers that are left to the program. Nothing is answered before [`Answers::turn_on`], nor for a service
+    /// without [`Steering::answer_at`].
+    ///
+    /// # Errors
+    /// The program was attached without room for answers, or the kernel refused.
+    pub fn answers(&self) -> Result<Answers, SteeringError> {
+        if self.room.answers == 0 {
+            return Err(SteeringError::NoAnswers);
+        }
+        share(&self.answers, &self.answering, &self.counters)
+    }
+
+    /// Has the program answer datagrams to `local`, whenever that is steered, or leave them all to engines.
+    ///
+    /// # Errors
+    /// The kernel refused.
+    pub fn answer_at(&self, local: SocketAddr, is_answered: bool) -> Result<(), SteeringError> {
+        let key = key(local.ip(), local.port().to_be_bytes(), Protocol::Udp);
+        let mut listed = self.listed.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_answered {
+            listed.answered.insert(key);
+        } else {
+            listed.answered.remove(&key);
+        }
+        if listed.counts.contains_key(&key) {
+            self.services.set(&key, &listed.value(&key)).map_err(|error| full(error, SERVICES))?;
+        }
+        Ok(())
     }
 
     /// What the program has seen so far.
@@ -270,6 +339,10 @@ impl Steering {
             absorbed: read(4)?,
         })
     }
+}
+
+impl Room {
+    const ONE: Room = Room { engines: 1, answers: 0 };
 }
 
 impl fmt::Debug for Steering {
@@ -299,11 +372,21 @@ fn lend(areas: &Map, homes: &Map, place: u32, queues: &[u32]) -> Result<Assistan
     Ok(assistance)
 }
 
-/// Loads the program with new tables, by name, with areas for so many engines.
-fn load(engines: u32) -> Result<(OwnedFd, HashMap<&'static str, Map>), SteeringError> {
+fn share(answers: &Map, answering: &Map, counters: &Map) -> Result<Answers, SteeringError> {
+    let failed = |error| SteeringError::System { step: "sharing the XDP program's table of answers", error };
+    let (answers, counters) = answers.try_clone().and_then(|map| Ok((map, counters.try_clone()?))).map_err(failed)?;
+    Answers::new(answers, counters, answering.as_fd()).map_err(failed)
+}
+
+/// Loads the program with new tables, by name, that have this room.
+fn load(room: Room) -> Result<(OwnedFd, HashMap<&'static str, Map>), SteeringError> {
     let mut object = Object::parse(OBJECT, SECTION).map_err(unreadable)?;
-    for table in object.tables.iter_mut().filter(|table| table.name == "areas") {
-        table.entries = engines;
+    for table in &mut object.tables {
+        match table.name {
+            "areas" => table.entries = room.engines,
+            "answers" => table.entries = room.answers.max(1),
+            _ => {}
+        }
     }
     let maps = object.tables.iter().map(create).collect::<Result<Vec<_>, _>>()?;
     let descriptors: Vec<i32> = maps.iter().map(|map| map.as_fd().as_raw_fd()).collect();

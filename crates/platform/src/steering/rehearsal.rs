@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 
-use super::{Assistance, Protocol, SteeringError, key, lend, load};
+use super::{
+    Answers, Assistance, HAS_ANSWERS, Protocol, Room, STEERED, SteeringError, key, lend, load, share,
+};
 use crate::bpf::system::{self, Map};
 
 /// The program, attached to nothing: the kernel runs it on frames that it is given, as if they came from queue 0.
@@ -30,7 +32,7 @@ impl Rehearsal {
     /// # Errors
     /// Who is at fault, and what helps.
     pub fn new() -> Result<Rehearsal, SteeringError> {
-        let (program, maps) = load(1)?;
+        let (program, maps) = load(Room { engines: 1, answers: 4096 })?;
         Ok(Rehearsal { program, maps })
     }
 
@@ -39,9 +41,29 @@ impl Rehearsal {
     /// # Errors
     /// The kernel refused.
     pub fn steer(&self, protocol: Protocol, local: SocketAddr) -> Result<(), SteeringError> {
+        self.list(protocol, local, STEERED)
+    }
+
+    /// Lists a service that answers are left for, as [`Steering::answer_at`](super::Steering::answer_at) does.
+    ///
+    /// # Errors
+    /// The kernel refused.
+    pub fn answer_at(&self, local: SocketAddr) -> Result<(), SteeringError> {
+        self.list(Protocol::Udp, local, STEERED | HAS_ANSWERS)
+    }
+
+    fn list(&self, protocol: Protocol, local: SocketAddr, value: u32) -> Result<(), SteeringError> {
         let key = key(local.ip(), local.port().to_be_bytes(), protocol);
         let failed = |error| SteeringError::System { step: "listing a service", error };
-        self.maps["services"].set(&key, &1u32.to_ne_bytes()).map_err(failed)
+        self.maps["services"].set(&key, &value.to_ne_bytes()).map_err(failed)
+    }
+
+    /// The answers that are left to the program, as [`Steering::answers`](super::Steering::answers) has them.
+    ///
+    /// # Errors
+    /// The kernel refused.
+    pub fn answers(&self) -> Result<Answers, SteeringError> {
+        share(&self.maps["answers"], &self.maps["answering"], &self.maps["counters"])
     }
 
     /// Assists an engine, as [`Steering::assist`](super::Steering::assist) does.

@@ -21,7 +21,7 @@ struct Program {
 impl Program {
     /// `None` where programs cannot be loaded.
     fn load() -> Option<Program> {
-        match load(1) {
+        match load(Room::ONE) {
             Ok((program, maps)) => Some(Program { program, maps }),
             Err(SteeringError::NoPrivilege | SteeringError::NoBpf) => {
                 let is_root = rustix::process::geteuid().is_root();
@@ -36,7 +36,7 @@ impl Program {
     fn list(&self, protocol: Protocol, local: &str) {
         let local: SocketAddr = local.parse().unwrap();
         let key = key(local.ip(), local.port().to_be_bytes(), protocol);
-        self.maps["services"].set(&key, &[0; 4]).unwrap();
+        self.maps["services"].set(&key, &STEERED.to_ne_bytes()).unwrap();
     }
 
     /// Whether the program would send a frame to a socket. There is none, so that it counts and passes it.
