@@ -6,10 +6,12 @@
 //! - [`message`]: DNS messages as octets. [`cache`]: answers as they are kept and served. [`zone`]: master files, and
 //!   what is answered from them. [`upstream`]: what is sent to backends and what counts as its answer. [`route`]: which
 //!   pool a question goes to. [`protect`]: who may ask, and how much. All of them without I/O.
+//! - [`driver`]: which answers are left to the program in the driver.
 //! - [`query_log`], [`stats`]: what an engine tells.
 #![forbid(unsafe_code)]
 
 pub mod cache;
+pub mod driver;
 pub mod fetch;
 pub mod fuzz;
 pub mod message;

@@ -47,9 +47,17 @@ struct answer {
 	u16 flags; // the rest is as it lies in a message
 	u16 counts[3];
 	u32 ttls; // how many
+	u32 groups; // of clients, as bits, that it is for; none: it is for everybody
 	u32 ttl[MOST_TTLS]; // in the machine's order
 	u16 place[MOST_TTLS]; // ascending
 	u8 tail[LONGEST_TAIL];
+};
+
+// Clients that are in a group, unless a smaller network is listed too.
+struct network {
+	u32 bits; // of what follows
+	u32 version; // 4 or 6
+	u32 address[4]; // the first alone for IPv4
 };
 
 // What engines and this program share. They have it mapped.
@@ -73,6 +81,8 @@ struct question {
 struct map answering SECTION("maps") = { MAP_ARRAY, sizeof(u32), sizeof(struct answering), 1, MAP_MAPPABLE };
 // What was not asked for lately makes room.
 struct map answers SECTION("maps") = { MAP_LEAST_RECENT, sizeof(struct subject), sizeof(struct answer), 4096, 0 };
+// The groups that clients are in, as bits.
+struct map networks SECTION("maps") = { MAP_LONGEST_PREFIX, sizeof(struct network), sizeof(u32), 4096, MAP_NOT_ALLOCATED };
 struct map questions SECTION("maps") = { MAP_PER_CPU_ARRAY, sizeof(u32), sizeof(struct question), 1, 0 };
 
 #define SECOND 1000000000ull
@@ -193,8 +203,30 @@ INLINE u32 end_of_question(const struct question *question)
 	return question->end_of_name + TYPE_AND_CLASS;
 }
 
-// Whether the answer may be given now, to a client that takes so many octets.
-INLINE int is_due(struct answer *answer, const struct answering *shared, const struct question *question, u64 now)
+// Whether the client is one of those that the answer is for.
+INLINE int is_for(const struct answer *answer, const struct ends *ends)
+{
+	struct network client = { .bits = 32 + 32, .version = 4 };
+	u32 *groups;
+
+	client.address[0] = ends->addresses[0];
+	if (ends->version == 6) {
+		// RFC 4291 §2.5.5.2: an IPv4 address in another form, which no sender has.
+		if (!ends->addresses[0] && (u32)ends->addresses[1] == 0xffff0000)
+			return 0;
+		client.bits = 32 + 128;
+		client.version = 6;
+		client.address[1] = ends->addresses[0] >> 32;
+		client.address[2] = ends->addresses[1];
+		client.address[3] = ends->addresses[1] >> 32;
+	}
+	groups = look_up(&networks, &client);
+	return groups && *groups & answer->groups;
+}
+
+// Whether the answer may be given now, and to this client.
+INLINE int is_due(struct answer *answer, const struct answering *shared, const struct question *question,
+		  const struct ends *ends, u64 now)
 {
 	if (answer->generation != shared->generation || now >= answer->ends_at) {
 		count(OVER);
@@ -202,6 +234,10 @@ INLINE int is_due(struct answer *answer, const struct answering *shared, const s
 	}
 	if (end_of_question(question) + answer->length > question->takes || question->takes > answer->most) {
 		count(OF_OTHER_SIZE);
+		return 0;
+	}
+	if (answer->groups && !is_for(answer, ends)) {
+		count(NOT_FOR_CLIENT);
 		return 0;
 	}
 	if (answer->budget) {
@@ -379,7 +415,7 @@ INLINE int answer_datagram(struct xdp_md *context, const struct ends *ends, u32 
 		return 0;
 	}
 	now = coarse_time();
-	return is_due(answer, shared, question, now) ? give(context, question, answer, ends, now) : 0;
+	return is_due(answer, shared, question, ends, now) ? give(context, question, answer, ends, now) : 0;
 }
 
 FUNCTION int answer_frame(struct xdp_md *context)

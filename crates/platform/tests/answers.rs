@@ -77,6 +77,7 @@ fn answer(age: u64) -> Answer<'static> {
         stored_at: now - age * SECOND,
         ends_at: now + 3600 * SECOND,
         budget: 0,
+        groups: 0,
         most: u16::MAX,
         flags: 0x8580,
         counts: [1, 0, 0],

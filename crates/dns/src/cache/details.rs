@@ -131,6 +131,11 @@ impl Details {
         now >= self.refresh_at
     }
 
+    /// Until when hits have nothing to do but to be answered: when it is to be asked for again, or its life ends.
+    pub fn ends_at(&self) -> Time {
+        self.refresh_at.min(self.stored_at.after(Duration::from_secs(self.lifetime.into())))
+    }
+
     /// Seconds since it came.
     #[inline]
     pub(super) fn age(&self, now: Time) -> u64 {

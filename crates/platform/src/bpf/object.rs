@@ -207,6 +207,7 @@ mod tests {
         ("areas", 4),
         ("counters", 4),
         ("homes", 4),
+        ("networks", 24),
         ("questions", 4),
         ("ranges", 20),
         ("scratch", 4),
@@ -225,7 +226,7 @@ mod tests {
             names.sort_unstable();
             assert_eq!(names, tables);
             let before = object.instructions.clone();
-            object.relocate(&[101, 102, 103, 104, 105, 106, 107, 108, 109, 110]);
+            object.relocate(&[101, 102, 103, 104, 105, 106, 107, 108, 109, 110, 111]);
             assert!(object.loads.len() > 4);
             assert_ne!(object.instructions, before);
         }

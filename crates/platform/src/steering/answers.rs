@@ -7,12 +7,13 @@
 //! room; the octets of one by [`Answer::LONGEST_TAIL`]; the names by [`Subject::LONGEST_NAME`]. Everything beyond these
 //! goes to the engines as ever.
 
-use std::fmt;
+use std::collections::HashSet;
+use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
 use std::ptr::NonNull;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::{io, mem};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::{fmt, io, mem};
 
 use rustix::mm::{self, MapFlags, ProtFlags};
 
@@ -26,10 +27,34 @@ pub struct Answers {
 }
 
 struct Shared {
-    answers: Map,
-    counters: Map,
+    tables: Tables,
     control: Control,
+    /// The networks that the program knows.
+    admitted: Mutex<HashSet<[u8; NETWORK]>>,
 }
+
+/// The program's tables, as far as answers have to do with them.
+pub(super) struct Tables {
+    pub(super) answers: Map,
+    pub(super) networks: Map,
+    pub(super) counters: Map,
+}
+
+/// Clients, and which groups they are in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Admission {
+    /// An address of the network.
+    pub address: IpAddr,
+    /// The bits that all addresses of the network have in common with it, as its family counts them.
+    pub prefix: u8,
+    /// The groups, as bits.
+    pub groups: u32,
+}
+
+/// Octets of a network's key.
+const NETWORK: usize = 24;
+/// The most networks, as the program has them.
+const NETWORKS: u32 = 4096;
 
 /// What an answer depends on.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -62,6 +87,8 @@ pub struct Answer<'a> {
     /// How often the program gives the answer in each second, about, to all clients together; the rest goes to engines.
     /// Zero: as often as it is asked for.
     pub budget: u32,
+    /// Groups of clients, as bits, that it is for: see [`Answers::admit`]. None: it is for everybody.
+    pub groups: u32,
     /// Clients that take longer messages than this many octets are left to engines: they may be told more.
     pub most: u16,
     /// The second pair of octets of the header.
@@ -89,6 +116,8 @@ pub struct AnswersCounters {
     pub over: u64,
     /// To engines: the client takes too little for the answer, or more than it was made for.
     pub of_other_size: u64,
+    /// To engines: the answer is not for this client.
+    pub not_for_client: u64,
     /// To engines: the answer's budget was spent.
     pub too_often: u64,
     /// To engines: the driver had no room for the answer.
@@ -131,6 +160,25 @@ impl Asks {
     }
 }
 
+impl Admission {
+    fn key(&self) -> [u8; NETWORK] {
+        let mut key = [0; NETWORK];
+        let (version, bits): (u32, u8) = match self.address {
+            IpAddr::V4(address) => {
+                key[8..12].copy_from_slice(&address.octets());
+                (4, 32)
+            }
+            IpAddr::V6(address) => {
+                key[8..].copy_from_slice(&address.octets());
+                (6, 128)
+            }
+        };
+        key[..4].copy_from_slice(&(32 + u32::from(self.prefix.min(bits))).to_ne_bytes());
+        key[4..8].copy_from_slice(&version.to_ne_bytes());
+        key
+    }
+}
+
 impl Answer<'_> {
     /// The most octets behind a question.
     pub const LONGEST_TAIL: usize = 512;
@@ -158,10 +206,11 @@ impl Answer<'_> {
             put(HEADER + 2 + 2 * number, &count.to_be_bytes());
         }
         put(TTLS, &(self.ttls.len() as u32).to_ne_bytes());
+        put(GROUPS, &self.groups.to_ne_bytes());
         put(TAIL, self.tail);
         for (number, &place) in self.ttls.iter().enumerate() {
             let ttl = self.tail.get(place.into()..).and_then(|rest| rest.first_chunk::<4>()).ok_or(Unsuitable::Ttls)?;
-            put(TTLS + 4 + 4 * number, &u32::from_be_bytes(*ttl).to_ne_bytes());
+            put(TTL_VALUES + 4 * number, &u32::from_be_bytes(*ttl).to_ne_bytes());
             put(PLACES + 2 * number, &place.to_ne_bytes());
             put(TAIL + usize::from(place), &[0; 4]);
         }
@@ -179,13 +228,15 @@ const LENGTH: usize = 44;
 const MOST: usize = 46;
 const HEADER: usize = 48;
 const TTLS: usize = 56;
-const PLACES: usize = 124;
-const TAIL: usize = 156;
+const GROUPS: usize = 60;
+const TTL_VALUES: usize = 64;
+const PLACES: usize = 128;
+const TAIL: usize = 160;
 
 impl Answers {
-    pub(super) fn new(answers: Map, counters: Map, answering: BorrowedFd<'_>) -> io::Result<Answers> {
+    pub(super) fn new(tables: Tables, answering: BorrowedFd<'_>) -> io::Result<Answers> {
         let control = Control::map(answering)?;
-        Ok(Answers { shared: Arc::new(Shared { answers, counters, control }) })
+        Ok(Answers { shared: Arc::new(Shared { tables, control, admitted: Mutex::default() }) })
     }
 
     /// Has the program answer, with what is left to it from now on. `partial_checksums`: whether a datagram is intact the
@@ -200,6 +251,34 @@ impl Answers {
         self.shared.control.word(FLAGS).store(0, Ordering::Release);
     }
 
+    /// Says which clients are in which groups, instead of what was said before; all answers are withdrawn. A client is in
+    /// those of the smallest network that it is in.
+    ///
+    /// # Errors
+    /// There are more than 4,096 networks, or the kernel refused. Then nothing is answered until this succeeds and
+    /// [`Answers::turn_on`] follows.
+    pub fn admit(&self, networks: &[Admission]) -> Result<(), SteeringError> {
+        let Shared { tables, control, admitted } = &*self.shared;
+        let mut admitted = admitted.lock().unwrap_or_else(PoisonError::into_inner);
+        // Half of the networks may say the contrary of all of them.
+        let flags = control.word(FLAGS).swap(0, Ordering::AcqRel);
+        for network in admitted.drain() {
+            super::forgive_absence(tables.networks.remove(&network))?;
+        }
+        for network in networks {
+            let key = network.key();
+            let set = tables.networks.set(&key, &network.groups.to_ne_bytes());
+            set.map_err(|error| match error.raw_os_error() {
+                Some(libc::ENOSPC) => SteeringError::TableFull { entries: NETWORKS },
+                _ => SteeringError::System { step: "naming clients to the XDP program", error },
+            })?;
+            admitted.insert(key);
+        }
+        self.withdraw_all();
+        control.word(FLAGS).store(flags, Ordering::Release);
+        Ok(())
+    }
+
     /// To be had before what is to be published is read: what was withdrawn in between is then not given.
     pub fn generation(&self) -> u64 {
         self.shared.control.word(GENERATION).load(Ordering::Acquire)
@@ -212,7 +291,7 @@ impl Answers {
     pub fn publish(&self, subject: &Subject, answer: &Answer<'_>, generation: u64) -> Result<(), SteeringError> {
         let value = answer.encode(generation).map_err(SteeringError::Unsuitable)?;
         let failed = |error| SteeringError::System { step: "leaving an answer to the XDP program", error };
-        self.shared.answers.set(&subject.octets, &value).map_err(failed)
+        self.shared.tables.answers.set(&subject.octets, &value).map_err(failed)
     }
 
     /// Takes an answer back: when this returns, the program gives it to no datagram that comes later. What is not there is
@@ -221,7 +300,7 @@ impl Answers {
     /// # Errors
     /// The kernel refused.
     pub fn withdraw(&self, subject: &Subject) -> Result<(), SteeringError> {
-        super::forgive_absence(self.shared.answers.remove(&subject.octets))
+        super::forgive_absence(self.shared.tables.answers.remove(&subject.octets))
     }
 
     /// Takes all answers back, and those that are published as of an earlier generation: no system call.
@@ -236,7 +315,7 @@ impl Answers {
     pub fn counters(&self) -> Result<AnswersCounters, SteeringError> {
         let read = |index| {
             let step = "reading the XDP program's counters of answers";
-            self.shared.counters.sum(GIVEN + index).map_err(|error| SteeringError::System { step, error })
+            self.shared.tables.counters.sum(GIVEN + index).map_err(|error| SteeringError::System { step, error })
         };
         Ok(AnswersCounters {
             given: read(0)?,
@@ -245,8 +324,9 @@ impl Answers {
             not_left: read(3)?,
             over: read(4)?,
             of_other_size: read(5)?,
-            too_often: read(6)?,
-            no_room: read(7)?,
+            not_for_client: read(6)?,
+            too_often: read(7)?,
+            no_room: read(8)?,
         })
     }
 }

@@ -27,7 +27,8 @@ use crate::bpf::object::{Object, Table, Unreadable};
 use crate::bpf::system::{self, Kind, Map};
 use crate::interface::Interface;
 use crate::xdp::XdpSocket;
-pub use answers::{Answer, Answers, AnswersCounters, Asks, Subject, Unsuitable};
+use answers::Tables;
+pub use answers::{Admission, Answer, Answers, AnswersCounters, Asks, Subject, Unsuitable};
 pub use assistance::{Assistance, CookieKey, Parameters};
 pub use error::SteeringError;
 pub use rehearsal::{Rehearsal, Verdict};
@@ -114,6 +115,7 @@ pub struct Steering {
     homes: Map,
     answers: Map,
     answering: Map,
+    networks: Map,
     room: Room,
     /// How many areas were lent.
     lent: AtomicU32,
@@ -184,6 +186,7 @@ impl Steering {
             homes: take("homes")?,
             answers: take("answers")?,
             answering: take("answering")?,
+            networks: take("networks")?,
             room,
             lent: AtomicU32::new(0),
             listed: Mutex::default(),
@@ -301,7 +304,7 @@ impl Steering {
         if self.room.answers == 0 {
             return Err(SteeringError::NoAnswers);
         }
-        share(&self.answers, &self.answering, &self.counters)
+        share([&self.answers, &self.networks, &self.counters], &self.answering)
     }
 
     /// Has the program answer datagrams to `local`, whenever that is steered, or leave them all to engines.
@@ -372,10 +375,12 @@ fn lend(areas: &Map, homes: &Map, place: u32, queues: &[u32]) -> Result<Assistan
     Ok(assistance)
 }
 
-fn share(answers: &Map, answering: &Map, counters: &Map) -> Result<Answers, SteeringError> {
-    let failed = |error| SteeringError::System { step: "sharing the XDP program's table of answers", error };
-    let (answers, counters) = answers.try_clone().and_then(|map| Ok((map, counters.try_clone()?))).map_err(failed)?;
-    Answers::new(answers, counters, answering.as_fd()).map_err(failed)
+fn share(tables: [&Map; 3], answering: &Map) -> Result<Answers, SteeringError> {
+    let share = || {
+        let [answers, networks, counters] = tables.map(Map::try_clone);
+        Answers::new(Tables { answers: answers?, networks: networks?, counters: counters? }, answering.as_fd())
+    };
+    share().map_err(|error| SteeringError::System { step: "sharing the XDP program's tables of answers", error })
 }
 
 /// Loads the program with new tables, by name, that have this room.

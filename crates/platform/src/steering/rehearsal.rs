@@ -63,7 +63,8 @@ impl Rehearsal {
     /// # Errors
     /// The kernel refused.
     pub fn answers(&self) -> Result<Answers, SteeringError> {
-        share(&self.maps["answers"], &self.maps["answering"], &self.maps["counters"])
+        let tables = ["answers", "networks", "counters"].map(|name| &self.maps[name]);
+        share(tables, &self.maps["answering"])
     }
 
     /// Assists an engine, as [`Steering::assist`](super::Steering::assist) does.

@@ -1,0 +1,5 @@
+//! Answers that are left to the program in the driver: which, and that it says what an engine would say.
+
+mod messages;
+mod program;
+mod publishing;
