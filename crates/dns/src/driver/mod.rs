@@ -31,7 +31,7 @@ use crate::cache::{Image, Kind, Request};
 use crate::message::{Edns, Header, Name, Query, Question, Records, Type, Writer, flag};
 use crate::zone::Zone;
 use hot::Hot;
-pub use obstacle::{Obstacle, budget};
+pub use obstacle::{Audience, Obstacle, budget};
 
 /// An answer with less left of its life than this is not worth leaving, in nanoseconds.
 const SHORTEST_LIFE: u64 = 1_000_000_000;
@@ -49,6 +49,8 @@ pub struct PublisherConfig {
     pub budget: u32,
     /// The largest UDP payload that is sent or announced, in octets.
     pub udp_size: u16,
+    /// The groups that answers of the cache are for, and those of zones: see [`Audience`].
+    pub groups: (u32, u32),
 }
 
 /// What one engine leaves to the program.
@@ -111,7 +113,7 @@ impl Publisher {
         if served.is_truncated {
             return None;
         }
-        self.publication(subject, query.question_end, details.stored_at(), ends_at)
+        self.publication(subject, query.question_end, (details.stored_at(), ends_at), self.config.groups.0)
     }
 
     /// An engine has answered `query`, which came in a datagram, from `zone`. What is to be left to the program, if it is.
@@ -123,7 +125,7 @@ impl Publisher {
         }
         self.hot.settle(hash, now);
         self.answer_from(query, zone)?;
-        self.publication(subject, query.question_end, now, Time::NEVER)
+        self.publication(subject, query.question_end, (now, Time::NEVER), self.config.groups.1)
     }
 
     /// What is asked, once it was asked often.
@@ -173,8 +175,8 @@ impl Publisher {
         &mut self,
         subject: Subject,
         question_end: usize,
-        stored_at: Time,
-        ends_at: Time,
+        (stored_at, ends_at): (Time, Time),
+        groups: u32,
     ) -> Option<Publication<'_>> {
         self.ttls.clear();
         for record in Records::of(&self.message).ok()? {
@@ -192,7 +194,7 @@ impl Publisher {
             stored_at: stored_at.0,
             ends_at: ends_at.0,
             budget: self.config.budget,
-            groups: 0,
+            groups,
             most: u16::MAX,
             flags: header.flags,
             counts: [answer, authority, additional],
@@ -227,4 +229,3 @@ pub fn subject(query: &Query<'_>, name: &mut Vec<u8>) -> Option<Subject> {
     question.name.write_lowercase(name);
     Subject::new(name, question.qtype.0, question.qclass.0, asks)
 }
-

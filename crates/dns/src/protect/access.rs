@@ -48,6 +48,26 @@ impl AccessList {
         AccessList::new(allow, NetworkSet::default())
     }
 
+    /// The networks of both lists.
+    pub fn networks(&self) -> impl Iterator<Item = Network> + '_ {
+        self.allow.iter().chain(self.deny.iter())
+    }
+
+    /// Whether those in `network` may ask who are in no smaller one of [`AccessList::networks`].
+    pub fn allows_in(&self, network: Network) -> bool {
+        let is_within = |set: &NetworkSet| {
+            set.iter()
+                .any(|outer| outer.prefix_length() <= network.prefix_length() && outer.contains(network.address()))
+        };
+        is_within(&self.allow) && !is_within(&self.deny)
+    }
+
+    /// Whether everybody may ask.
+    pub fn is_for_everybody(&self) -> bool {
+        let everything = [IpAddr::from([0u8; 4]), IpAddr::from([0u16; 8])].map(|any| Network::around(any, 0));
+        self.deny.is_empty() && everything.iter().all(|all| self.allow.iter().any(|network| network == *all))
+    }
+
     /// Whether `address` may ask.
     #[inline]
     pub fn allows(&self, address: IpAddr) -> bool {

@@ -22,7 +22,8 @@ use crate::messages::{Entry, answer, name, prepared, query, zone};
 
 const SECOND: u64 = 1_000_000_000;
 const UDP_SIZE: u16 = 1232;
-const CONFIG: PublisherConfig = PublisherConfig { after: 1, per_second: u32::MAX, budget: 0, udp_size: UDP_SIZE };
+const CONFIG: PublisherConfig =
+    PublisherConfig { groups: (0, 0), after: 1, per_second: u32::MAX, budget: 0, udp_size: UDP_SIZE };
 
 /// The program, with what was left to it.
 struct Driver {
@@ -52,11 +53,8 @@ impl Driver {
 
     /// What the program answers.
     fn ask(&self, is_v6: bool, message: &[u8]) -> Option<Vec<u8>> {
-        let (from, to) = if is_v6 {
-            ("[2001:db8::9]:4711", "[2001:db8::1]:53")
-        } else {
-            ("192.0.2.9:4711", "192.0.2.1:53")
-        };
+        let (from, to) =
+            if is_v6 { ("[2001:db8::9]:4711", "[2001:db8::1]:53") } else { ("192.0.2.9:4711", "192.0.2.1:53") };
         let (from, to): (SocketAddr, SocketAddr) = (from.parse().unwrap(), to.parse().unwrap());
         match self.rehearsal.run(&datagram::frame(from, to, message)).unwrap() {
             Verdict::Answered(frame) => {
@@ -205,7 +203,8 @@ fn a_zone_is_answered_from_as_an_engine_answers() {
     let mut given = 0;
     for name in names {
         for qtype in types {
-            for (number, edns) in [None, Some((512, false)), Some((1232, true)), Some((4096, false))].iter().enumerate() {
+            for (number, edns) in [None, Some((512, false)), Some((1232, true)), Some((4096, false))].iter().enumerate()
+            {
                 let edns = edns.map(|(size, dnssec)| (size, dnssec, &[][..]));
                 let message = query(flag::RD, (&format!("{name}example."), qtype), edns);
                 let query = Query::read(&message).unwrap();
@@ -214,7 +213,11 @@ fn a_zone_is_answered_from_as_an_engine_answers() {
                 if let Some(left) = publisher.of_zone(&query, &zone, now) {
                     driver.answers.publish(&left.subject, &left.answer, driver.answers.generation()).unwrap();
                     given += 1;
-                    assert_eq!(driver.ask(number % 2 == 0, &message).unwrap(), from_zone(&zone, &query), "{name} {qtype}");
+                    assert_eq!(
+                        driver.ask(number % 2 == 0, &message).unwrap(),
+                        from_zone(&zone, &query),
+                        "{name} {qtype}"
+                    );
                 }
             }
         }

@@ -10,7 +10,8 @@ use afpa_engine::Time;
 
 use crate::messages::{Entry, address, answer, name, prepared, query, zone};
 
-const CONFIG: PublisherConfig = PublisherConfig { after: 3, per_second: 100, budget: 0, udp_size: 1232 };
+const CONFIG: PublisherConfig =
+    PublisherConfig { groups: (0, 0), after: 3, per_second: 100, budget: 0, udp_size: 1232 };
 
 fn publisher() -> Publisher {
     Publisher::new(CONFIG, [7; 16])
@@ -78,7 +79,10 @@ fn what_only_an_engine_can_answer_is_not_left() {
     let wide = query(flag::RD, ("www.example.", Type::TXT), Some((1232, false, &[])));
     assert!(is_left(&many(16, 1), &wide, at(1)) && !is_left(&many(17, 1), &wide, at(1)), "TTLs");
     // 12 octets and the data, and the OPT record.
-    assert!(is_left(&many(1, 512 - 11 - 12), &wide, at(1)) && !is_left(&many(1, 512 - 11 - 11), &wide, at(1)), "octets");
+    assert!(
+        is_left(&many(1, 512 - 11 - 12), &wide, at(1)) && !is_left(&many(1, 512 - 11 - 11), &wide, at(1)),
+        "octets"
+    );
     let long = format!("{}.{}.", "l".repeat(63), "e".repeat(8));
     let of_long = prepared(&answer(Rcode::NXDOMAIN, (&long, Type::A), &[]), at(0));
     assert!(!is_left(&of_long, &query(flag::RD, (&long, Type::A), None), at(0)), "a long name");
@@ -91,10 +95,10 @@ fn so_many_are_left_in_a_second_and_no_more() {
     let mut left = |second: u64| {
         let flags = [0, flag::RD, flag::CD, flag::AD, flag::RD | flag::CD, flag::RD | flag::AD, flag::CD | flag::AD];
         let edns: [Option<(u16, bool, &[u8])>; 3] = [None, Some((1232, false, &[])), Some((1232, true, &[]))];
-        let asked = flags.iter().flat_map(|flags| edns.iter().map(|edns| query(*flags, ("www.example.", Type::A), *edns)));
-        let left = asked.filter(|asked| {
-            publisher.cached(&Query::read(asked).unwrap(), &prepared.image(), at(second)).is_some()
-        });
+        let asked =
+            flags.iter().flat_map(|flags| edns.iter().map(|edns| query(*flags, ("www.example.", Type::A), *edns)));
+        let left = asked
+            .filter(|asked| publisher.cached(&Query::read(asked).unwrap(), &prepared.image(), at(second)).is_some());
         left.count()
     };
     assert_eq!((left(1), left(5)), (10, 10), "of 21 that are asked for");

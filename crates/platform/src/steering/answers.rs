@@ -389,7 +389,8 @@ impl std::error::Error for Unsuitable {}
 
 /// RFC 1071: of the words as they lie in memory.
 fn folded_sum(octets: &[u8]) -> u16 {
-    let words = octets.chunks(2).map(|word| u64::from(u16::from_ne_bytes([word[0], word.get(1).copied().unwrap_or(0)])));
+    let words =
+        octets.chunks(2).map(|word| u64::from(u16::from_ne_bytes([word[0], word.get(1).copied().unwrap_or(0)])));
     let mut sum: u64 = words.sum();
     while sum > 0xffff {
         sum = (sum & 0xffff) + (sum >> 16);

@@ -113,10 +113,10 @@ pub struct Steering {
     counters: Map,
     areas: Map,
     homes: Map,
-    answers: Map,
-    answering: Map,
-    networks: Map,
-    room: Room,
+    /// `None` without room for any.
+    answers: Option<Answers>,
+    /// Areas for engines.
+    engines: u32,
     /// How many areas were lent.
     lent: AtomicU32,
     listed: Mutex<Listed>,
@@ -173,6 +173,7 @@ impl Steering {
         // The kernel's answer would be the same as for a driver that does not suit.
         Interface::by_index(interface).map_err(|_| SteeringError::NoInterface)?;
         let (link, mode) = attach(&program, interface, mode)?;
+        let answers = if room.answers > 0 { Some(share(&maps)?) } else { None };
         let mut take = |name| maps.remove(name).ok_or_else(|| unreadable(Unreadable));
         Ok(Steering {
             _link: link,
@@ -184,10 +185,8 @@ impl Steering {
             counters: take("counters")?,
             areas: take("areas")?,
             homes: take("homes")?,
-            answers: take("answers")?,
-            answering: take("answering")?,
-            networks: take("networks")?,
-            room,
+            answers,
+            engines: room.engines,
             lent: AtomicU32::new(0),
             listed: Mutex::default(),
         })
@@ -289,8 +288,8 @@ impl Steering {
     /// There is no room for another engine, a queue is beyond the table, or the kernel refused.
     pub fn assist(&self, queues: &[u32]) -> Result<Assistance, SteeringError> {
         let place = self.lent.fetch_add(1, Ordering::Relaxed);
-        if place >= self.room.engines {
-            return Err(SteeringError::TableFull { entries: self.room.engines });
+        if place >= self.engines {
+            return Err(SteeringError::TableFull { entries: self.engines });
         }
         lend(&self.areas, &self.homes, place, queues)
     }
@@ -299,12 +298,9 @@ impl Steering {
     /// without [`Steering::answer_at`].
     ///
     /// # Errors
-    /// The program was attached without room for answers, or the kernel refused.
+    /// The program was attached without room for answers.
     pub fn answers(&self) -> Result<Answers, SteeringError> {
-        if self.room.answers == 0 {
-            return Err(SteeringError::NoAnswers);
-        }
-        share([&self.answers, &self.networks, &self.counters], &self.answering)
+        self.answers.clone().ok_or(SteeringError::NoAnswers)
     }
 
     /// Has the program answer datagrams to `local`, whenever that is steered, or leave them all to engines.
@@ -375,12 +371,14 @@ fn lend(areas: &Map, homes: &Map, place: u32, queues: &[u32]) -> Result<Assistan
     Ok(assistance)
 }
 
-fn share(tables: [&Map; 3], answering: &Map) -> Result<Answers, SteeringError> {
+/// The answers in these tables, which are a program's.
+fn share(maps: &HashMap<&'static str, Map>) -> Result<Answers, SteeringError> {
+    let step = "sharing the XDP program's tables of answers";
     let share = || {
-        let [answers, networks, counters] = tables.map(Map::try_clone);
-        Answers::new(Tables { answers: answers?, networks: networks?, counters: counters? }, answering.as_fd())
+        let [answers, networks, counters] = ["answers", "networks", "counters"].map(|name| maps[name].try_clone());
+        Answers::new(Tables { answers: answers?, networks: networks?, counters: counters? }, maps["answering"].as_fd())
     };
-    share().map_err(|error| SteeringError::System { step: "sharing the XDP program's tables of answers", error })
+    share().map_err(|error| SteeringError::System { step, error })
 }
 
 /// Loads the program with new tables, by name, that have this room.

@@ -4,9 +4,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 
-use super::{
-    Answers, Assistance, HAS_ANSWERS, Protocol, Room, STEERED, SteeringError, key, lend, load, share,
-};
+use super::{Answers, Assistance, HAS_ANSWERS, Protocol, Room, STEERED, SteeringError, key, lend, load, share};
 use crate::bpf::system::{self, Map};
 
 /// The program, attached to nothing: the kernel runs it on frames that it is given, as if they came from queue 0.
@@ -63,8 +61,7 @@ impl Rehearsal {
     /// # Errors
     /// The kernel refused.
     pub fn answers(&self) -> Result<Answers, SteeringError> {
-        let tables = ["answers", "networks", "counters"].map(|name| &self.maps[name]);
-        share(tables, &self.maps["answering"])
+        share(&self.maps)
     }
 
     /// Assists an engine, as [`Steering::assist`](super::Steering::assist) does.
