@@ -64,17 +64,21 @@ pub(crate) fn read(frame: &[u8]) -> (SocketAddr, SocketAddr, &[u8]) {
     (SocketAddr::new(from, word(0)), SocketAddr::new(to, word(2)), &datagram[UDP..])
 }
 
-/// The sum over a datagram and its pseudo-header.
-pub(crate) fn sum_with_pseudo_header(from: IpAddr, to: IpAddr, datagram: &[u8]) -> u16 {
+/// The sum over the pseudo-header of a datagram with a payload of so many octets.
+pub(crate) fn pseudo_header(from: IpAddr, to: IpAddr, payload: usize) -> u16 {
     let mut octets = match (from, to) {
         (IpAddr::V4(from), IpAddr::V4(to)) => [from.octets(), to.octets()].concat(),
         (IpAddr::V6(from), IpAddr::V6(to)) => [from.octets(), to.octets()].concat(),
         _ => panic!("addresses of two versions"),
     };
     octets.extend_from_slice(&[0, 17]);
-    octets.extend_from_slice(&(datagram.len() as u16).to_be_bytes());
-    octets.extend_from_slice(datagram);
+    octets.extend_from_slice(&((UDP + payload) as u16).to_be_bytes());
     sum(&octets)
+}
+
+fn sum_with_pseudo_header(from: IpAddr, to: IpAddr, datagram: &[u8]) -> u16 {
+    let pseudo = pseudo_header(from, to, datagram.len() - UDP);
+    sum(&[&pseudo.to_be_bytes(), datagram].concat())
 }
 
 fn sum(octets: &[u8]) -> u16 {
