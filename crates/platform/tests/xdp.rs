@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use afpa_platform::interface::{Interface, Kind};
 use afpa_platform::memory::{Arena, LocalExtent, PinnedSlice};
-use afpa_platform::steering::{AttachMode, Protocol, Steering, SteeringError};
+use afpa_platform::steering::{Answer, Asks, AttachMode, Protocol, Room, Steering, SteeringError, Subject};
 use afpa_platform::xdp::{BusyPoll, Mode, Receiver, Transmitter, TxPiece, XdpConfig, XdpSocket};
 use xdp_lab::{HERE, HERE_6, INTERFACE, Lab, THERE, UDP_HEAD, config, enter, ip, receive, udp_head};
 
@@ -93,6 +93,71 @@ fn listed_services_are_steered_and_the_rest_reaches_the_kernel() {
         client.send_to(b"back", SERVICE).unwrap();
         assert_eq!(kernel.recv(&mut octets).unwrap(), 4);
     });
+}
+
+#[test]
+fn answers_that_were_left_are_given_before_any_socket_sees_the_question() {
+    for mode in [AttachMode::Native, AttachMode::Generic] {
+        let Some(lab) = Lab::up(1500, 1) else { return };
+        let client = lab.there.run(|| udp_socket((THERE, 0)));
+        let client_6 = lab.there.run(|| udp_socket("[::]:0"));
+        let service_6 = SocketAddr::new(IpAddr::V6(HERE_6), 5000);
+        // What a driver sends back on a pair arrives at once only where a program is attached, too: one that passes all.
+        let there = lab.there.interface();
+        let _passing = lab.there.run(|| Steering::attach(there.index, AttachMode::Native).unwrap());
+        lab.here.run(|| {
+            let config = config(&arena());
+            let mut socket = XdpSocket::open(&config).unwrap();
+            let none = Steering::attach(config.interface, mode).unwrap();
+            assert!(matches!(none.answers(), Err(SteeringError::NoAnswers)));
+            drop(none);
+            let steering = Steering::attach_with(config.interface, mode, Room { engines: 1, answers: 16 }).unwrap();
+            steering.add_socket(0, &socket).unwrap();
+            // Before and after it is steered.
+            steering.answer_at(SERVICE, true).unwrap();
+            steering.steer(Protocol::Udp, SERVICE).unwrap();
+            steering.steer(Protocol::Udp, service_6).unwrap();
+            steering.answer_at(service_6, true).unwrap();
+            let answers = steering.answers().unwrap();
+            answers.turn_on(true);
+
+            // Longer than what there is room for behind a small frame of a pair.
+            for len in [16, 100, 200] {
+                let asked = b"\xab\xcd\x01\0\0\x01\0\0\0\0\0\0\x03www\x07eXample\0\0\x01\0\x01";
+                let subject = Subject::new(b"\x03www\x07example\0", 1, 1, Asks { recursion: true, ..Asks::default() });
+                let tail: Vec<u8> = (0..len).map(|place: u16| place as u8).collect();
+                let answer = Answer {
+                    stored_at: 0,
+                    ends_at: u64::MAX,
+                    budget: 0,
+                    groups: 0,
+                    most: u16::MAX,
+                    flags: 0x8180,
+                    counts: [1, 0, 0],
+                    tail: &tail,
+                    ttls: &[],
+                };
+                answers.publish(&subject.unwrap(), &answer, answers.generation()).unwrap();
+                for (client, service) in [(&client, SERVICE), (&client_6, service_6)] {
+                    client.send_to(asked, service).unwrap();
+                    let mut received = [0; 1500];
+                    let received_from = client.recv_from(&mut received);
+                    let what = || format!("{mode:?}, {len} octets, {service}: {:?}", answers.counters());
+                    let (count, from) = received_from.unwrap_or_else(|error| panic!("{error}: {}", what()));
+                    let expected = [&asked[..2], b"\x81\x80\0\x01\0\x01\0\0\0\0", &asked[12..], &tail].concat();
+                    assert_eq!((&received[..count], from), (&expected[..], service));
+                }
+            }
+            assert_eq!(steering.counters().unwrap().steered, 0, "{mode:?}");
+            assert_eq!(answers.counters().unwrap().given, 6);
+            steering.answer_at(SERVICE, false).unwrap();
+            answers.withdraw_all();
+            for (client, service) in [(&client, SERVICE), (&client_6, service_6)] {
+                client.send_to(b"\xab\xcd\x01\0\0\x01\0\0\0\0\0\0\0\0\x01\0\x01", service).unwrap();
+                receive(&mut socket, ends_with(b"\0\0\x01\0\x01"));
+            }
+        });
+    }
 }
 
 #[test]
