@@ -10,10 +10,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use afpa_cache::Cache;
 use afpa_engine::seam::{Address, Origin};
 use afpa_engine::{ConnectionId, ControlTable, Notice, Owner, ProtocolModule, Time};
+use afpa_platform::steering::Answers;
 
-use crate::cache::{Details, Policy};
+use crate::cache::{Details, Image, Policy};
+use crate::driver::{self, Audience, Publication, Publisher, PublisherConfig};
 use crate::fetch::{PoolsOrRoutes, Shared};
-use crate::message::{ExtendedError, Header, NameBuf, Rcode};
+use crate::message::{ExtendedError, Header, NameBuf, Query, Rcode};
 use crate::protect::{
     AccessList, COOKIE_LEN, ClientRate, ClientRateConfig, CookieSecrets, NetworkSet, ResponseRate, ResponseRateConfig,
 };
@@ -89,6 +91,8 @@ pub struct Global {
     pub(crate) response_rate: Option<ResponseRate>,
     pub(crate) client_rate: Option<ClientRate>,
     pub(crate) wall: Wall,
+    /// What the driver is left answers by.
+    pub(crate) driver: Option<Driver>,
     engines: usize,
     /// Under which addresses are hashed: nobody can choose whom they collide with.
     hash_key: [u8; 16],
@@ -230,6 +234,35 @@ pub struct Parts {
     pub engines: usize,
     /// Random and secret.
     pub hash_key: [u8; 16],
+    /// What the driver may be left answers by, if it can.
+    pub answers: Option<Answers>,
+}
+
+/// Answers that are asked for often are left to the program in the driver.
+pub(crate) struct Driver {
+    answers: Answers,
+    publisher: Publisher,
+    /// As of the start of the pass: what is withdrawn within it is not left again.
+    generation: u64,
+}
+
+impl Driver {
+    /// Leaves what a publisher chose, if it chose anything. What the kernel does not take, engines go on to answer.
+    fn publish(&mut self, choose: impl FnOnce(&mut Publisher) -> Option<Publication<'_>>) {
+        if let Some(Publication { subject, answer }) = choose(&mut self.publisher) {
+            let _ = self.answers.publish(&subject, &answer, self.generation);
+        }
+    }
+
+    /// A query that came in a datagram was answered with `image`.
+    pub(crate) fn cached(&mut self, query: &Query<'_>, image: &Image<'_>, now: Time) {
+        self.publish(|publisher| publisher.cached(query, image, now));
+    }
+
+    /// A query that came in a datagram was answered from `zone`.
+    pub(crate) fn of_zone(&mut self, query: &Query<'_>, zone: &Zone, now: Time) {
+        self.publish(|publisher| publisher.of_zone(query, zone, now));
+    }
 }
 
 /// How far a transfer has come.
@@ -243,7 +276,7 @@ pub(crate) struct Progress {
 impl Global {
     /// One engine's data. `wall` is the wall clock.
     pub fn new(parts: Parts, wall: impl Fn() -> SystemTime + 'static) -> Global {
-        let Parts { settings, shared, fetcher, stats, log, engines, hash_key } = parts;
+        let Parts { settings, shared, fetcher, stats, log, engines, hash_key, answers } = parts;
         let mut global = Global {
             settings: settings.clone(),
             shared,
@@ -253,6 +286,7 @@ impl Global {
             response_rate: None,
             client_rate: None,
             wall: Wall::new(wall),
+            driver: answers.map(|answers| driver_of(answers, &settings, hash_key)),
             engines,
             hash_key,
             key: Vec::new(),
@@ -284,6 +318,11 @@ impl Global {
         let (engines, key) = (self.engines, self.hash_key);
         self.response_rate = settings.response_rate.as_ref().map(|config| ResponseRate::new(config, engines, key));
         self.client_rate = settings.client_rate.as_ref().map(|config| ClientRate::new(config, engines, key));
+        if let Some(Driver { answers, .. }) = self.driver.take() {
+            // What the driver has was made under the settings that were.
+            answers.withdraw_all();
+            self.driver = Some(driver_of(answers, &settings, key));
+        }
         self.settings = settings;
     }
 }
@@ -316,10 +355,31 @@ impl ProtocolModule for Dns {
 
     fn pass(global: &mut Global, now: Time) {
         global.wall.refresh(now);
+        if let Some(driver) = &mut global.driver {
+            driver.generation = driver.answers.generation();
+        }
         let mut shared = global.shared.borrow_mut();
         shared.refresh();
         global.stats.waiting.set(shared.flights.waiting() as u64);
     }
+}
+
+/// Answers are left once they were asked for often.
+const HOT: u16 = 3;
+/// So many are left in a second: each costs a system call.
+const LEFT_PER_SECOND: u32 = 4000;
+
+fn driver_of(answers: Answers, settings: &Settings, key: [u8; 16]) -> Driver {
+    let Audience { forwarded, zones, .. } = Audience::of(settings);
+    let config = PublisherConfig {
+        after: HOT,
+        per_second: LEFT_PER_SECOND,
+        budget: driver::budget(settings.response_rate.as_ref()),
+        udp_size: settings.udp_size,
+        groups: (forwarded, zones),
+    };
+    let generation = answers.generation();
+    Driver { answers, publisher: Publisher::new(config, key), generation }
 }
 
 /// Of whom is asked for an address that has none, such as a Unix socket's: this machine.

@@ -224,7 +224,8 @@ impl Turn<'_> {
     /// Starts the server, has it answer everything once, runs every scenario of its role, and stops it.
     fn take(&self, peer: &Peer, role: Role, round: u32, comparison: &mut Comparison) -> Result<()> {
         let all = comparison.settings.scenarios.iter().copied();
-        let scenarios: Vec<_> = all.filter(|scenario| scenario.role() == role).collect();
+        let fits = |scenario: &Scenario| scenario.role() == role && (scenario.saturates() || !peer.only_saturated);
+        let scenarios: Vec<_> = all.filter(fits).collect();
         if scenarios.is_empty() || peer.arguments(role).is_none() {
             return Ok(());
         }

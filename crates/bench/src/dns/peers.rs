@@ -20,17 +20,22 @@ pub(super) struct Peer {
     options: &'static [&'static str],
     /// The configuration to write beforehand: name and contents, both with placeholders.
     pub(super) file: Option<(&'static str, &'static str)>,
+    /// Whether it is measured under clients on frames alone.
+    pub(super) only_saturated: bool,
 }
 
 const AFPA_CACHE: &[&str] = &["dns", "--listen", "@ADDRESS@:@PORT@", "--backend", "@BACKEND@", "--cores", "0"];
 const AFPA_AUTHORITY: &[&str] =
     &["dns", "--listen", "@ADDRESS@:@PORT@", "--zone", "example.com=@ZONE@", "--cores", "0"];
 const DIRECT: &[&str] = &["--transport", "direct", "--interface", "@DEVICE@"];
+const DRIVER: &[&str] = &["--transport", "direct", "--interface", "@DEVICE@", "--driver-answers", "on"];
 
 /// Us and the others, in the order of figures. See `peers/` here for the configurations.
 pub(super) const PEERS: &[Peer] = &[
     ours("afpa", &[]),
     ours("afpa-direct", DIRECT),
+    // On a cable of two virtual ends, what the driver sends waits until the other end has an XDP program, too.
+    Peer { only_saturated: true, ..ours("afpa-driver", DRIVER) },
     Peer {
         cache: Some(&["--supervised", "--disable-syslog", "-C", "@RUN@/dnsdist.conf"]),
         ..installed("dnsdist", "dnsdist", ("dnsdist.conf", include_str!("peers/dnsdist.conf")))
@@ -58,12 +63,12 @@ pub(super) const BACKEND: &str = "nsd";
 
 const fn ours(name: &'static str, options: &'static [&'static str]) -> Peer {
     let (cache, authority) = (Some(AFPA_CACHE), Some(AFPA_AUTHORITY));
-    Peer { name, program: Program::Afpa, cache, authority, options, file: None }
+    Peer { name, program: Program::Afpa, cache, authority, options, file: None, only_saturated: false }
 }
 
 const fn installed(name: &'static str, program: &'static str, file: (&'static str, &'static str)) -> Peer {
     let program = Program::Installed(program);
-    Peer { name, program, cache: None, authority: None, options: &[], file: Some(file) }
+    Peer { name, program, cache: None, authority: None, options: &[], file: Some(file), only_saturated: false }
 }
 
 impl Peer {

@@ -144,13 +144,19 @@ impl Metrics {
         let engines: Vec<_> = self.snapshot.engines.iter().filter_map(|e| Some((e.core, e.dns.as_ref()?))).collect();
         let Some((_, first)) = engines.first() else { return Ok(()) };
         for (place, family) in first.families.iter().enumerate() {
-            let name = format!("dns_{}", family.name);
-            let mut metric = encoder.encode_descriptor(&name, family.help, None, MetricType::Counter)?;
+            let mut metric = encoder.encode_descriptor(family.name, family.help, None, MetricType::Counter)?;
             for (core, dns) in &engines {
                 for (value, number) in dns.families.get(place).into_iter().flat_map(|family| &family.counts) {
                     let labels = [("core", core.to_string()), (family.label, (*value).to_owned())];
                     count(&mut metric, &labels, *number)?;
                 }
+            }
+        }
+        if let Some(driver) = &self.snapshot.driver {
+            let help = "Datagrams that the driver answered itself, or left to engines, and why";
+            let mut metric = encoder.encode_descriptor("dns_driver", help, None, MetricType::Counter)?;
+            for (result, number) in &driver.datagrams {
+                count(&mut metric, &[("result", *result)], *number)?;
             }
         }
         let help = "What happened with backends of DNS";
@@ -165,7 +171,8 @@ impl Metrics {
                 count(&mut metric, &labels, events.count)?;
             }
         }
-        let octets: [(&str, &str, fn(&Dns) -> u64); 2] = [
+        type Octets = fn(&Dns) -> u64;
+        let octets: [(&str, &str, Octets); 2] = [
             ("dns_query", "Octets of DNS queries", |dns| dns.query_octets),
             ("dns_answer", "Octets of DNS answers", |dns| dns.answer_octets),
         ];

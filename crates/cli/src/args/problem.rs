@@ -21,6 +21,7 @@ pub fn in_flags(problem: &Problem) -> String {
         "direct.queues" => "--queues",
         "direct.handshake" => "--handshake",
         "direct.driver-handshake" => "--driver-handshake",
+        "direct.driver-answers" => "--driver-answers",
         "direct.busy-poll" => "--busy-poll",
         "direct.checksum" => "--checksum",
         "direct.zero-copy" => "--zero-copy",

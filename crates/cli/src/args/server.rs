@@ -81,6 +81,9 @@ pub struct DirectFlags {
     /// Whether the driver answers SYNs and drops acknowledgments without news (on), or the engine does (off)
     #[arg(long, value_name = "ON", default_value = "off", value_parser = switch, action = clap::ArgAction::Set)]
     pub driver_handshake: bool,
+    /// Whether the driver gives answers of DNS that are asked for often (on), or engines give all (off)
+    #[arg(long, value_name = "ON", default_value = "off", value_parser = switch, action = clap::ArgAction::Set)]
+    pub driver_answers: bool,
     /// Whether our calls drive the interface in place of its interrupts (on), with AF_XDP
     #[arg(long, value_name = "ON", default_value = "off", value_parser = switch, action = clap::ArgAction::Set)]
     pub busy_poll: bool,
@@ -103,6 +106,7 @@ impl DirectFlags {
             queues: self.queues,
             handshake: self.handshake,
             driver_handshake: self.driver_handshake,
+            driver_answers: self.driver_answers,
             busy_poll: self.busy_poll,
             checksum: self.checksum,
             zero_copy: self.zero_copy,

@@ -71,6 +71,8 @@ pub struct Direct {
     pub handshake: Handshake,
     /// Whether the driver does the stateless part of handshakes with cookies. Only with [`Frames::Xdp`].
     pub driver_handshake: bool,
+    /// Whether the driver gives answers of DNS that are asked for often. Only with [`Frames::Xdp`].
+    pub driver_answers: bool,
     /// Whether system calls drive the interface in place of its interrupts (SO_PREFER_BUSY_POLL). Only with
     /// [`Frames::Xdp`].
     pub busy_poll: bool,
@@ -100,6 +102,7 @@ impl Default for Direct {
             queues: None,
             handshake: Handshake::Cookies,
             driver_handshake: false,
+            driver_answers: false,
             busy_poll: false,
             checksum: Checksum::Stored,
             zero_copy: true,
@@ -138,6 +141,7 @@ impl Direct {
             ("queues", self.queues != default.queues),
             ("handshake", self.handshake != default.handshake),
             ("driver-handshake", self.driver_handshake != default.driver_handshake),
+            ("driver-answers", self.driver_answers != default.driver_answers),
             ("busy-poll", self.busy_poll != default.busy_poll),
             ("checksum", self.checksum != default.checksum),
             ("zero-copy", self.zero_copy != default.zero_copy),

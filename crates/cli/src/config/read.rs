@@ -154,6 +154,7 @@ fn direct(mut section: Section<'_>, direct: &mut Direct) {
     direct.queues = (queues > 0).then_some(queues);
     section.read("handshake", &mut direct.handshake);
     section.read("driver-handshake", &mut direct.driver_handshake);
+    section.read("driver-answers", &mut direct.driver_answers);
     section.read("busy-poll", &mut direct.busy_poll);
     section.read("checksum", &mut direct.checksum);
     section.read("zero-copy", &mut direct.zero_copy);
@@ -244,6 +245,7 @@ mod tests {
             queues = 2
             handshake = "queue"
             driver-handshake = true
+            driver-answers = true
             busy-poll = true
             checksum = "computed"
             zero-copy = false
@@ -297,6 +299,7 @@ mod tests {
             ("queues", "Some(2)"),
             ("handshake", "Queue"),
             ("driver_handshake", "true"),
+            ("driver_answers", "true"),
             ("busy_poll", "true"),
             ("checksum", "Computed"),
             ("zero_copy", "false"),

@@ -13,7 +13,7 @@ use afpa_engine::seam::{Address, Listen};
 use afpa_platform::interface::{Interface, Kind};
 use afpa_platform::memory::Arena;
 use afpa_platform::netlink::Netlink;
-use afpa_platform::steering::Protocol;
+use afpa_platform::steering::{Answers, Protocol};
 use afpa_tcp as tcp;
 use afpa_wire::MacAddress;
 
@@ -117,6 +117,9 @@ impl Wire {
             self.frames.steer(Protocol::Tcp, *address).map_err(|error| format!("{name}: {error}"))?;
             if *service == Service::Dns {
                 self.frames.steer(Protocol::Udp, *address).map_err(|error| format!("{name}: {error}"))?;
+                if self.config.driver_answers {
+                    self.frames.answer_at(*address).map_err(|error| format!("{name}: {error}"))?;
+                }
             }
         }
         Ok(())
@@ -164,6 +167,28 @@ impl Wire {
             }
         }
         Ok(direct)
+    }
+
+    /// What the driver may be left answers by, if it is to have any; else why not is said.
+    ///
+    /// # Errors
+    /// What is missing, in a sentence.
+    pub(super) fn answers(&self) -> Result<Option<Answers>, String> {
+        if !self.config.driver_answers {
+            return Ok(None);
+        }
+        let name = &self.frames.interface.name;
+        let Some(answers) = self.frames.answers().map_err(|error| format!("{name}: {error}"))? else {
+            tracing::warn!("the driver of {name} answers nothing: that takes frames = \"xdp\"");
+            return Ok(None);
+        };
+        answers.turn_on(self.has_partial_checksums());
+        Ok(Some(answers))
+    }
+
+    /// On a cable that is none, nobody completes the checksums that the peer's kernel left to a device.
+    fn has_partial_checksums(&self) -> bool {
+        matches!(self.frames.interface.kind, Kind::Pair | Kind::Tap)
     }
 
     /// Has the driver do the stateless part of the engine's handshakes, if it can.
@@ -228,8 +253,7 @@ impl Wire {
                 config::Congestion::Cubic => tcp::CongestionControl::Cubic,
             },
             mtu: u16::try_from(self.frames.interface.mtu).unwrap_or(u16::MAX),
-            // On a cable that is none, nobody completes the checksums that the peer's kernel left to a device.
-            partial_checksums: matches!(self.frames.interface.kind, Kind::Pair | Kind::Tap),
+            partial_checksums: self.has_partial_checksums(),
             checksum: match config.checksum {
                 config::Checksum::Stored => tcp::Checksum::Stored,
                 config::Checksum::Computed => tcp::Checksum::Computed,

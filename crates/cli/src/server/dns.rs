@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use afpa_cache::{Cache, CacheConfig};
 use afpa_dns::cache::{Details, Policy};
+use afpa_dns::driver::{Audience, Obstacle};
 use afpa_dns::fetch::{self, Shared};
 use afpa_dns::message::{Class, Name, NameBuf, Type};
 use afpa_dns::protect::{AccessList, ClientRateConfig, CookieSecrets, Network, NetworkSet, ResponseRateConfig, Secret};
@@ -19,6 +20,7 @@ use afpa_dns::{Dns, DnsStats, Fetch, Global, Limits, Parts, Settings};
 use afpa_engine::stats::ModuleStats;
 use afpa_engine::{Engine, Owner};
 use afpa_platform::memory::Arena;
+use afpa_platform::steering::Answers;
 
 use super::direct;
 use crate::config::Config;
@@ -49,6 +51,8 @@ pub(super) struct DnsPlan {
     pub(super) serving: DnsServing,
     pub(super) recorder: Option<Recorder>,
     pub(super) engines: usize,
+    /// What the driver may be left answers by.
+    pub(super) answers: Option<Answers>,
 }
 
 /// DNS on an engine.
@@ -108,6 +112,20 @@ impl DnsServing {
         &self.settings
     }
 
+    /// Whether the driver may be left answers; if it may, it learns whom they are for. Call it again after a reload.
+    pub(super) fn admit(&self, answers: &Answers, logs: bool) -> bool {
+        let obstacle = Obstacle::of(&self.settings, &self.upstream.routes, logs).map(|obstacle| obstacle.to_string());
+        let admitted = match obstacle {
+            Some(obstacle) => Err(obstacle),
+            None => answers.admit(&Audience::of(&self.settings).admissions).map_err(|error| error.to_string()),
+        };
+        if let Err(reason) = &admitted {
+            answers.turn_off();
+            tracing::warn!("the driver answers nothing: {reason}");
+        }
+        admitted.is_ok()
+    }
+
     /// Replaces what an engine's module has.
     pub(super) fn apply(&self, global: &mut Global) {
         let Upstream { policy, pools, routes, .. } = &*self.upstream;
@@ -142,7 +160,7 @@ impl DnsPlan {
     /// # Errors
     /// A sentence that says what is wrong.
     pub(super) fn install(self, engine: &mut Engine) -> Result<DnsSeat, String> {
-        let DnsPlan { serving: DnsServing { settings, upstream }, recorder, engines } = self;
+        let DnsPlan { serving: DnsServing { settings, upstream }, recorder, engines, answers } = self;
         let waker = engine.handle().waker();
         let view = settings.cache.view(Arc::new(move || waker.wake()));
         let flights = upstream.flights.div_ceil(engines);
@@ -153,7 +171,8 @@ impl DnsPlan {
         let stats = Arc::new(DnsStats::new(upstream.names.len()));
         let (fetcher, fetch) = engine.install::<Fetch>(fetch::Global::new(shared.clone(), stats.clone()));
         let hash_key = direct::random().map_err(|error| format!("there are no random numbers: {error}"))?;
-        let parts = Parts { settings, shared, fetcher, stats: stats.clone(), log: recorder, engines, hash_key };
+        let parts =
+            Parts { settings, shared, fetcher, stats: stats.clone(), log: recorder, engines, hash_key, answers };
         let (owner, module) = engine.install::<Dns>(Global::new(parts, SystemTime::now));
         Ok(DnsSeat { owner, module, fetcher, fetch, stats })
     }

@@ -10,7 +10,7 @@ use afpa_direct::frames::xdp::XdpDevice;
 use afpa_platform::interface::{Interface, Kind};
 use afpa_platform::memory::Arena;
 use afpa_platform::packet::{PacketConfig, PacketSocket, Shield, Spread};
-use afpa_platform::steering::{Assistance, AttachMode, Protocol, Steering};
+use afpa_platform::steering::{Answers, Assistance, AttachMode, Protocol, Room, Steering};
 use afpa_platform::tap::Tap;
 use afpa_platform::xdp::{BusyPoll, Mode, XdpConfig, XdpSocket};
 
@@ -18,6 +18,8 @@ use crate::config::{self, Direct};
 
 /// Frames of each queue, received and sent each: 16 MiB in all.
 pub(super) const FRAMES: u32 = 2048;
+/// Answers that the driver has room for: 0.9 KiB of the kernel's memory each.
+const ANSWERS: u32 = 16_384;
 /// A call looks once; frames as many as an engine handles before it sends.
 const BUSY_POLL: BusyPoll = BusyPoll { microseconds: 20, budget: 64 };
 
@@ -45,7 +47,7 @@ impl Frames {
         let ways = candidates(config.frames, Interface::by_name(name).ok().map(|facts| facts.kind));
         let mut refused: Vec<String> = Vec::new();
         for way in ways {
-            match Frames::open_as(*way, name, engines, config.driver_handshake) {
+            match Frames::open_as(*way, name, engines, config) {
                 Ok(frames) => {
                     if let Some(reason) = refused.first() {
                         tracing::info!("{name} is reached through {way}, because {}: {reason}", ways[0]);
@@ -114,12 +116,30 @@ impl Frames {
         steering.assist(&queues).map(Some).map_err(|error| format!("{name} cannot answer for engine {number}: {error}"))
     }
 
+    /// What the driver may be left answers by; `None` if frames come another way.
+    ///
+    /// # Errors
+    /// What is missing.
+    pub(super) fn answers(&self) -> Result<Option<Answers>, String> {
+        let Way::Xdp(steering) = &self.way else { return Ok(None) };
+        steering.answers().map(Some).map_err(|error| error.to_string())
+    }
+
+    /// Lets the driver answer datagrams to `address`.
+    ///
+    /// # Errors
+    /// The kernel refused.
+    pub(super) fn answer_at(&self, address: SocketAddr) -> Result<(), String> {
+        let Way::Xdp(steering) = &self.way else { return Ok(()) };
+        steering.answer_at(address, true).map_err(|error| error.to_string())
+    }
+
     /// The queues of engine `number`.
     fn queues(&self, number: u32, engines: u32) -> impl Iterator<Item = u32> + use<> {
         (0..self.interface.receive_queues).filter(move |queue| queue % engines == number)
     }
 
-    fn open_as(way: config::Frames, name: &str, engines: u32, is_assisted: bool) -> Result<Frames, String> {
+    fn open_as(way: config::Frames, name: &str, engines: u32, wanted: &Direct) -> Result<Frames, String> {
         if way == config::Frames::Tap {
             let queues = open_tap(name, engines)?;
             let interface = Interface::by_name(name).map_err(|error| error.to_string())?;
@@ -135,8 +155,11 @@ impl Frames {
         let way = match way {
             config::Frames::Packet => open_packet(interface.index, engines).map_err(|error| error.to_string())?,
             _ => {
-                let assisted = if is_assisted { engines } else { 1 };
-                let steering = Steering::attach_for(interface.index, AttachMode::Auto, assisted);
+                let room = Room {
+                    engines: if wanted.driver_handshake { engines } else { 1 },
+                    answers: if wanted.driver_answers { ANSWERS } else { 0 },
+                };
+                let steering = Steering::attach_with(interface.index, AttachMode::Auto, room);
                 Way::Xdp(steering.map_err(|error| error.to_string())?)
             }
         };

@@ -63,11 +63,15 @@ pub fn start(config: &Config, inherited: Vec<Inherited>) -> Result<Started, Stri
         wire.expect(&doors)?;
     }
     let wire = wire.map(Arc::new);
+    let logs = config.log.format != LogFormat::Off;
+    let answers = match (&wire, serving.dns()) {
+        (Some(wire), Some(dns)) => wire.answers()?.filter(|answers| dns.admit(answers, logs)),
+        _ => None,
+    };
     let (sender, ends) = unbounded_channel();
     let (mut prepared, mut rings) = (Vec::new(), Vec::new());
     for (number, &cpu) in cpus.iter().enumerate() {
         let capacity = usize::try_from(config.log.buffer.0).unwrap_or(usize::MAX);
-        let logs = config.log.format != LogFormat::Off;
         let http = serving.site().map(|settings| {
             let recorder = logs.then(|| {
                 let (recorder, records) = access_log::ring(capacity);
@@ -82,7 +86,7 @@ pub fn start(config: &Config, inherited: Vec<Inherited>) -> Result<Started, Stri
                 rings.push(Ring::Dns(records, backends));
                 recorder
             });
-            DnsPlan { serving, recorder, engines: cpus.len() }
+            DnsPlan { serving, recorder, engines: cpus.len(), answers: answers.clone() }
         });
         let plan = Plan {
             cpu,
@@ -105,7 +109,8 @@ pub fn start(config: &Config, inherited: Vec<Inherited>) -> Result<Started, Stri
     };
     let seats = open(prepared, wire.as_deref())?;
     let line = line(config, &cpus, &doors, &seats);
-    let running = Running::new(seats, serving, doors, wire, log.as_ref().map(AccessLog::stats), Instant::now());
+    let running =
+        Running::new(seats, serving, doors, wire, answers, log.as_ref().map(AccessLog::stats), Instant::now());
     Ok(Started { engines: Arc::new(running), engine_count: cpus.len(), ends, log, line })
 }
 

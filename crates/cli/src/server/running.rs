@@ -11,6 +11,7 @@ use afpa_engine::ProtocolModule;
 use afpa_engine::stats::ModuleStats;
 use afpa_http::Http;
 use afpa_http::files::{purge_under, purge_url};
+use afpa_platform::steering::Answers;
 
 use super::direct::Wire;
 use super::dns::{DnsSeat, DnsServing};
@@ -34,6 +35,8 @@ pub struct Running {
     _doors: Vec<Door>,
     /// Frames are steered to us for as long as this lives.
     _wire: Option<Arc<Wire>>,
+    /// What the driver is left answers by.
+    answers: Option<Answers>,
 }
 
 impl Running {
@@ -42,11 +45,12 @@ impl Running {
         serving: Serving,
         doors: Vec<Door>,
         wire: Option<Arc<Wire>>,
+        answers: Option<Answers>,
         log: Option<Arc<LogStats>>,
         since: Instant,
     ) -> Running {
         let serving = Mutex::new(serving);
-        Running { seats, serving, draining: AtomicBool::new(false), log, since, _doors: doors, _wire: wire }
+        Running { seats, serving, draining: AtomicBool::new(false), log, since, _doors: doors, _wire: wire, answers }
     }
 
     fn serving(&self) -> MutexGuard<'_, Serving> {
@@ -116,6 +120,9 @@ impl Engines for Running {
                 });
             }
         }
+        if let (Some(answers), Some(dns)) = (&self.answers, serving.dns()) {
+            dns.admit(answers, self.log.is_some());
+        }
         *self.serving() = serving;
         Ok(())
     }
@@ -137,6 +144,7 @@ impl Source for Running {
             draining: self.is_draining(),
             engines: self.seats.iter().map(|seat| engine(seat, &backends)).collect(),
             cache: self.cache(),
+            driver: self.answers.as_ref().and_then(|answers| answers.counters().ok()).map(stats::Driver::from),
             log: self.log.as_ref().map_or_else(stats::Log::default, |log| stats::Log {
                 written: log.written(),
                 dropped: log.dropped(),
@@ -160,6 +168,10 @@ impl Source for Running {
             Purge::Name(name) => cache.purge_if(|object| is_of_name(object.key(), name.as_name())),
             Purge::Subtree(name) => cache.purge_if(|object| is_within(object.key(), name.as_name())),
         });
+        // What the driver has was purged as well.
+        if let Some(answers) = &self.answers {
+            answers.withdraw_all();
+        }
         of_site + of_dns
     }
 

@@ -1,5 +1,6 @@
 //! What DNS counts on one engine.
 
+use afpa_platform::steering::AnswersCounters;
 use serde::Serialize;
 
 use super::Latency;
@@ -47,5 +48,30 @@ impl From<afpa_dns::stats::Family> for Family {
     fn from(family: afpa_dns::stats::Family) -> Family {
         let afpa_dns::stats::Family { name, help, label, counts } = family;
         Family { name, help, label, counts }
+    }
+}
+
+/// What the driver did with datagrams to services that answers are left for.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Driver {
+    /// Answered, and why not: the reason, and how many.
+    pub datagrams: Vec<(&'static str, u64)>,
+    /// Octets of the answers.
+    pub octets: u64,
+}
+
+impl From<AnswersCounters> for Driver {
+    fn from(counters: AnswersCounters) -> Driver {
+        let datagrams = vec![
+            ("answered", counters.given),
+            ("not read", counters.not_read),
+            ("not left", counters.not_left),
+            ("over", counters.over),
+            ("of other size", counters.of_other_size),
+            ("not for client", counters.not_for_client),
+            ("too often", counters.too_often),
+            ("no room", counters.no_room),
+        ];
+        Driver { datagrams, octets: counters.octets }
     }
 }

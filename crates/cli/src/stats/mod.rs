@@ -10,7 +10,7 @@ use serde::Serialize;
 
 pub use capture::{Capture, CapturedFrame, Taken};
 pub use connection::{CongestionState, Connection, State};
-pub use dns::{BackendEvents, Dns, Family};
+pub use dns::{BackendEvents, Dns, Driver, Family};
 pub use tcp::{Drops, Resets, Tcp};
 
 /// Where the admin server gets its numbers, and whom it tells to purge.
@@ -74,6 +74,8 @@ pub struct Snapshot {
     pub cache: Cache,
     /// The access log.
     pub log: Log,
+    /// Answers that the driver gives, if it may.
+    pub driver: Option<Driver>,
 }
 
 /// What one engine counts.

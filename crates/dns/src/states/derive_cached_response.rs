@@ -6,7 +6,7 @@ use super::Envelope;
 use crate::cache::{Freshness, Image, KeyFlags, Kind, Request, key};
 use crate::fetch::cache_subnet;
 use crate::message::{Header, Query};
-use crate::module::{Dns, Global};
+use crate::module::{Carrier, Dns, Global};
 use crate::query_log::Outcome as LogOutcome;
 use crate::table::{HIT, MISS};
 
@@ -22,7 +22,7 @@ pub(super) fn answer(cx: &mut Context<'_, Dns>, input: &[u8]) -> bool {
     let now = cx.now();
     let Some((query, pool)) = cx.request.query(input).zip(cx.request.pool) else { return false };
     let Some(question) = query.question else { return false };
-    let Global { settings, shared, reply, options, key: name, .. } = &mut *cx.global;
+    let Global { settings, shared, reply, options, driver, key: name, .. } = &mut *cx.global;
     let mut shared = shared.borrow_mut();
     // What is for the client's subnet comes before what is for everybody (RFC 7871 §7.3.3).
     let subnet = shared.subnet(pool, &query);
@@ -43,6 +43,9 @@ pub(super) fn answer(cx: &mut Context<'_, Dns>, input: &[u8]) -> bool {
         Freshness::Stale => LogOutcome::Stale,
         Freshness::Fresh => LogOutcome::Hit,
     };
+    if let Some(driver) = driver.as_mut().filter(|_| cx.connection.carrier == Carrier::Datagram) {
+        driver.cached(&query, &image, now);
+    }
     let is_wanted = served.wants_refresh && details.kind() != Kind::Failure;
     let errand = if is_wanted { shared.refresh_of(pool, &query) } else { None };
     drop(shared);

@@ -4,14 +4,15 @@ use afpa_engine::{Context, Outcome};
 
 use super::Envelope;
 use crate::message::{Header, Rcode, Writer, flag};
-use crate::module::{Dns, Global};
+use crate::module::{Carrier, Dns, Global};
 use crate::query_log::Outcome as LogOutcome;
 use crate::table::READY;
 
 /// One descent through the zone, written into the response as it goes. Nothing on this way allocates or locks.
 pub(crate) fn derive_zone_response(cx: &mut Context<'_, Dns>) -> Outcome {
     let input = cx.input.unread();
-    let Global { settings, reply, options, .. } = &mut *cx.global;
+    let now = cx.now();
+    let Global { settings, reply, options, driver, .. } = &mut *cx.global;
     let Some((query, question)) = cx.request.query(input).and_then(|query| Some((query, query.question?))) else {
         return READY;
     };
@@ -27,6 +28,9 @@ pub(crate) fn derive_zone_response(cx: &mut Context<'_, Dns>) -> Outcome {
         && let Some(zone) = settings.zones.answering(&question)
     {
         rcode = zone.answer(&question, query.dnssec_ok(), &mut writer).rcode;
+        if let Some(driver) = driver.as_mut().filter(|_| cx.connection.carrier == Carrier::Datagram) {
+            driver.of_zone(&query, zone, now);
+        }
     }
     if envelope.opt > 0 {
         // Room was kept.

@@ -144,7 +144,16 @@ impl Server {
         let shared = Rc::new(RefCell::new(shared));
         let stats = Arc::new(DnsStats::new(backends));
         let (fetcher, fetch) = engine.install::<Fetch>(fetch::Global::new(shared.clone(), stats.clone()));
-        let parts = Parts { settings, shared, fetcher, stats: stats.clone(), log: None, engines: 1, hash_key: [7; 16] };
+        let parts = Parts {
+            settings,
+            shared,
+            fetcher,
+            stats: stats.clone(),
+            log: None,
+            engines: 1,
+            hash_key: [7; 16],
+            answers: None,
+        };
         let wall = now.clone();
         let wall = move || UNIX_EPOCH + Duration::from_secs(START) + Duration::from_nanos(wall.get());
         let (owner, module) = engine.install::<Dns>(Global::new(parts, wall));
