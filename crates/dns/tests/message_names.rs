@@ -111,7 +111,7 @@ fn a_name_is_within_another_by_whole_labels() {
 #[test]
 fn text_is_what_master_files_have() {
     // RFC 1035 §5.1: a dot, a backslash and what is no visible character are escaped.
-    let cases: [(&str, &[u8], &str); 12] = [
+    let cases: [(&str, &[u8], &str); 14] = [
         (".", b"\0", "."),
         ("example", b"\x07example\0", "example."),
         ("Example.", b"\x07Example\0", "Example."),
@@ -119,10 +119,12 @@ fn text_is_what_master_files_have() {
         (r"a\.b", b"\x03a.b\0", r"a\.b."),
         (r"a\\b", b"\x03a\\b\0", r"a\\b."),
         (r"\000\255", b"\x02\0\xff\0", r"\000\255."),
-        (r"a b", b"\x03a b\0", r"a\032b."),
+        (r"a\032b", b"\x03a b\0", r"a\032b."),
+        (r"a\ b", b"\x03a b\0", r"a\032b."),
         (r"\097\.", b"\x02a.\0", r"a\.."),
         (r"\q\@", b"\x02q@\0", r"q\@."),
-        ("ü", b"\x02\xc3\xbc\0", r"\195\188."),
+        (r"\195\188", b"\x02\xc3\xbc\0", r"\195\188."),
+        (r"\.", b"\x01.\0", r"\.."),
         ("*._tcp", b"\x01*\x04_tcp\0", "*._tcp."),
     ];
     for (text, wire, written) in cases {
@@ -132,13 +134,20 @@ fn text_is_what_master_files_have() {
 }
 
 #[test]
+fn a_name_lies_below_its_ancestors() {
+    let found: Vec<_> = name(r"a\.b.example.COM").as_name().ancestors().map(|name| name.to_string()).collect();
+    assert_eq!(found, [r"a\.b.example.COM.", "example.COM.", "COM.", "."]);
+    assert!(Name::ROOT.ancestors().eq([Name::ROOT]) && Name::ROOT.labels().next().is_none());
+}
+
+#[test]
 fn text_that_is_no_name_says_why() {
     let label = "a".repeat(63);
     let (long, longest) = (format!("{label}a"), format!("{label}.{label}.{label}.{}", "b".repeat(61)));
     assert_eq!(name(&longest).as_name().as_wire().len(), 255);
     assert_eq!(name(&format!("{longest}.")), name(&longest));
     let cases = [
-        ("", NameParseError::EmptyLabel),
+        ("", NameParseError::Empty),
         ("..", NameParseError::EmptyLabel),
         (".a", NameParseError::EmptyLabel),
         ("a..b", NameParseError::EmptyLabel),
@@ -153,6 +162,12 @@ fn text_that_is_no_name_says_why() {
         (r"\12a", NameParseError::Escape),
         (r"\256", NameParseError::Escape),
         (r"\999", NameParseError::Escape),
+        (r"a\25", NameParseError::Escape),
+        ("a\\\n", NameParseError::Escape),
+        ("bücher.example", NameParseError::Unicode),
+        ("a b", NameParseError::Unescaped),
+        ("a\n", NameParseError::Unescaped),
+        ("a\u{7f}", NameParseError::Unescaped),
     ];
     for (text, error) in cases {
         assert_eq!(text.parse::<NameBuf>(), Err(error), "{text}");
@@ -321,7 +336,7 @@ proptest! {
     }
 
     #[test]
-    fn any_text_is_a_name_or_an_error(text in r"[a-z.\\0-9ü ]{0,40}") {
+    fn any_text_is_a_name_or_an_error(text in prop_oneof![any::<String>(), r"[a-z.\\0-9ü ]{0,300}"]) {
         if let Ok(name) = text.parse::<NameBuf>() {
             prop_assert_eq!(Name::read(name.as_name().as_wire()).unwrap(), name.as_name());
         }

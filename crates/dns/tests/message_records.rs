@@ -127,13 +127,39 @@ fn numbers_have_mnemonics_and_a_generic_form() {
     }
     assert_eq!((Type::AAAA.to_string(), Type(65_280).to_string()), ("AAAA".to_owned(), "TYPE65280".to_owned()));
     assert_eq!(format!("{:>6}|{:<9}|{:?}", Type::MX, Type(700), Rcode::REFUSED), "    MX|TYPE700  |REFUSED");
-    assert_eq!("nsec3param".parse(), Ok(Type::NSEC3PARAM));
+    for (text, number, shown) in [
+        ("nsec3param", 51, "NSEC3PARAM"),
+        ("TYPE65", 65, "HTTPS"),
+        ("type65280", 65_280, "TYPE65280"),
+        ("TYPE0", 0, "TYPE0"),
+        ("hip", 55, "HIP"),
+        ("EUI48", 108, "EUI48"),
+        ("eui64", 109, "EUI64"),
+        ("any", 255, "ANY"),
+    ] {
+        assert_eq!(text.parse(), Ok(Type(number)));
+        assert_eq!(Type(number).to_string(), shown);
+    }
     assert_eq!("ch".parse(), Ok(Class::CH));
     assert_eq!("Opcode7".parse(), Ok(Opcode(7)));
-    for text in
-        ["", "AAAAA", "TYPE", "TYPE-1", "TYPE+1", "TYPE65536", "TYPE 1", "TYPE1 ", "1", "CLASS1", "KIND1", "TYPÉ1", "É"]
-    {
+    for text in [
+        "",
+        "AAAAA",
+        "MXX",
+        "TYPE",
+        "TYPE-1",
+        "TYPE+1",
+        "TYPE65536",
+        "TYPE 1",
+        "TYPE1 ",
+        "1",
+        "CLASS1",
+        "KIND1",
+        "TYPÉ1",
+        "É",
+    ] {
         assert_eq!(text.parse::<Type>(), Err(UnknownNumber), "{text}");
     }
+    assert_eq!("TYPE1".parse::<Class>(), Err(UnknownNumber));
     assert_eq!("OPCODE256".parse::<Opcode>(), Err(UnknownNumber));
 }

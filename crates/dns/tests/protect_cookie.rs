@@ -162,9 +162,21 @@ fn a_mapped_address_is_the_ipv4_address() {
 
 #[test]
 fn secrets_are_32_digits_and_are_not_shown() {
-    for text in ["", "e5e9", "e5e973e5a6b2a43f48e7dc849e37bfc", "+5e973e5a6b2a43f48e7dc849e37bfcf", &"é".repeat(16)] {
-        assert!(text.parse::<Secret>().is_err(), "{text}");
+    for (text, found) in [
+        ("", "found 0"),
+        ("e5e9", "found 4"),
+        ("e5e973e5a6b2a43f48e7dc849e37bfc", "found 31"),
+        ("e5e973e5a6b2a43f48e7dc849e37bfcf00", "found 34"),
+        ("+5e973e5a6b2a43f48e7dc849e37bfcf", "found another character at 1"),
+        ("e5e973e5a6b2a43f48e7dc849e37bfcg", "found another character at 32"),
+        (&"é".repeat(16), "found another character at 1"),
+    ] {
+        let error = text.parse::<Secret>().unwrap_err();
+        assert_eq!(error.to_string(), format!("expected 32 hexadecimal digits, {found}"));
     }
+    let octets = [0, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88, 0x99, 0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0xff];
+    assert_eq!("00112233445566778899aAbBcCdDeEfF".parse(), Ok(Secret(octets)));
+    assert_eq!(format!("{:?}", Secret(octets)), "Secret(..)");
     let secret: Secret = SECRET.to_uppercase().parse().unwrap();
     assert_eq!(secret, SECRET.parse().unwrap());
     let shown = format!("{secret:?} {:?}", CookieSecrets::new(secret, Some(secret))).to_lowercase();

@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use afpa_dns::message::NameBuf;
 use clap::{ArgGroup, Args};
 
 use super::ServerFlags;
 use crate::config::Config;
-use crate::config::dns::{Address, Backend, Dns, DomainName, Zone};
+use crate::config::dns::{Address, Backend, Dns, Zone, domain_name};
 use crate::units::{Malformed, Size};
 
 pub(super) const EXAMPLES: &str = "\
@@ -56,7 +57,7 @@ pub struct DnsServer {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ZoneFile {
     /// The zone's name.
-    pub name: DomainName,
+    pub name: NameBuf,
     /// Its zone file.
     pub file: PathBuf,
 }
@@ -66,7 +67,9 @@ impl FromStr for ZoneFile {
 
     fn from_str(text: &str) -> Result<ZoneFile, Malformed> {
         match text.split_once('=') {
-            Some((name, file)) if !file.is_empty() => Ok(ZoneFile { name: name.parse()?, file: PathBuf::from(file) }),
+            Some((name, file)) if !file.is_empty() => {
+                Ok(ZoneFile { name: domain_name(name)?, file: PathBuf::from(file) })
+            }
             _ => Err(Malformed::new("a zone and its file such as example.com=/etc/zones/example.com", text)),
         }
     }
@@ -162,7 +165,7 @@ mod tests {
             ["9.9.9.9:53", "[2620:fe::9]:53"]
         );
         let zones: Vec<_> = of_dns.zones.iter().map(|zone| (zone.name.to_string(), zone.file.to_owned())).collect();
-        assert_eq!(zones, [("example.com".into(), "/etc/zones/a=b".into()), (".".into(), "root.zone".into())]);
+        assert_eq!(zones, [("example.com.".into(), "/etc/zones/a=b".into()), (".".into(), "root.zone".into())]);
         assert_eq!(of_dns.cache.size, Size(1 << 30));
         assert_eq!((config.cores, config.io), (Cores::List(vec![1, 3, 4]), Interface::Epoll));
         assert!(config.admin.is_some());

@@ -1,7 +1,6 @@
 //! DNS's part of a server: what its configuration means to the module, and each engine's part of it.
 
 use std::cell::RefCell;
-
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -10,11 +9,10 @@ use afpa_cache::{Cache, CacheConfig};
 use afpa_dns::cache::{Details, Policy};
 use afpa_dns::driver::{Audience, Obstacle};
 use afpa_dns::fetch::{self, Shared};
-use afpa_dns::message::{Class, Name, NameBuf, Type};
-use afpa_dns::protect::{AccessList, ClientRateConfig, CookieSecrets, Network, NetworkSet, ResponseRateConfig, Secret};
+use afpa_dns::protect::{ClientRateConfig, CookieSecrets, ResponseRateConfig, Secret};
 use afpa_dns::query_log::Recorder;
-use afpa_dns::route::{FixedAnswer, RouteAction, RouteConfig};
-use afpa_dns::upstream::{self, BackendConfig, FlightLimits, HealthConfig, PoolConfig, Pools, Random, SubnetPolicy};
+use afpa_dns::route::RouteConfig;
+use afpa_dns::upstream::{BackendConfig, FlightLimits, HealthConfig, PoolConfig, Pools, Random};
 use afpa_dns::zone::{self, Zone, Zones};
 use afpa_dns::{Dns, DnsStats, Fetch, Global, Limits, Parts, Settings};
 use afpa_engine::stats::ModuleStats;
@@ -24,10 +22,7 @@ use afpa_platform::steering::Answers;
 
 use super::direct;
 use crate::config::Config;
-use crate::config::dns::{self, Answer, Balance, ClientSubnet, DEFAULT_POOL, Target};
-
-/// The bits of a client's address that are passed on at most (RFC 7871 §11.1).
-const SUBNET: SubnetPolicy = SubnetPolicy::Pass { ipv4: 24, ipv6: 56 };
+use crate::config::dns::{self, DEFAULT_POOL};
 
 /// What DNS serves, and how: what a reload replaces.
 #[derive(Clone)]
@@ -82,12 +77,16 @@ impl DnsServing {
         let upstream = Upstream::new(dns)?;
         let settings = Settings {
             zones: Arc::new(zones(dns)?),
-            transfers: dns.zones.iter().map(|zone| (name(&zone.name), networks(&zone.transfer))).collect(),
+            transfers: dns
+                .zones
+                .iter()
+                .map(|zone| (zone.name.clone(), zone.transfer.iter().copied().collect()))
+                .collect(),
             cache,
             forwards: !dns.backends.is_empty() || !dns.routes.is_empty(),
-            forward_access: access(dns.clients.of_backends(), &dns.clients.deny),
-            zone_access: access(dns.clients.of_zones(), &dns.clients.deny),
-            proxies: networks(&dns.clients.proxy_protocol),
+            forward_access: dns.clients.of_backends(),
+            zone_access: dns.clients.of_zones(),
+            proxies: dns.clients.proxy_protocol.iter().copied().collect(),
             udp_size: dns.udp_size,
             nsid: dns.nsid.clone().map(String::into_bytes),
             cookies: dns.cookies.enabled.then(|| cookies(&dns.cookies, previous)).transpose()?,
@@ -188,7 +187,7 @@ fn cache(config: &Config, dns: &dns::Dns, engines: usize) -> Result<Arc<Cache<De
 fn zones(dns: &dns::Dns) -> Result<Zones, String> {
     let (mut zones, mut errors) = (Vec::new(), Vec::new());
     for config in &dns.zones {
-        match Zone::load(name(&config.name).as_name(), &config.file, zone::Limits::default()) {
+        match Zone::load(config.name.as_name(), &config.file, zone::Limits::default()) {
             Ok(zone) => {
                 tracing::info!("zone {}: serial {}, {} records", zone.apex(), zone.serial(), zone.record_count());
                 zones.push(Arc::new(zone));
@@ -226,22 +225,15 @@ fn pool_config(pool: &dns::Pool, backends: &[dns::Backend]) -> PoolConfig {
     });
     let defaults = PoolConfig::new(&pool.name, mine.collect());
     PoolConfig {
-        balance: match pool.balance {
-            Balance::LeastOutstanding => upstream::Balance::LeastOutstanding,
-            Balance::Hash => upstream::Balance::Hash,
-            Balance::RoundRobin => upstream::Balance::RoundRobin,
-        },
+        balance: pool.balance,
         timeout: pool.timeout.0,
         attempts: pool.attempts,
-        subnet: match pool.ecs {
-            ClientSubnet::Strip => SubnetPolicy::Strip,
-            ClientSubnet::Pass => SUBNET,
-        },
+        subnet: pool.ecs,
         mixed_case: pool.mixed_case,
         health: HealthConfig {
             checks: !pool.health_interval.0.is_zero(),
-            name: name(&pool.health_name),
-            qtype: Type(pool.health_type.0),
+            name: pool.health_name.clone(),
+            qtype: pool.health_type,
             interval: if pool.health_interval.0.is_zero() { defaults.health.interval } else { pool.health_interval.0 },
             failures: pool.health_failures,
             ..defaults.health
@@ -252,19 +244,11 @@ fn pool_config(pool: &dns::Pool, backends: &[dns::Backend]) -> PoolConfig {
 
 fn route(route: &dns::Route) -> RouteConfig {
     RouteConfig {
-        suffixes: route.suffix.iter().map(name).collect(),
-        qtypes: route.kind.iter().map(|kind| Type(kind.0)).collect(),
-        qclass: route.class.map(|class| Class(class.0)),
-        clients: route.clients.iter().map(network).collect(),
-        action: match &route.target {
-            Target::Pool(pool) => RouteAction::Pool(pool.clone()),
-            Target::Answer(answer) => RouteAction::Fixed(match answer {
-                Answer::Refused => FixedAnswer::Refused,
-                Answer::NameError => FixedAnswer::NxDomain,
-                Answer::ServerFailure => FixedAnswer::ServFail,
-                Answer::Drop => FixedAnswer::Drop,
-            }),
-        },
+        suffixes: route.suffix.iter().cloned().collect(),
+        qtypes: route.kind.into_iter().collect(),
+        qclass: route.class,
+        clients: route.clients.clone(),
+        action: route.action.clone(),
     }
 }
 
@@ -277,7 +261,7 @@ fn response_rate(limit: &dns::RateLimit, engines: usize) -> ResponseRateConfig {
         ipv4_prefix: limit.ipv4_prefix as u8,
         ipv6_prefix: limit.ipv6_prefix as u8,
         entries: (limit.table as usize).div_ceil(engines),
-        exempt: networks(&limit.exempt),
+        exempt: limit.exempt.iter().copied().collect(),
     }
 }
 
@@ -288,7 +272,7 @@ fn client_rate(limits: &dns::Limits) -> Option<ClientRateConfig> {
 
 /// The configured secrets, or a random one, which a reload keeps.
 fn cookies(cookies: &dns::Cookies, previous: Option<&DnsServing>) -> Result<CookieSecrets, String> {
-    let mut secrets = cookies.secrets.iter().map(|secret| Secret(secret.0));
+    let mut secrets = cookies.secrets.iter().copied();
     if let Some(signing) = secrets.next() {
         return Ok(CookieSecrets::new(signing, secrets.next()));
     }
@@ -297,21 +281,4 @@ fn cookies(cookies: &dns::Cookies, previous: Option<&DnsServing>) -> Result<Cook
     }
     let random = direct::random().map_err(|error| format!("there are no random numbers: {error}"))?;
     Ok(CookieSecrets::new(Secret(random), None))
-}
-
-fn access(allow: &[dns::Network], deny: &[dns::Network]) -> AccessList {
-    AccessList::new(networks(allow), networks(deny))
-}
-
-fn networks(networks: &[dns::Network]) -> NetworkSet {
-    networks.iter().map(network).collect()
-}
-
-fn network(network: &dns::Network) -> Network {
-    Network::around(network.address(), network.prefix())
-}
-
-fn name(name: &dns::DomainName) -> NameBuf {
-    // A name of the configuration is well formed.
-    Name::read(name.wire()).map_or_else(|_| Name::ROOT.to_owned(), Name::to_owned)
 }

@@ -40,14 +40,20 @@ pub struct NameBuffer {
 /// Text that is no name: what is wrong with it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum NameParseError {
-    /// Nothing is between two dots, or there is no text at all.
+    /// There is no text. The root is a dot.
+    Empty,
+    /// Nothing is between two dots, or before the first.
     EmptyLabel,
     /// A label of more than 63 octets.
     LongLabel,
     /// More than 255 octets.
     LongName,
-    /// A backslash that is followed by neither three digits up to 255 nor a character.
+    /// A backslash that is followed by neither three digits up to 255 nor a visible character or a blank.
     Escape,
+    /// A character beyond ASCII: an international name stands in its ASCII form (RFC 5890 §2.3.2.1).
+    Unicode,
+    /// A blank or a control character that is not escaped.
+    Unescaped,
 }
 
 impl<'a> Name<'a> {
@@ -357,8 +363,10 @@ impl FromStr for NameBuf {
 
     /// A name as master files write it, taken as absolute whether it ends in a dot or not.
     fn from_str(text: &str) -> Result<NameBuf, NameParseError> {
-        if text == "." {
-            return Ok(Name::ROOT.to_owned());
+        match text {
+            "" => return Err(NameParseError::Empty),
+            "." => return Ok(Name::ROOT.to_owned()),
+            _ => {}
         }
         let mut wire = vec![0];
         let (mut start, mut octets) = (0, text.bytes());
@@ -376,16 +384,15 @@ impl FromStr for NameBuf {
                     ended = true;
                     continue;
                 }
-                octet => octet,
+                b'!'..=b'~' => octet,
+                0x80.. => return Err(NameParseError::Unicode),
+                _ => return Err(NameParseError::Unescaped),
             };
             wire.push(octet);
             wire[start] += 1;
             if usize::from(wire[start]) > MAX_LABEL {
                 return Err(NameParseError::LongLabel);
             }
-        }
-        if wire.len() == start + 1 && !ended {
-            return Err(NameParseError::EmptyLabel);
         }
         if !ended {
             wire.push(0);
@@ -398,7 +405,7 @@ impl FromStr for NameBuf {
 fn escaped(octets: &mut impl Iterator<Item = u8>) -> Option<u8> {
     let first = octets.next()?;
     if !first.is_ascii_digit() {
-        return Some(first);
+        return Some(first).filter(|octet| matches!(octet, b' '..=b'~'));
     }
     let digit = |octet: u8| octet.is_ascii_digit().then(|| u32::from(octet - b'0'));
     let value = digit(first)? * 100 + digit(octets.next()?)? * 10 + digit(octets.next()?)?;
@@ -406,12 +413,16 @@ fn escaped(octets: &mut impl Iterator<Item = u8>) -> Option<u8> {
 }
 
 impl fmt::Display for NameParseError {
+    /// What the writer has to know.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            NameParseError::EmptyLabel => "a name with an empty label",
-            NameParseError::LongLabel => "a label of more than 63 octets",
-            NameParseError::LongName => "a name of more than 255 octets",
-            NameParseError::Escape => "a backslash without three digits up to 255 or a character behind it",
+            NameParseError::Empty => "a name is missing; the root is a dot",
+            NameParseError::EmptyLabel => "there is nothing between two dots, or before the first",
+            NameParseError::LongLabel => "a label has at most 63 octets",
+            NameParseError::LongName => "a name has at most 255 octets",
+            NameParseError::Escape => "a backslash stands before a character, or before three digits up to 255",
+            NameParseError::Unicode => "write an international name in its ASCII form, xn--...",
+            NameParseError::Unescaped => "write a blank or a control character as a backslash and three digits, \\032",
         })
     }
 }

@@ -155,6 +155,8 @@ numbers! {
         TLSA = 52, "TLSA";
         /// A certificate for S/MIME.
         SMIMEA = 53, "SMIMEA";
+        /// A host's identity.
+        HIP = 55, "HIP";
         /// A child's DS.
         CDS = 59, "CDS";
         /// A child's key.
@@ -171,6 +173,10 @@ numbers! {
         HTTPS = 65, "HTTPS";
         /// Who may send mail (obsolete).
         SPF = 99, "SPF";
+        /// A hardware address of 48 bits.
+        EUI48 = 108, "EUI48";
+        /// A hardware address of 64 bits.
+        EUI64 = 109, "EUI64";
         /// A signature of a whole message, with a shared secret (RFC 8945).
         TSIG = 250, "TSIG";
         /// Transfer of changes.

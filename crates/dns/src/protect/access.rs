@@ -12,15 +12,20 @@ pub struct AccessList {
 }
 
 impl AccessList {
-    /// Those in `allow` without those in `deny`, however long the prefixes are.
-    pub fn new(allow: NetworkSet, deny: NetworkSet) -> AccessList {
-        AccessList { allow, deny }
+    /// Those in `allow`.
+    pub fn of(allow: NetworkSet) -> AccessList {
+        AccessList { allow, deny: NetworkSet::default() }
+    }
+
+    /// Without those in `deny`, however long the prefixes are.
+    pub fn denying(self, deny: NetworkSet) -> AccessList {
+        AccessList { deny, ..self }
     }
 
     /// The default for recursion: this machine and private networks. A forwarder that answers everybody is an open
     /// resolver, a weapon for reflection attacks (RFC 5358).
     pub fn local() -> AccessList {
-        AccessList::new(
+        AccessList::of(
             networks(&[
                 ([127, 0, 0, 0], 8),
                 // RFC 1918 §3.
@@ -38,14 +43,12 @@ impl AccessList {
                 ([0xfe80, 0, 0, 0, 0, 0, 0, 0], 10),
             ]))
             .collect(),
-            NetworkSet::default(),
         )
     }
 
     /// The default for zones: everybody.
     pub fn everybody() -> AccessList {
-        let allow = networks(&[([0; 4], 0)]).chain(networks(&[([0u16; 8], 0)])).collect();
-        AccessList::new(allow, NetworkSet::default())
+        AccessList::of(networks(&[([0; 4], 0)]).chain(networks(&[([0u16; 8], 0)])).collect())
     }
 
     /// The networks of both lists.

@@ -22,9 +22,14 @@ const RENEWAL_AGE: i32 = 1800;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Secret(pub [u8; 16]);
 
-/// Text that is not 32 hexadecimal digits.
+/// Text that is not 32 hexadecimal digits: what can be said of it without showing any.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct SecretParseError;
+pub enum SecretParseError {
+    /// The first character that is no digit; characters count from 1.
+    Character(usize),
+    /// So many digits.
+    Length(usize),
+}
 
 /// What signs cookies and verifies them.
 ///
@@ -184,20 +189,21 @@ impl FromStr for Secret {
 
     /// 32 hexadecimal digits.
     fn from_str(text: &str) -> Result<Secret, SecretParseError> {
-        let mut secret = [0; 16];
-        if text.len() != 32 || !text.bytes().all(|octet| octet.is_ascii_hexdigit()) {
-            return Err(SecretParseError);
+        if let Some(at) = text.chars().position(|character| !character.is_ascii_hexdigit()) {
+            return Err(SecretParseError::Character(at + 1));
         }
-        for (octet, at) in secret.iter_mut().zip((0..32).step_by(2)) {
-            *octet = u8::from_str_radix(&text[at..at + 2], 16).map_err(|_| SecretParseError)?;
+        // All of one octet.
+        if text.len() != 32 {
+            return Err(SecretParseError::Length(text.len()));
         }
-        Ok(Secret(secret))
+        let digits = text.chars().filter_map(|digit| digit.to_digit(16));
+        Ok(Secret(digits.fold(0, |number, digit| number << 4 | u128::from(digit)).to_be_bytes()))
     }
 }
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret")
+        f.write_str("Secret(..)")
     }
 }
 
@@ -209,7 +215,11 @@ impl fmt::Debug for CookieSecrets {
 
 impl fmt::Display for SecretParseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a secret is 32 hexadecimal digits")
+        f.write_str("expected 32 hexadecimal digits, found ")?;
+        match self {
+            SecretParseError::Character(at) => write!(f, "another character at {at}"),
+            SecretParseError::Length(digits) => write!(f, "{digits}"),
+        }
     }
 }
 

@@ -10,7 +10,7 @@ const MAPPED: u8 = 96;
 /// A network: all addresses of one family that start with its prefix.
 ///
 /// An IPv4-mapped IPv6 address counts as the IPv4 address, in networks and in what is looked up: it is how a socket of
-/// both families shows an IPv4 client. No IPv6 network therefore contains an IPv4 address, `::/0` included.
+/// both families shows an IPv4 client. In text a network of IPv4 is written as one. No IPv6 network therefore contains an IPv4 address, `::/0` included.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Network {
     /// The lowest address; one of IPv4 in its mapped form.
@@ -26,23 +26,26 @@ pub enum NetworkError {
     /// Not an IPv4 or IPv6 address in front of the slash.
     Address,
     /// No number behind the slash, or one that is larger than addresses are long.
-    Length,
+    Length {
+        /// The bits of an address.
+        most: u8,
+    },
     /// The address has bits set behind the prefix; this is the network that contains it.
     HostBits(Network),
+    /// A network of IPv4, written as one of IPv6; this is how it is written.
+    Mapped(Network),
 }
 
 impl Network {
-    /// The network of `address` and the addresses that share its first `length` bits.
+    /// The network of `address` and the addresses that share its first `length` bits, as the family counts them.
     ///
     /// # Errors
     /// The family's addresses have fewer bits, or `address` has bits set behind the prefix.
     pub fn new(address: IpAddr, length: u8) -> Result<Network, NetworkError> {
-        let of_mapped = matches!(address, IpAddr::V6(ip) if ip.to_ipv4_mapped().is_some());
-        // A mapped prefix that is shorter than the mapping would be of both families.
-        let length = if of_mapped { length.checked_sub(MAPPED).ok_or(NetworkError::Length)? } else { length };
         let network = Network::around(address, length);
-        if length > family_bits(network.is_ipv4) {
-            return Err(NetworkError::Length);
+        let most = family_bits(network.is_ipv4);
+        if length > most {
+            return Err(NetworkError::Length { most });
         }
         if network.first == to_number(address).0 { Ok(network) } else { Err(NetworkError::HostBits(network)) }
     }
@@ -70,6 +73,11 @@ impl Network {
     /// The length of the prefix in bits, as the family counts them.
     pub fn prefix_length(&self) -> u8 {
         if self.is_ipv4 { self.length - MAPPED } else { self.length }
+    }
+
+    /// Whether each address of `other` is in it.
+    pub fn covers(&self, other: &Network) -> bool {
+        self.length <= other.length && self.contains_number(other.first, other.is_ipv4)
     }
 
     /// Sixteen octets that no other network of the same family and length has.
@@ -102,6 +110,7 @@ impl NetworkSet {
         // Two networks are apart, or one contains the other: those that are still open form a stack.
         let mut open: Vec<u32> = Vec::new();
         for (index, network) in networks.iter().enumerate() {
+            // Of either family: what is around a network of IPv6 may be around networks of IPv4 before it.
             let spans = |outer: u32| {
                 let outer = networks[outer as usize];
                 outer.length <= network.length && network.first & mask(outer.length) == outer.first
@@ -168,13 +177,19 @@ impl FromStr for Network {
             None => (text, None),
         };
         let address: IpAddr = address.parse().map_err(|_| NetworkError::Address)?;
-        let Some(length) = length else { return Ok(Network::around(address, u8::MAX)) };
-        // The standard library's parser would take a sign.
-        if !length.bytes().all(|octet| octet.is_ascii_digit()) {
-            return Err(NetworkError::Length);
+        let most = family_bits(address.is_ipv4());
+        let length = length.map_or(Some(most), number).filter(|length| *length <= most);
+        let length = length.ok_or(NetworkError::Length { most })?;
+        if matches!(address, IpAddr::V6(ip) if ip.to_ipv4_mapped().is_some()) {
+            return Err(NetworkError::Mapped(Network::around(address, length.saturating_sub(MAPPED))));
         }
-        Network::new(address, length.parse().map_err(|_| NetworkError::Length)?)
+        Network::new(address, length)
     }
+}
+
+/// The standard library's parser would take a sign.
+fn number(digits: &str) -> Option<u8> {
+    if digits.bytes().all(|octet| octet.is_ascii_digit()) { digits.parse().ok() } else { None }
 }
 
 impl fmt::Display for Network {
@@ -190,13 +205,13 @@ impl fmt::Debug for Network {
 }
 
 impl fmt::Display for NetworkError {
+    /// What the writer has to know.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            NetworkError::Address => f.write_str("not an IPv4 or IPv6 address"),
-            NetworkError::Length => f.write_str("the prefix's length is no number, or more than the address has bits"),
-            NetworkError::HostBits(network) => {
-                write!(f, "bits are set behind the prefix: the network that contains the address is {network}")
-            }
+            NetworkError::Address => f.write_str("it starts with no IPv4 or IPv6 address"),
+            NetworkError::Length { most } => write!(f, "its prefix is a number from 0 to {most}"),
+            NetworkError::HostBits(network) => write!(f, "it has host bits; write {network}"),
+            NetworkError::Mapped(network) => write!(f, "write {network}"),
         }
     }
 }

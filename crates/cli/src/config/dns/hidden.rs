@@ -2,7 +2,10 @@
 
 use std::collections::HashMap;
 
-use super::{Network, Route};
+use afpa_dns::message::Name;
+use afpa_dns::protect::Network;
+
+use super::Route;
 
 /// A route that matches nothing that an earlier one does not.
 #[derive(Debug, PartialEq, Eq)]
@@ -17,29 +20,22 @@ pub(super) struct Hidden {
 pub(super) fn hidden(routes: &[Route]) -> Vec<Hidden> {
     let mut found = Vec::new();
     // Only routes with the same suffix or one above it come into question: there may be thousands of others.
-    let mut by_suffix: HashMap<&[u8], Vec<usize>> = HashMap::new();
+    let mut by_suffix: HashMap<Name<'_>, Vec<usize>> = HashMap::new();
     for (i, route) in routes.iter().enumerate() {
-        let suffixes = suffixes(route);
-        let earlier = suffixes.iter().filter_map(|suffix| by_suffix.get(suffix)).flatten().copied();
+        let suffix = route.suffix.as_ref().map_or(Name::ROOT, |suffix| suffix.as_name());
+        let earlier = suffix.ancestors().filter_map(|suffix| by_suffix.get(&suffix)).flatten().copied();
         if let Some(by) = earlier.filter(|&other| routes[other].takes_all_of(route)).min() {
             found.push(Hidden { route: i, by });
         }
-        by_suffix.entry(suffixes[0]).or_default().push(i);
+        by_suffix.entry(suffix).or_default().push(i);
     }
     found
-}
-
-/// The suffix that a route has, and those above it; without one, it is the root's.
-fn suffixes(route: &Route) -> Vec<&[u8]> {
-    route.suffix.as_ref().map_or_else(|| vec![&[0][..]], |suffix| suffix.suffixes().collect())
 }
 
 impl Route {
     /// Whether all that `other` matches matches here, if the names do.
     fn takes_all_of(&self, other: &Route) -> bool {
-        let covers = |network: &Network| {
-            self.clients.iter().any(|own| own.prefix() <= network.prefix() && own.contains(network.address()))
-        };
+        let covers = |network: &Network| self.clients.iter().any(|own| own.covers(network));
         (self.kind.is_none() || self.kind == other.kind)
             && (self.class.is_none() || self.class == other.class)
             && (self.clients.is_empty() || !other.clients.is_empty() && other.clients.iter().all(covers))
@@ -49,7 +45,7 @@ impl Route {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::dns::{Answer, Target};
+    use afpa_dns::route::{FixedAnswer, RouteAction};
 
     fn route(suffix: &str, clients: &[&str]) -> Route {
         Route {
@@ -57,7 +53,7 @@ mod tests {
             kind: None,
             class: None,
             clients: clients.iter().map(|network| network.parse().unwrap()).collect(),
-            target: Target::Answer(Answer::Refused),
+            action: RouteAction::Fixed(FixedAnswer::Refused),
         }
     }
 

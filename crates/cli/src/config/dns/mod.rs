@@ -1,26 +1,17 @@
 //! DNS: what is answered from zones and what by other servers, to whom, and within which limits.
 //!
-//! - [`Dns`]: the model, with its defaults.
-//! - [`DomainName`], [`Network`], [`RecordType`], [`Class`], [`Address`], [`Secret`]: how its values are written.
+//! - [`Dns`]: the model, with its defaults. Its values are of the types of [`afpa_dns`].
+//! - [`domain_name`], [`Address`]: how some are written.
 
 mod address;
 mod hidden;
 mod model;
-mod name;
-mod network;
-mod number;
 mod problems;
 mod read;
-mod secret;
+mod written;
 
 pub use address::Address;
-pub use model::{
-    Answer, Backend, Balance, Cache, ClientSubnet, Clients, Cookies, DEFAULT_POOL, Dns, Limits, Pool, RateLimit, Route,
-    Target, Zone,
-};
-pub use name::DomainName;
-pub use network::Network;
-pub use number::{Class, RecordType};
+pub use model::{Backend, Cache, Clients, Cookies, DEFAULT_POOL, Dns, Limits, Pool, RateLimit, Route, Zone};
 pub(super) use problems::{problems, surroundings};
 pub(super) use read::read;
-pub use secret::Secret;
+pub use written::domain_name;

@@ -1,10 +1,13 @@
 //! The model and its defaults.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::{DomainName, Network, RecordType, Secret, number::Class};
-use crate::config::words::words;
+use afpa_dns::message::{Class, Name, NameBuf, Type};
+use afpa_dns::protect::{AccessList, Network, NetworkSet, Secret};
+use afpa_dns::route::RouteAction;
+use afpa_dns::upstream::{Balance, SubnetPolicy};
+
 use crate::units::{Size, Span};
 
 /// Everything that a DNS server can be told. Zones answer for themselves; everything else goes to the backends, and
@@ -142,8 +145,8 @@ impl Default for Cache {
 /// What is answered with authority.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Zone {
-    /// Its name.
-    pub name: DomainName,
+    /// Its name, in lower case.
+    pub name: NameBuf,
     /// Its zone file (RFC 1035 §5).
     pub file: PathBuf,
     /// Who may transfer it (AXFR); nobody if empty.
@@ -181,28 +184,6 @@ impl Backend {
     }
 }
 
-words! {
-    /// How a pool's backend is chosen.
-    Balance: "least-outstanding, hash or round-robin" {
-        /// The one with the fewest unanswered questions for its weight.
-        LeastOutstanding = "least-outstanding",
-        /// By the question, so that one question always goes to the same one.
-        Hash = "hash",
-        /// In turn.
-        RoundRobin = "round-robin",
-    }
-}
-
-words! {
-    /// What becomes of a client's EDNS Client Subnet (RFC 7871).
-    ClientSubnet: "strip or pass" {
-        /// It is removed: backends do not learn of it, and one answer holds for all.
-        Strip = "strip",
-        /// It is passed on, and answers are kept for the networks that they are for.
-        Pass = "pass",
-    }
-}
-
 /// How the backends of a pool are asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pool {
@@ -215,11 +196,11 @@ pub struct Pool {
     /// How often a question is asked before the client is told SERVFAIL: 1 to 10.
     pub attempts: u32,
     /// What becomes of a client's subnet.
-    pub ecs: ClientSubnet,
+    pub ecs: SubnetPolicy,
     /// The question that tells whether a backend is well: its name.
-    pub health_name: DomainName,
+    pub health_name: NameBuf,
     /// The question that tells whether a backend is well: its type.
-    pub health_type: RecordType,
+    pub health_type: Type,
     /// How often it is asked; zero: never.
     pub health_interval: Span,
     /// So many failures in a row, and a backend is asked nothing else until it is well again: 1 to 100.
@@ -236,9 +217,9 @@ impl Pool {
             balance: Balance::LeastOutstanding,
             timeout: Span::seconds(2),
             attempts: 3,
-            ecs: ClientSubnet::Strip,
-            health_name: DomainName::default(),
-            health_type: RecordType::NS,
+            ecs: SubnetPolicy::Strip,
+            health_name: Name::ROOT.to_owned(),
+            health_type: Type::NS,
             health_interval: Span::seconds(5),
             health_failures: 3,
             mixed_case: true,
@@ -250,38 +231,15 @@ impl Pool {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
     /// The name asked for is this one or below it.
-    pub suffix: Option<DomainName>,
+    pub suffix: Option<NameBuf>,
     /// The type asked for.
-    pub kind: Option<RecordType>,
+    pub kind: Option<Type>,
     /// The class asked for.
     pub class: Option<Class>,
     /// The client is in one of these; if empty, any client.
     pub clients: Vec<Network>,
     /// What becomes of the question.
-    pub target: Target,
-}
-
-/// What becomes of a question.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Target {
-    /// This pool's backends are asked.
-    Pool(String),
-    /// It is answered so, and nobody is asked.
-    Answer(Answer),
-}
-
-words! {
-    /// An answer that needs no records.
-    Answer: "refused, nxdomain, servfail or drop" {
-        /// RCODE 5.
-        Refused = "refused",
-        /// RCODE 3: there is no such name.
-        NameError = "nxdomain",
-        /// RCODE 2.
-        ServerFailure = "servfail",
-        /// None at all.
-        Drop = "drop",
-    }
+    pub action: RouteAction,
 }
 
 /// Who is answered.
@@ -297,31 +255,25 @@ pub struct Clients {
     pub proxy_protocol: Vec<Network>,
 }
 
-/// Loopback, RFC 1918, unique local (RFC 4193) and link-local addresses.
-const PRIVATE: [Network; 8] = [
-    Network::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8),
-    Network::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 0)), 8),
-    Network::new(IpAddr::V4(Ipv4Addr::new(172, 16, 0, 0)), 12),
-    Network::new(IpAddr::V4(Ipv4Addr::new(192, 168, 0, 0)), 16),
-    Network::new(IpAddr::V4(Ipv4Addr::new(169, 254, 0, 0)), 16),
-    Network::new(IpAddr::V6(Ipv6Addr::LOCALHOST), 128),
-    Network::new(IpAddr::V6(Ipv6Addr::new(0xfc00, 0, 0, 0, 0, 0, 0, 0)), 7),
-    Network::new(IpAddr::V6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0)), 10),
-];
-
-const EVERYBODY: [Network; 2] =
-    [Network::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0), Network::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0)];
-
 impl Clients {
-    /// Whom zones answer, unless they are in `deny`.
-    pub fn of_zones(&self) -> &[Network] {
-        if self.allow.is_empty() { &EVERYBODY } else { &self.allow }
+    /// Whom zones answer.
+    pub fn of_zones(&self) -> AccessList {
+        self.or(AccessList::everybody)
     }
 
-    /// For whom backends are asked, unless they are in `deny`: an open resolver amplifies attacks (RFC 5358).
-    pub fn of_backends(&self) -> &[Network] {
-        if self.allow.is_empty() { &PRIVATE } else { &self.allow }
+    /// For whom backends are asked.
+    pub fn of_backends(&self) -> AccessList {
+        self.or(AccessList::local)
     }
+
+    fn or(&self, default: fn() -> AccessList) -> AccessList {
+        let allowed = if self.allow.is_empty() { default() } else { AccessList::of(set(&self.allow)) };
+        allowed.denying(set(&self.deny))
+    }
+}
+
+fn set(networks: &[Network]) -> NetworkSet {
+    networks.iter().copied().collect()
 }
 
 /// What clients may cost, one and all of them together.
@@ -428,18 +380,21 @@ mod tests {
 
     #[test]
     fn without_a_list_backends_are_for_private_networks_and_zones_for_everybody() {
+        let may_ask = |list: AccessList, ip: &str| list.allows(ip.parse().unwrap());
         let clients = Clients::default();
-        let are_in =
-            |networks: &[Network], ip: &str| networks.iter().any(|network| network.contains(ip.parse().unwrap()));
         for ip in ["127.1.2.3", "10.0.0.1", "172.31.0.1", "192.168.1.1", "169.254.0.1", "::1", "fd00::1", "fe80::1"] {
-            assert!(are_in(clients.of_backends(), ip) && are_in(clients.of_zones(), ip), "{ip}");
+            assert!(may_ask(clients.of_backends(), ip) && may_ask(clients.of_zones(), ip), "{ip}");
         }
         for ip in ["192.0.2.1", "172.32.0.1", "11.0.0.1", "2001:db8::1", "::2", "fec0::1"] {
-            assert!(!are_in(clients.of_backends(), ip) && are_in(clients.of_zones(), ip), "{ip}");
+            assert!(!may_ask(clients.of_backends(), ip) && may_ask(clients.of_zones(), ip), "{ip}");
         }
         let clients = Clients { allow: vec!["192.0.2.0/24".parse().unwrap()], ..Clients::default() };
-        for networks in [clients.of_backends(), clients.of_zones()] {
-            assert!(are_in(networks, "192.0.2.1") && !are_in(networks, "127.0.0.1"));
+        for list in [clients.of_backends(), clients.of_zones()] {
+            assert!(may_ask(list.clone(), "192.0.2.1") && !may_ask(list, "127.0.0.1"));
+        }
+        let clients = Clients { deny: vec!["10.1.0.0/16".parse().unwrap()], ..Clients::default() };
+        for list in [clients.of_backends(), clients.of_zones()] {
+            assert!(may_ask(list.clone(), "10.0.0.1") && !may_ask(list, "10.1.0.1"));
         }
     }
 

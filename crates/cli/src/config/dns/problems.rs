@@ -5,8 +5,11 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
 
+use afpa_dns::message::NameBuf;
+use afpa_dns::route::RouteAction;
+
 use super::hidden::{Hidden, hidden};
-use super::{Backend, Dns, DomainName, Pool, Target};
+use super::{Backend, Dns, Pool};
 use crate::config::problems::Problem;
 use crate::config::section::nearest;
 use crate::units::{Size, Span};
@@ -111,7 +114,7 @@ fn zones(dns: &Dns, found: &mut Vec<Problem>) {
     let mut seen = HashSet::new();
     for (i, zone) in dns.zones.iter().enumerate() {
         if !seen.insert(&zone.name) {
-            let message = format!("expected each zone once, found {} twice", zone.name);
+            let message = format!("expected each zone once, found {} twice", shown(&zone.name));
             found.push(Problem::new(format!("dns.zones[{i}].name"), message));
         }
         no_wildcard(format!("dns.zones[{i}].name"), &zone.name, found);
@@ -119,13 +122,19 @@ fn zones(dns: &Dns, found: &mut Vec<Problem>) {
 }
 
 /// An asterisk would be a label like any other, and match nothing that anybody meant.
-fn no_wildcard(key: String, name: &DomainName, found: &mut Vec<Problem>) {
-    if name.labels().next() == Some(b"*") {
-        let shown = name.to_string();
+fn no_wildcard(key: String, name: &NameBuf, found: &mut Vec<Problem>) {
+    if name.as_name().is_wildcard() {
+        let shown = shown(name);
         let below = shown.strip_prefix("*.").unwrap_or(".");
         let message = format!("expected a name without *, found {shown}; {below} covers every name below it");
         found.push(Problem::new(key, message));
     }
+}
+
+/// Without the last dot, as most people write it.
+fn shown(name: &NameBuf) -> String {
+    let text = name.to_string();
+    text.strip_suffix('.').filter(|text| !text.is_empty()).unwrap_or(&text).to_owned()
 }
 
 fn backends(dns: &Dns, found: &mut Vec<Problem>) {
@@ -195,7 +204,7 @@ fn no_backends(name: &str, with_backends: &BTreeSet<&str>) -> String {
 fn routes(dns: &Dns, found: &mut Vec<Problem>) {
     let with_backends = with_backends(dns);
     for (i, route) in dns.routes.iter().enumerate() {
-        if let Target::Pool(name) = &route.target
+        if let RouteAction::Pool(name) = &route.action
             && !with_backends.contains(&name[..])
         {
             found.push(Problem::new(format!("dns.routes[{i}].pool"), no_backends(name, &with_backends)));
@@ -254,7 +263,9 @@ fn cookies(dns: &Dns, found: &mut Vec<Problem>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::dns::{Answer, Clients, RateLimit, Route, Secret, Zone};
+    use crate::config::dns::{Clients, RateLimit, Route, Zone};
+    use afpa_dns::protect::Secret;
+    use afpa_dns::route::FixedAnswer;
 
     fn forwarder() -> Dns {
         Dns { backends: vec![Backend::at("192.0.2.1:53".parse().unwrap())], ..Dns::default() }
@@ -264,9 +275,9 @@ mod tests {
         Zone { name: name.parse().unwrap(), file: "zone".into(), transfer: Vec::new() }
     }
 
-    fn route(suffix: Option<&str>, target: Target) -> Route {
+    fn route(suffix: Option<&str>, action: RouteAction) -> Route {
         let suffix = suffix.map(|name| name.parse().unwrap());
-        Route { suffix, kind: None, class: None, clients: Vec::new(), target }
+        Route { suffix, kind: None, class: None, clients: Vec::new(), action }
     }
 
     fn shown(dns: &Dns) -> Vec<String> {
@@ -384,15 +395,15 @@ mod tests {
                 "dns.pools[0].health-interval: expected a duration from 100ms to 1h, found 1ms",
             ),
             (
-                |d| d.routes = vec![route(None, Target::Pool("corp".into()))],
+                |d| d.routes = vec![route(None, RouteAction::Pool("corp".into()))],
                 "dns.routes[0].pool: expected a pool with backends, found \"corp\", which has none",
             ),
             (
-                |d| d.routes = vec![route(Some("*"), Target::Answer(Answer::Drop))],
+                |d| d.routes = vec![route(Some("*"), RouteAction::Fixed(FixedAnswer::Drop))],
                 "dns.routes[0].suffix: expected a name without *, found *; . covers every name below it",
             ),
             (
-                |d| d.routes = vec![route(None, Target::Answer(Answer::Drop)); 2],
+                |d| d.routes = vec![route(None, RouteAction::Fixed(FixedAnswer::Drop)); 2],
                 "dns.routes[1]: expected a route that something comes to, but dns.routes[0] takes all of it",
             ),
             (

@@ -2,13 +2,11 @@
 
 use std::net::SocketAddr;
 
-use toml::de::DeValue;
+use afpa_dns::message::Name;
+use afpa_dns::route::{FixedAnswer, RouteAction};
 
-use super::{
-    Address, Answer, Backend, Balance, Cache, Class, ClientSubnet, Clients, Cookies, Dns, DomainName, Limits, Network,
-    Pool, RateLimit, RecordType, Route, Secret, Target, Zone,
-};
-use crate::config::section::{FromValue, Section, describe, from_text};
+use super::{Address, Backend, Cache, Clients, Cookies, Dns, Limits, Pool, RateLimit, Route, Zone};
+use crate::config::section::Section;
 
 /// Where something is wrong, the default stands.
 pub(in crate::config) fn read(mut section: Section<'_>) -> Dns {
@@ -59,7 +57,7 @@ fn cache(mut section: Section<'_>, cache: &mut Cache) {
 /// A zone without a name or a file is kept, so that the next ones keep their numbers.
 fn zone(mut section: Section<'_>, offset: usize) -> Zone {
     let mut zone = Zone {
-        name: section.required("name", offset).unwrap_or_default(),
+        name: section.required("name", offset).unwrap_or_else(|| Name::ROOT.to_owned()),
         file: section.required("file", offset).unwrap_or_default(),
         transfer: Vec::new(),
     };
@@ -106,7 +104,7 @@ fn route(mut section: Section<'_>, offset: usize) -> Route {
         kind: section.optional("type"),
         class: section.optional("class"),
         clients: Vec::new(),
-        target: Target::Answer(Answer::Refused),
+        action: RouteAction::Fixed(FixedAnswer::Refused),
     };
     section.list("clients", &mut route.clients);
     let (pool, answer) = (section.optional("pool"), section.optional("answer"));
@@ -115,8 +113,8 @@ fn route(mut section: Section<'_>, offset: usize) -> Route {
         (false, false) => section.error(offset, "expected either pool or answer, found neither"),
         _ => {}
     }
-    if let Some(target) = pool.map(Target::Pool).or(answer.map(Target::Answer)) {
-        route.target = target;
+    if let Some(action) = pool.map(RouteAction::Pool).or(answer.map(RouteAction::Fixed)) {
+        route.action = action;
     }
     section.finish();
     route
@@ -157,66 +155,6 @@ fn cookies(mut section: Section<'_>, cookies: &mut Cookies) {
     section.read("enabled", &mut cookies.enabled);
     section.list("secrets", &mut cookies.secrets);
     section.finish();
-}
-
-impl FromValue for Address {
-    fn from_value(value: &DeValue<'_>) -> Result<Address, String> {
-        from_text(value, "an IP address and a port such as \"127.0.0.1:53\"")
-    }
-}
-
-impl FromValue for DomainName {
-    fn from_value(value: &DeValue<'_>) -> Result<DomainName, String> {
-        from_text(value, "a domain name such as \"example.com\"")
-    }
-}
-
-impl FromValue for Network {
-    fn from_value(value: &DeValue<'_>) -> Result<Network, String> {
-        from_text(value, "a network such as \"10.0.0.0/8\"")
-    }
-}
-
-impl FromValue for RecordType {
-    fn from_value(value: &DeValue<'_>) -> Result<RecordType, String> {
-        from_text(value, "a type of records such as \"MX\" or \"TYPE65\"")
-    }
-}
-
-impl FromValue for Class {
-    fn from_value(value: &DeValue<'_>) -> Result<Class, String> {
-        from_text(value, "a class such as \"IN\" or \"CLASS3\"")
-    }
-}
-
-impl FromValue for Balance {
-    fn from_value(value: &DeValue<'_>) -> Result<Balance, String> {
-        from_text(value, "\"least-outstanding\", \"hash\" or \"round-robin\"")
-    }
-}
-
-impl FromValue for ClientSubnet {
-    fn from_value(value: &DeValue<'_>) -> Result<ClientSubnet, String> {
-        from_text(value, "\"strip\" or \"pass\"")
-    }
-}
-
-impl FromValue for Answer {
-    fn from_value(value: &DeValue<'_>) -> Result<Answer, String> {
-        from_text(value, "\"refused\", \"nxdomain\", \"servfail\" or \"drop\"")
-    }
-}
-
-impl FromValue for Secret {
-    fn from_value(value: &DeValue<'_>) -> Result<Secret, String> {
-        match value.as_str() {
-            Some(text) => Secret::read(text),
-            None if value.as_integer().is_some() => {
-                Err("expected 32 hexadecimal digits in quotes, found a number".into())
-            }
-            None => Err(format!("expected 32 hexadecimal digits in quotes, found {}", describe(value))),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -329,7 +267,7 @@ mod tests {
             ("stale", "Span(259200s)"),
             ("stale_ttl", "Span(31s)"),
             ("prefetch", "20"),
-            ("name", "example.com"),
+            ("name", "example.com."),
             ("file", r#""/etc/zones/example.com""#),
             ("transfer", "[192.0.2.0/24, 2001:db8::1/128]"),
             ("name", r#""corp-1", address: 192.0.2.1:53"#),
@@ -341,17 +279,17 @@ mod tests {
             ("name", r#""corp", balance: Hash"#),
             ("timeout", "Span(700ms)"),
             ("attempts", "4"),
-            ("ecs", "Pass"),
-            ("health_name", "health.example"),
+            ("ecs", "Pass { ipv4: 24, ipv6: 56 }"),
+            ("health_name", "health.example."),
             ("health_type", "TXT"),
             ("health_interval", "Span(0ns)"),
             ("health_failures", "9"),
             ("mixed_case", "false"),
-            ("suffix", "Some(corp.example)"),
+            ("suffix", "Some(corp.example.)"),
             ("kind", "Some(HTTPS)"),
             ("class", "Some(CH)"),
-            ("clients", r#"[198.51.100.0/24], target: Pool("corp")"#),
-            ("suffix", "None, kind: Some(ANY), class: None, clients: [], target: Answer(NameError)"),
+            ("clients", r#"[198.51.100.0/24], action: Pool("corp")"#),
+            ("suffix", "None, kind: Some(ANY), class: None, clients: [], action: Fixed(NxDomain)"),
             ("allow", "[203.0.113.0/24]"),
             ("deny", "[203.0.113.7/32]"),
             ("proxy_protocol", "[10.0.0.0/8]"),

@@ -127,7 +127,7 @@ pub(in super::super) fn name(word: Word<'_>, origin: Name<'_>, out: &mut Vec<u8>
         let len = out.len() - label - 1;
         out[label] = len as u8;
         if word.text.is_empty() {
-            error = Some(NameParseError::EmptyLabel);
+            error = Some(NameParseError::Empty);
         }
         if let Some(error) = error {
             return Err(Reason::Name(error));
