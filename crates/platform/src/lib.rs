@@ -2,6 +2,7 @@
 
 mod bpf;
 pub mod clock;
+pub mod datagram;
 pub mod gather;
 pub mod interface;
 pub mod memory;

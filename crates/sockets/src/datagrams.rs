@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, SocketAddr};
 
 use afpa_engine::seam::Segment;
-use afpa_platform::uring::Datagram;
+use afpa_platform::datagram::Datagram;
 
 /// Datagrams that may wait for the kernel, and their octets.
 const MOST: usize = 1024;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use afpa_engine::TransportId;
 use afpa_engine::seam::{Events, Listen, ListenerId, Owner, Time};
-use afpa_platform::uring::{Arrival, receive_datagram};
+use afpa_platform::datagram::{Arrival, receive_datagram};
 use rustix::io::Errno;
 use rustix::net::sockopt::socket_type;
 use rustix::net::{RecvFlags, SocketType, recvfrom};

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use afpa_engine::Transport;
 use afpa_engine::seam::{Address, Calls, Events, Listen, ListenerId, Owner, Time};
-use afpa_platform::uring::{probe, tell_destination};
+use afpa_platform::datagram::tell_destination;
+use afpa_platform::uring::probe;
 use rustix::io::ioctl_fionbio;
 
 use crate::address::local_address;

@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use afpa_engine::TransportId;
 use afpa_engine::seam::{Address, Calls, ConnectionId, Disconnect, Events, ListenerId, Origin, Owner, Segment, Time};
+use afpa_platform::datagram::Datagram;
 use afpa_platform::gather::Gather;
 use afpa_platform::pipe::Pipe;
 use afpa_platform::socket::unacknowledged;
-use afpa_platform::uring::Datagram;
 use rustix::io::ioctl_fionbio;
 use rustix::net::sockopt::set_socket_linger;
 use rustix::net::{Shutdown, shutdown};

@@ -9,8 +9,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use afpa_engine::seam::{Disconnect, Events, ListenerId, Owner};
+use afpa_platform::datagram::Arrival;
 use afpa_platform::gather::Gather;
-use afpa_platform::uring::{Arrival, BUFFER_SIZE, Completion, Received, ReceivedDatagram, Ring};
+use afpa_platform::uring::{BUFFER_SIZE, Completion, Received, ReceivedDatagram, Ring};
 use rustix::io::{Errno, ioctl_fionbio};
 use rustix::net::sockopt::socket_error;
 

@@ -21,10 +21,11 @@ use io_uring::types::{CancelBuilder, Fd, SubmitArgs, Timespec};
 use io_uring::{IoUring, Probe, cqueue, opcode, squeue};
 use rustix::event::{EventfdFlags, eventfd};
 
+use crate::datagram::Datagram;
 use crate::gather::{Gather, MAX_PIECES};
 use buffers::Buffers;
 use datagrams::Inbox;
-pub use datagrams::{Arrival, Datagram, MAX_DATAGRAM, ReceivedDatagram, receive_datagram, tell_destination};
+pub use datagrams::{MAX_DATAGRAM, ReceivedDatagram};
 
 /// Submission queue entries: a pass that needs more submits in between.
 const ENTRIES: u32 = 1024;
