@@ -263,7 +263,7 @@ fn cookies(dns: &Dns, found: &mut Vec<Problem>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::dns::{Clients, RateLimit, Route, Zone};
+    use crate::config::dns::{Clients, RateLimit, Route, Zone, domain_name};
     use afpa_dns::protect::Secret;
     use afpa_dns::route::FixedAnswer;
 
@@ -272,7 +272,7 @@ mod tests {
     }
 
     fn zone(name: &str) -> Zone {
-        Zone { name: name.parse().unwrap(), file: "zone".into(), transfer: Vec::new() }
+        Zone { name: domain_name(name).unwrap(), file: "zone".into(), transfer: Vec::new() }
     }
 
     fn route(suffix: Option<&str>, action: RouteAction) -> Route {
