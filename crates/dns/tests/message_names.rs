@@ -163,7 +163,7 @@ fn text_that_is_no_name_says_why() {
         (r"\256", NameParseError::Escape),
         (r"\999", NameParseError::Escape),
         (r"a\25", NameParseError::Escape),
-        ("a\\\n", NameParseError::Escape),
+        (r"a\ü", NameParseError::Unicode),
         ("bücher.example", NameParseError::Unicode),
         ("a b", NameParseError::Unescaped),
         ("a\n", NameParseError::Unescaped),

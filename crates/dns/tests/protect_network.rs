@@ -197,7 +197,7 @@ fn zones_are_for_everybody_by_default() {
 
 #[test]
 fn deny_wins_over_a_longer_allow() {
-    let list = AccessList::of(set(&["0.0.0.0/0", "10.1.2.3"])).denying(set(&["10.0.0.0/8"]));
+    let list = AccessList::new(set(&["0.0.0.0/0", "10.1.2.3"]), set(&["10.0.0.0/8"]));
     assert!(list.allows(ip("11.0.0.1")));
     assert!(!list.allows(ip("10.1.2.3")));
     assert!(!list.allows(ip("2001:db8::1")), "what is nowhere is not allowed");

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use afpa_dns::message::{
-    Class, Edns, ExtendedError, Header, NameBuf, Options, Rcode, Record, Records, Section, Type, Writer, option,
+    Class, Edns, ExtendedError, Header, NameBuf, OPT_FIXED, Options, Rcode, Record, Records, Section, Type, Writer,
+    option,
 };
-use afpa_dns::protect::{MAX_EXTRA_TEXT, OPT_FIXED, ReplyOptions};
+use afpa_dns::protect::{MAX_EXTRA_TEXT, ReplyOptions};
 use proptest::prelude::*;
 
 /// Options as a client sends them.

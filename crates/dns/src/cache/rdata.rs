@@ -73,7 +73,7 @@ fn fields(rtype: Type, class: Class) -> &'static [Field] {
         Type::NAPTR => &[Octets(4), Text, Text, Text, Plain],
         Type::SVCB | Type::HTTPS => &[Octets(2), Plain, Rest],
         // With SIG.
-        Type::RRSIG | Type(24) => &[Octets(18), Plain, Rest],
+        Type::RRSIG | Type::SIG => &[Octets(18), Plain, Rest],
         // With NXT.
         Type::NSEC | Type(30) => &[Plain, Rest],
         _ => &[Rest],

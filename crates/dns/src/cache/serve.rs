@@ -3,10 +3,8 @@
 use afpa_engine::Time;
 
 use super::{Freshness, Image, Kind};
-use crate::message::{ExtendedError, HEADER_LEN, Query, Type, flag, option};
+use crate::message::{ExtendedError, HEADER_LEN, OPT_FIXED, Query, Type, flag, option, write_option};
 
-/// Octets of an OPT record without options.
-const OPT_LEN: usize = 11;
 /// Octets of an extended error without text (RFC 8914 §2).
 const EXTENDED_ERROR_LEN: usize = 6;
 /// Where the count of answers starts, of three.
@@ -203,7 +201,7 @@ struct Opt {
 
 impl Opt {
     fn len(self) -> usize {
-        OPT_LEN + self.data_len()
+        OPT_FIXED + self.data_len()
     }
 
     fn data_len(self) -> usize {
@@ -219,9 +217,7 @@ impl Opt {
         into.extend_from_slice(&[0, type_high, type_low, size_high, size_low, 0, 0, dnssec_ok, 0, len_high, len_low]);
         into.extend_from_slice(&request.options[..self.options]);
         if let Some(error) = self.error {
-            let [code_high, code_low] = option::EXTENDED_ERROR.to_be_bytes();
-            let [high, low] = error.0.to_be_bytes();
-            into.extend_from_slice(&[code_high, code_low, 0, 2, high, low]);
+            write_option(into, option::EXTENDED_ERROR, &[&error.0.to_be_bytes()]);
         }
     }
 }

@@ -7,9 +7,6 @@ use crate::message::{
     option, read_u16, read_u32,
 };
 
-/// SIG, which signs a message if it covers the type 0 (RFC 2931 §3).
-const SIG: Type = Type(24);
-
 /// An answer, read once.
 pub(super) struct Survey<'a> {
     pub(super) header: Header,
@@ -46,15 +43,14 @@ impl<'a> Survey<'a> {
             return Err(FormError::Questions.into());
         }
         let (question, len) = Question::read(&message[HEADER_LEN..])?;
-        if question.qtype != Type::ANY && is_meta(question.qtype) {
+        if question.qtype != Type::ANY && question.qtype.is_meta() {
             return Err(Uncacheable::Meta(question.qtype));
         }
         let records = Records::at(message, HEADER_LEN + len, &header);
         let found = Found::read(message, records.clone(), &question)?;
         // An extended code is between us and the backend: it has no place in a message without OPT (RFC 6891 §6.1.3).
-        let extended = found.opt.map_or(0, |edns| edns.extended_rcode);
-        if extended > 0 {
-            return Err(Uncacheable::Rcode(Rcode(u16::from(extended) << 4 | header.rcode().0)));
+        if let Some(edns) = found.opt.filter(|edns| edns.extended_rcode > 0) {
+            return Err(Uncacheable::Rcode(edns.rcode(header)));
         }
         let kind = found.kind(&header);
         let is_negative = matches!(kind, Kind::NoData | Kind::NxDomain);
@@ -109,8 +105,8 @@ impl<'a> Found<'a> {
                     }
                     found.opt = Some(Edns::read(&record)?);
                 }
-                // TSIG and SIG(0) are about a message that the image no longer is.
-                (_, rtype) if is_meta(rtype) || rtype == SIG && record.rdata.starts_with(&[0, 0]) => {
+                // TSIG and SIG(0) are about a message that the image no longer is. SIG(0) covers the type 0 (RFC 2931 §3).
+                (_, rtype) if rtype.is_meta() || rtype == Type::SIG && record.rdata.starts_with(&[0, 0]) => {
                     return Err(Uncacheable::Meta(rtype));
                 }
                 (Section::Answer, rtype) => {
@@ -141,9 +137,4 @@ impl<'a> Found<'a> {
     fn option(&self, code: u16) -> Option<&'a [u8]> {
         self.opt?.options.get(code)
     }
-}
-
-/// RFC 6895 §3.1: types that no data has.
-fn is_meta(rtype: Type) -> bool {
-    matches!(rtype.0, 0 | 41 | 128..=255)
 }

@@ -2,6 +2,9 @@
 
 use super::{FormError, Header, Rcode, Record, read_u16};
 
+/// Octets of an OPT record besides its options (RFC 6891 §6.1.2).
+pub const OPT_FIXED: usize = 11;
+
 /// Codes of options.
 pub mod option {
     /// The server's identifier (RFC 5001).
@@ -108,6 +111,16 @@ impl<'a> Iterator for Options<'a> {
         let (data, rest) = self.octets[4..].split_at_checked(usize::from(len))?;
         self.octets = rest;
         Some(EdnsOption { code, data })
+    }
+}
+
+/// Appends an option of `code`. Its data are `parts`, one after another: at most 65,535 octets.
+pub(crate) fn write_option(into: &mut Vec<u8>, code: u16, parts: &[&[u8]]) {
+    let len: usize = parts.iter().map(|part| part.len()).sum();
+    into.extend_from_slice(&code.to_be_bytes());
+    into.extend_from_slice(&(len as u16).to_be_bytes());
+    for part in parts {
+        into.extend_from_slice(part);
     }
 }
 

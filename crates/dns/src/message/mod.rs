@@ -11,8 +11,10 @@ mod records;
 mod types;
 mod writer;
 
-pub use edns::{Edns, EdnsOption, Options, option};
+pub(crate) use edns::write_option;
+pub use edns::{Edns, EdnsOption, OPT_FIXED, Options, option};
 pub use header::{HEADER_LEN, Header, flag};
+pub(crate) use name::escaped;
 pub use name::{MAX_NAME, Name, NameBuf, NameBuffer, NameParseError};
 pub use query::{Query, Question, Unanswerable};
 pub use records::{Record, Records, Section};

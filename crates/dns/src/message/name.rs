@@ -48,7 +48,7 @@ pub enum NameParseError {
     LongLabel,
     /// More than 255 octets.
     LongName,
-    /// A backslash that is followed by neither three digits up to 255 nor a visible character or a blank.
+    /// A backslash that is followed by neither three digits up to 255 nor another character.
     Escape,
     /// A character beyond ASCII: an international name stands in its ASCII form (RFC 5890 §2.3.2.1).
     Unicode,
@@ -402,10 +402,10 @@ impl FromStr for NameBuf {
 }
 
 /// What a backslash stands for, together with what follows it.
-fn escaped(octets: &mut impl Iterator<Item = u8>) -> Option<u8> {
+pub(crate) fn escaped(octets: &mut impl Iterator<Item = u8>) -> Option<u8> {
     let first = octets.next()?;
     if !first.is_ascii_digit() {
-        return Some(first).filter(|octet| matches!(octet, b' '..=b'~'));
+        return Some(first);
     }
     let digit = |octet: u8| octet.is_ascii_digit().then(|| u32::from(octet - b'0'));
     let value = digit(first)? * 100 + digit(octets.next()?)? * 10 + digit(octets.next()?)?;

@@ -280,6 +280,13 @@ numbers! {
     }
 }
 
+impl Type {
+    /// Whether no data have it: it is for questions, or for the message (RFC 6895 §3.1).
+    pub const fn is_meta(self) -> bool {
+        matches!(self.0, 0 | 41 | 128..=255)
+    }
+}
+
 impl Default for Rcode {
     /// [`Rcode::NOERROR`].
     fn default() -> Rcode {

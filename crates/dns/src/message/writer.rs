@@ -56,7 +56,7 @@ impl<'a> Writer<'a> {
         Writer { octets, header, limit: limit.min(MAX_MESSAGE), reserved: 0, suffixes, suffix_count: 0 }
     }
 
-    /// Keeps `octets` free of what is written from here on, for an OPT record: 11 and its options.
+    /// Keeps `octets` free of what is written from here on, for an OPT record: [`OPT_FIXED`](super::OPT_FIXED) and its options.
     pub fn reserve(&mut self, octets: usize) {
         self.reserved = octets;
     }

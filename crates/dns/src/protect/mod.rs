@@ -15,5 +15,5 @@ pub use access::AccessList;
 pub use client_rate::{ClientRate, ClientRateConfig};
 pub use cookie::{CLIENT_COOKIE_LEN, COOKIE_LEN, CookieSecrets, CookieStatus, InvalidCookie, Secret, SecretParseError};
 pub use network::{Network, NetworkError, NetworkSet};
-pub use reply_options::{MAX_EXTRA_TEXT, OPT_FIXED, ReplyOptions};
+pub use reply_options::{MAX_EXTRA_TEXT, MAX_NSID, ReplyOptions};
 pub use response_rate::{Response, ResponseRate, ResponseRateConfig, Verdict};

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::COOKIE_LEN;
-use crate::message::{ExtendedError, Options, option};
+use crate::message::{ExtendedError, OPT_FIXED, Options, option, write_option};
 
-/// Octets of an OPT record besides its options (RFC 6891 §6.1.2).
-pub const OPT_FIXED: usize = 11;
+/// The most octets of a server's identifier: a longer one would leave no room for answers, and is not sent.
+pub const MAX_NSID: usize = 128;
 /// The most octets of an extended error's text: it must not push out what was asked for.
 pub const MAX_EXTRA_TEXT: usize = 128;
 
@@ -32,13 +32,13 @@ impl ReplyOptions<'_> {
     pub fn write(&self, asked: Options<'_>, into: &mut Vec<u8>) -> usize {
         into.clear();
         if let Some(cookie) = &self.cookie {
-            put(into, option::COOKIE, &[cookie]);
+            write_option(into, option::COOKIE, &[cookie]);
         }
         // RFC 5001 §2.1: only if asked for, whatever the question's option holds.
         if let Some(nsid) = self.nsid.filter(|nsid| nsid.len() <= MAX_NSID)
             && asked.get(option::NSID).is_some()
         {
-            put(into, option::NSID, &[nsid]);
+            write_option(into, option::NSID, &[nsid]);
         }
         if let (Some(scope), Some(subnet)) = (self.subnet_scope, asked.get(option::CLIENT_SUBNET)) {
             put_subnet(into, scope, subnet);
@@ -48,37 +48,25 @@ impl ReplyOptions<'_> {
         {
             // RFC 7828 §3.1: in units of 100 ms.
             let units = u16::try_from(timeout.as_millis() / 100).unwrap_or(u16::MAX);
-            put(into, option::TCP_KEEPALIVE, &[&units.to_be_bytes()]);
+            write_option(into, option::TCP_KEEPALIVE, &[&units.to_be_bytes()]);
         }
         if let Some((code, text)) = self.extended_error {
-            put(into, option::EXTENDED_ERROR, &[&code.0.to_be_bytes(), cut(text, MAX_EXTRA_TEXT).as_bytes()]);
+            write_option(into, option::EXTENDED_ERROR, &[&code.0.to_be_bytes(), cut(text, MAX_EXTRA_TEXT).as_bytes()]);
         }
         OPT_FIXED + into.len()
     }
 }
-
-/// The most octets of an identifier: a longer one is a mistake of the operator's, and would leave no room for answers.
-const MAX_NSID: usize = 128;
 
 /// RFC 7871 §7.2.1: family, source prefix length and address as they came, with the scope.
 fn put_subnet(into: &mut Vec<u8>, scope: u8, asked: &[u8]) {
     let &[family_high, family_low, source, _, ref address @ ..] = asked else { return };
     // A client that tells nothing gets an answer that depends on nothing.
     let scope = if source == 0 { 0 } else { scope };
-    put(into, option::CLIENT_SUBNET, &[&[family_high, family_low, source, scope], address]);
+    write_option(into, option::CLIENT_SUBNET, &[&[family_high, family_low, source, scope], address]);
 }
 
 /// As much of `text` as fits `most` octets, in whole characters: what is sent is UTF-8 (RFC 8914 §2).
 fn cut(text: &str, most: usize) -> &str {
     let end = (0..=most.min(text.len())).rev().find(|&end| text.is_char_boundary(end)).unwrap_or(0);
     &text[..end]
-}
-
-fn put(into: &mut Vec<u8>, code: u16, data: &[&[u8]]) {
-    let len: usize = data.iter().map(|part| part.len()).sum();
-    into.extend_from_slice(&code.to_be_bytes());
-    into.extend_from_slice(&(len as u16).to_be_bytes());
-    for part in data {
-        into.extend_from_slice(part);
-    }
 }

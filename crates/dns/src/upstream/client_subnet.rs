@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use crate::message::{option, write_option};
+
 /// FAMILY of IPv4 and of IPv6 (RFC 7871 §6).
 const IPV4: u16 = 1;
 const IPV6: u16 = 2;
@@ -123,11 +125,10 @@ impl ClientSubnet {
         (self.family, self.source, self.address) == (answered.family, answered.source, answered.address)
     }
 
-    /// Writes the option's data, scope zero as in a query.
+    /// Appends the option, scope zero as in a query.
     pub(crate) fn write_query(&self, into: &mut Vec<u8>) {
-        into.extend_from_slice(&self.family.to_be_bytes());
-        into.extend_from_slice(&[self.source, 0]);
-        into.extend_from_slice(&self.address[..usize::from(self.source).div_ceil(8)]);
+        let address = &self.address[..usize::from(self.source).div_ceil(8)];
+        write_option(into, option::CLIENT_SUBNET, &[&self.family.to_be_bytes(), &[self.source, 0], address]);
     }
 }
 

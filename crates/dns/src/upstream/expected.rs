@@ -160,7 +160,7 @@ impl Expected {
         if !case_is_kept {
             return Err(Mismatch::LetterCase);
         }
-        let rcode = Rcode(header.rcode().0 | edns.map_or(0, |edns| u16::from(edns.extended_rcode) << 4));
+        let rcode = edns.map_or(header.rcode(), |edns| edns.rcode(header));
         let verdict = self.verdict(&header, rcode, edns.is_some(), server_cookie.is_some());
         Ok(Matched { verdict, rcode, server_cookie, has_edns: edns.is_some(), scope })
     }

@@ -8,7 +8,7 @@ use super::flights::Attempt;
 use super::framing;
 use super::pool::{Pool, SubnetPolicy};
 use super::proxy_protocol::{self, Carrier, Endpoints};
-use crate::message::{Class, HEADER_LEN, Header, Name, NameBuf, Rcode, Type, Writer, flag, option};
+use crate::message::{Class, HEADER_LEN, Header, Name, NameBuf, Rcode, Type, Writer, flag, option, write_option};
 
 /// The UDP payload that we take: small enough for any path not to cut it into fragments, which can be forged.
 pub const UDP_SIZE: u16 = 1232;
@@ -87,9 +87,9 @@ pub fn build_query(
         true => {
             let cookies = backend.cookies();
             let mut options = Vec::with_capacity(64);
-            write_option(option::COOKIE, &mut options, |data| data.extend_from_slice(cookies.as_octets()));
+            write_option(&mut options, option::COOKIE, &[cookies.as_octets()]);
             if let Some(subnet) = subnet {
-                write_option(option::CLIENT_SUBNET, &mut options, |data| subnet.write_query(data));
+                subnet.write_query(&mut options);
             }
             writer.opt(UDP_SIZE, Rcode::NOERROR, ask.dnssec_ok, &options).ok()?;
             Some(ExpectedEdns { cookie: cookies.client(), has_server_cookie: cookies.has_server(), subnet })
@@ -127,13 +127,4 @@ fn mix_case(octets: &mut [u8], random: &mut impl FnMut() -> u64) {
             bits >>= 1;
         }
     }
-}
-
-fn write_option(code: u16, into: &mut Vec<u8>, data: impl FnOnce(&mut Vec<u8>)) {
-    into.extend_from_slice(&code.to_be_bytes());
-    let len_at = into.len();
-    into.extend_from_slice(&[0, 0]);
-    data(into);
-    let len = (into.len() - len_at - 2) as u16;
-    into[len_at..len_at + 2].copy_from_slice(&len.to_be_bytes());
 }

@@ -217,9 +217,7 @@ fn ttl_class_and_type(words: &mut Words<'_>) -> Result<(Option<u32>, Type), Reas
             class = Some(found);
         } else {
             let rtype: Type = text.parse().map_err(|_| Reason::UnknownType(word.shown()))?;
-            // RFC 6895 §3.1: 128 to 255 are questions' types; OPT is a message's; 0 is none.
-            let is_meta = matches!(rtype.0, 0 | 128..=255) || rtype == Type::OPT;
-            return if is_meta { Err(Reason::MetaType(rtype)) } else { Ok((ttl, rtype)) };
+            return if rtype.is_meta() { Err(Reason::MetaType(rtype)) } else { Ok((ttl, rtype)) };
         }
     }
 }

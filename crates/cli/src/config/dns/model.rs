@@ -267,8 +267,8 @@ impl Clients {
     }
 
     fn or(&self, default: fn() -> AccessList) -> AccessList {
-        let allowed = if self.allow.is_empty() { default() } else { AccessList::of(set(&self.allow)) };
-        allowed.denying(set(&self.deny))
+        let deny = set(&self.deny);
+        if self.allow.is_empty() { default().denying(deny) } else { AccessList::new(set(&self.allow), deny) }
     }
 }
 

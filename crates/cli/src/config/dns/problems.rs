@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use afpa_dns::message::NameBuf;
+use afpa_dns::protect::MAX_NSID;
 use afpa_dns::route::RouteAction;
 
 use super::hidden::{Hidden, hidden};
@@ -77,14 +78,11 @@ fn listeners(dns: &Dns, found: &mut Vec<Problem>) {
     }
 }
 
-/// The longest NSID: it must leave room for an answer in the smallest message.
-const NSID_MAX: usize = 128;
-
 fn identity(dns: &Dns, found: &mut Vec<Problem>) {
     if let Some(text) = &dns.nsid
-        && text.len() > NSID_MAX
+        && text.len() > MAX_NSID
     {
-        let message = format!("expected at most {NSID_MAX} octets, found {}", text.len());
+        let message = format!("expected at most {MAX_NSID} octets, found {}", text.len());
         found.push(Problem::new("dns.nsid", message));
     }
 }

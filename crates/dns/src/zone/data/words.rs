@@ -2,7 +2,7 @@
 
 use super::super::error::Reason;
 use super::super::scanner::{Entry, Word};
-use crate::message::{MAX_NAME, Name, NameParseError};
+use crate::message::{MAX_NAME, Name, NameParseError, escaped};
 
 /// The words of a record that are left.
 #[derive(Clone)]
@@ -172,24 +172,11 @@ pub(in super::super) fn lifetime(ttl: u32) -> u32 {
 
 /// Calls `each` with every octet that `text` stands for, and whether it was escaped (RFC 1035 §5.1).
 pub(super) fn unescape(text: &[u8], mut each: impl FnMut(u8, bool)) -> Result<(), Reason> {
-    let mut at = 0;
-    while let Some(&octet) = text.get(at) {
-        at += 1;
-        if octet != b'\\' {
-            each(octet, false);
-            continue;
-        }
-        match text.get(at..) {
-            Some([first, ..]) if !first.is_ascii_digit() => {
-                each(*first, true);
-                at += 1;
-            }
-            Some([a, b, c, ..]) if b.is_ascii_digit() && c.is_ascii_digit() => {
-                let value = [a, b, c].iter().fold(0u32, |value, digit| value * 10 + u32::from(**digit - b'0'));
-                each(u8::try_from(value).map_err(|_| Reason::Name(NameParseError::Escape))?, true);
-                at += 3;
-            }
-            _ => return Err(Reason::Name(NameParseError::Escape)),
+    let mut octets = text.iter().copied();
+    while let Some(octet) = octets.next() {
+        match octet {
+            b'\\' => each(escaped(&mut octets).ok_or(NameParseError::Escape)?, true),
+            _ => each(octet, false),
         }
     }
     Ok(())
