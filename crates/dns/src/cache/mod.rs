@@ -25,7 +25,6 @@ mod insert;
 mod key;
 mod policy;
 mod prepared;
-mod rdata;
 mod rewrite;
 mod serve;
 mod suffixes;

@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::hash::{BuildHasher, Hash, RandomState};
 
 use super::suffixes::Suffixes;
-use super::{Details, Prepared, Uncacheable, rdata};
-use crate::message::{FormError, HEADER_LEN, Header, Name, Question, Record, Section, Type};
+use super::{Details, Prepared, Uncacheable};
+use crate::message::{FormError, HEADER_LEN, Header, Name, NameBuffer, Piece, Question, Record, Section, Type, pieces};
 
 /// The most octets of a message.
 const MAX_MESSAGE: usize = u16::MAX as usize;
@@ -53,7 +53,12 @@ impl Rewrite {
         self.octets.extend_from_slice(&ttl.to_be_bytes());
         let len_at = self.octets.len();
         self.octets.extend_from_slice(&[0; 2]);
-        rdata::copy(message, record, &mut self.suffixes, &mut self.octets)?;
+        let (suffixes, octets) = (&mut self.suffixes, &mut self.octets);
+        pieces(message, record, &mut NameBuffer::default(), |piece| match piece {
+            Piece::Name(name) => suffixes.write(name, octets),
+            Piece::Plain(name) => octets.extend_from_slice(name.as_wire()),
+            Piece::Octets(plain) => octets.extend_from_slice(plain),
+        })?;
         if self.octets.len() > MAX_MESSAGE {
             return Err(Uncacheable::TooLong);
         }

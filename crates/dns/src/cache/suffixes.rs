@@ -3,10 +3,7 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 
-use crate::message::{Name, NameBuffer};
-
-/// The highest offset that a pointer can name.
-const MAX_POINTER: usize = 0x3fff;
+use crate::message::{MAX_POINTER, Name, NameBuffer};
 
 /// Where names and their ends stand in a message that is written.
 ///

@@ -7,6 +7,7 @@ mod edns;
 mod header;
 mod name;
 mod query;
+mod rdata;
 mod records;
 mod types;
 mod writer;
@@ -17,8 +18,10 @@ pub use header::{HEADER_LEN, Header, flag};
 pub(crate) use name::escaped;
 pub use name::{MAX_NAME, Name, NameBuf, NameBuffer, NameParseError};
 pub use query::{Query, Question, Unanswerable};
+pub(crate) use rdata::{Piece, pieces};
 pub use records::{Record, Records, Section};
 pub use types::{Class, ExtendedError, Opcode, Rcode, Type, UnknownNumber};
+pub(crate) use writer::MAX_POINTER;
 pub use writer::{Full, Mark, Writer};
 
 /// What a message is that cannot be read: the sender's fault.

@@ -8,7 +8,7 @@ const MAX_MESSAGE: usize = 0xffff;
 /// Suffixes that a writer remembers for compression. Beyond it, names are written out.
 const MAX_SUFFIXES: usize = 128;
 /// The highest offset that a pointer can name.
-const MAX_POINTER: usize = 0x3fff;
+pub(crate) const MAX_POINTER: usize = 0x3fff;
 
 /// The message would become longer than it may: the record was not written, and the message is as it was before.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -1,7 +1,7 @@
 //! Cookies towards a backend (RFC 7873).
 
-/// Octets of a client cookie.
-pub(crate) const CLIENT_COOKIE: usize = 8;
+use crate::protect::CLIENT_COOKIE_LEN;
+
 /// The most octets of both cookies together.
 const MAX_COOKIES: usize = 40;
 
@@ -18,8 +18,8 @@ impl Cookies {
     /// secret and its address does (RFC 9018 §3), and ends with the process.
     pub(crate) fn new(random: u64) -> Cookies {
         let mut octets = [0; MAX_COOKIES];
-        octets[..CLIENT_COOKIE].copy_from_slice(&random.to_be_bytes());
-        Cookies { octets, len: CLIENT_COOKIE }
+        octets[..CLIENT_COOKIE_LEN].copy_from_slice(&random.to_be_bytes());
+        Cookies { octets, len: CLIENT_COOKIE_LEN }
     }
 
     /// The data of the option: our cookie, and the server's if it gave one.
@@ -28,23 +28,23 @@ impl Cookies {
     }
 
     /// Our half.
-    pub(crate) fn client(&self) -> [u8; CLIENT_COOKIE] {
-        let mut client = [0; CLIENT_COOKIE];
-        client.copy_from_slice(&self.octets[..CLIENT_COOKIE]);
+    pub(crate) fn client(&self) -> [u8; CLIENT_COOKIE_LEN] {
+        let mut client = [0; CLIENT_COOKIE_LEN];
+        client.copy_from_slice(&self.octets[..CLIENT_COOKIE_LEN]);
         client
     }
 
     /// Whether the backend has shown that it knows cookies.
     pub(crate) fn has_server(&self) -> bool {
-        self.len > CLIENT_COOKIE
+        self.len > CLIENT_COOKIE_LEN
     }
 
     /// Remembers the server's cookie (8 to 32 octets; another length is ignored), or forgets it.
     pub(crate) fn set_server(&mut self, server: Option<&[u8]>) {
         let server = server.unwrap_or_default();
-        if let Some(room) = self.octets[CLIENT_COOKIE..].get_mut(..server.len()) {
+        if let Some(room) = self.octets[CLIENT_COOKIE_LEN..].get_mut(..server.len()) {
             room.copy_from_slice(server);
-            self.len = CLIENT_COOKIE + server.len();
+            self.len = CLIENT_COOKIE_LEN + server.len();
         }
     }
 }

@@ -1,9 +1,9 @@
 //! Whether a message answers a question that we sent (RFC 5452 §9.1), and what it says about it.
 
 use super::client_subnet::ClientSubnet;
-use super::cookie::CLIENT_COOKIE;
 use super::well_formed;
 use crate::message::{Edns, FormError, HEADER_LEN, Header, Opcode, Question, Rcode, flag, option};
+use crate::protect::CLIENT_COOKIE_LEN;
 
 /// Messages that do not match, in one conversation, until it is taken for an attack and the question goes over TCP.
 pub const FLOOD: u32 = 100;
@@ -24,7 +24,7 @@ pub struct Expected {
 /// What was sent in the OPT record that the answer must fit.
 #[derive(Clone, Debug)]
 pub(crate) struct ExpectedEdns {
-    pub(crate) cookie: [u8; CLIENT_COOKIE],
+    pub(crate) cookie: [u8; CLIENT_COOKIE_LEN],
     /// The server has given us a cookie before: it knows them.
     pub(crate) has_server_cookie: bool,
     pub(crate) subnet: Option<ClientSubnet>,
@@ -196,7 +196,7 @@ impl Expected {
     fn cookie_matches<'a>(&self, edns: Option<&Edns<'a>>) -> Result<Option<&'a [u8]>, Mismatch> {
         let Some(sent) = &self.edns else { return Ok(None) };
         match edns.and_then(|edns| edns.options.get(option::COOKIE)) {
-            Some(cookies) => match cookies.split_at_checked(CLIENT_COOKIE) {
+            Some(cookies) => match cookies.split_at_checked(CLIENT_COOKIE_LEN) {
                 Some((client, server)) if client == sent.cookie => Ok(Some(server).filter(|server| !server.is_empty())),
                 _ => Err(Mismatch::Cookie),
             },

@@ -212,7 +212,7 @@ fn names_in_data_must_decompress_and_end_with_it() {
     let bad: [(Type, &[u8], FormError); 9] = [
         (Type::CNAME, &[], FormError::Short),
         (Type::CNAME, &[0xc0, at], FormError::Pointer),
-        (Type::CNAME, &[0xc0, 12, 0], FormError::Short),
+        (Type::CNAME, &[0xc0, 12, 0], FormError::Trailing),
         (Type::CNAME, b"\x01a", FormError::Short),
         (Type::CNAME, b"\x80", FormError::LabelType),
         (Type::MX, &[0], FormError::Short),

@@ -1,36 +1,31 @@
-//! The data of records, copied from one message to another.
+//! The data of records: where names lie in them.
 
 use std::cmp::Ordering;
 
-use super::suffixes::Suffixes;
-use crate::message::{Class, FormError, NameBuffer, Record, Type};
+use super::{Class, FormError, Name, NameBuffer, Record, Type};
 
-/// What the data of a type consists of.
-enum Field {
-    /// So many octets.
-    Octets(usize),
+/// A piece of data as it lies in a message.
+pub(crate) enum Piece<'a> {
+    /// Octets that hold no name, or none that we know of.
+    Octets(&'a [u8]),
     /// A name, which every receiver understands compressed (RFC 3597 §4).
-    Name,
+    Name(Name<'a>),
     /// A name that may have come compressed, but is not sent so.
-    Plain,
-    /// A character string behind its length (RFC 1035 §3.3).
-    Text,
-    /// Whatever is left.
-    Rest,
+    Plain(Name<'a>),
 }
 
-/// Appends the data of `record`, which is one of `message`, to `into`, where names stand at `suffixes`.
+/// Takes the data of `record`, which is one of `message`, apart: `each` gets its pieces in their order. `name` is room
+/// for one.
 ///
 /// # Errors
-/// The data is none of its type.
-pub(super) fn copy(
+/// The data is none of its type. Some pieces were handed out then.
+pub(crate) fn pieces(
     message: &[u8],
     record: &Record<'_>,
-    suffixes: &mut Suffixes,
-    into: &mut Vec<u8>,
+    name: &mut NameBuffer,
+    mut each: impl FnMut(Piece<'_>),
 ) -> Result<(), FormError> {
     let (mut at, end) = (record.rdata_at, record.rdata_at + record.rdata.len());
-    let mut name = NameBuffer::default();
     for field in fields(record.rtype, record.class) {
         let start = at;
         at = match field {
@@ -39,17 +34,31 @@ pub(super) fn copy(
             Field::Rest => end,
             Field::Name | Field::Plain => name.read(message, at)?,
         };
-        match field {
-            Field::Name => suffixes.write(name.as_name(), into),
-            Field::Plain => into.extend_from_slice(name.as_name().as_wire()),
-            _ => into.extend_from_slice(message.get(start..at.min(end)).ok_or(FormError::Short)?),
-        }
+        each(match field {
+            Field::Name => Piece::Name(name.as_name()),
+            Field::Plain => Piece::Plain(name.as_name()),
+            _ => Piece::Octets(message.get(start..at.min(end)).ok_or(FormError::Short)?),
+        });
     }
     match at.cmp(&end) {
         Ordering::Equal => Ok(()),
         Ordering::Less => Err(FormError::Trailing),
         Ordering::Greater => Err(FormError::Short),
     }
+}
+
+/// What the data of a type consists of.
+enum Field {
+    /// So many octets.
+    Octets(usize),
+    /// [`Piece::Name`].
+    Name,
+    /// [`Piece::Plain`].
+    Plain,
+    /// A character string behind its length (RFC 1035 §3.3).
+    Text,
+    /// Whatever is left.
+    Rest,
 }
 
 fn fields(rtype: Type, class: Class) -> &'static [Field] {
