@@ -146,7 +146,7 @@ impl Rule {
     fn matches(&self, question: &Question<'_>, client: IpAddr) -> bool {
         (self.qtypes.is_empty() || self.qtypes.contains(&question.qtype))
             && self.qclass.is_none_or(|qclass| qclass == question.qclass)
-            && (self.clients.is_empty() || self.clients.iter().any(|network| network.contains(client)))
+            && (self.clients.is_empty() || self.clients.contains(client))
     }
 }
 

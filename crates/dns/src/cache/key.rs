@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use crate::message::{Name, Query, Question, flag};
+use crate::protect::prefix_mask;
 
 /// The bits of a query that change what is answered.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
@@ -66,7 +67,6 @@ impl Subnet {
             IpAddr::V6(address) => (2, 128, u128::from(address)),
         };
         let prefix = prefix.min(bits);
-        let behind = u128::MAX.checked_shr(prefix.into()).unwrap_or(0);
-        Subnet { family, prefix, address: (octets & !behind).to_be_bytes() }
+        Subnet { family, prefix, address: (octets & prefix_mask(prefix)).to_be_bytes() }
     }
 }

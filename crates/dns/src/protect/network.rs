@@ -55,7 +55,7 @@ impl Network {
     pub fn around(address: IpAddr, length: u8) -> Network {
         let (number, is_ipv4) = to_number(address);
         let length = length.min(family_bits(is_ipv4)) + if is_ipv4 { MAPPED } else { 0 };
-        Network { first: number & mask(length), length, is_ipv4 }
+        Network { first: number & prefix_mask(length), length, is_ipv4 }
     }
 
     /// Whether `address` is in it.
@@ -86,7 +86,7 @@ impl Network {
     }
 
     fn contains_number(&self, number: u128, is_ipv4: bool) -> bool {
-        self.is_ipv4 == is_ipv4 && number & mask(self.length) == self.first
+        self.is_ipv4 == is_ipv4 && number & prefix_mask(self.length) == self.first
     }
 }
 
@@ -113,7 +113,7 @@ impl NetworkSet {
             // Of either family: what is around a network of IPv6 may be around networks of IPv4 before it.
             let spans = |outer: u32| {
                 let outer = networks[outer as usize];
-                outer.length <= network.length && network.first & mask(outer.length) == outer.first
+                outer.length <= network.length && network.first & prefix_mask(outer.length) == outer.first
             };
             while open.last().is_some_and(|&outer| !spans(outer)) {
                 open.pop();
@@ -232,6 +232,6 @@ fn family_bits(is_ipv4: bool) -> u8 {
 }
 
 /// The first `length` of 128 bits.
-fn mask(length: u8) -> u128 {
+pub(crate) fn prefix_mask(length: u8) -> u128 {
     u128::MAX.checked_shl(128 - u32::from(length)).unwrap_or(0)
 }

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use crate::message::{option, write_option};
+use crate::protect::prefix_mask;
 
 /// FAMILY of IPv4 and of IPv6 (RFC 7871 §6).
 const IPV4: u16 = 1;
@@ -134,9 +135,7 @@ impl ClientSubnet {
 
 /// Clears all but the first `prefix` bits.
 fn mask(octets: &mut [u8; 16], prefix: u8) {
-    let address = u128::from_be_bytes(*octets);
-    let kept = u128::MAX.checked_shl(128 - u32::from(prefix)).unwrap_or(0);
-    *octets = (address & kept).to_be_bytes();
+    *octets = (u128::from_be_bytes(*octets) & prefix_mask(prefix)).to_be_bytes();
 }
 
 impl std::fmt::Display for SubnetError {

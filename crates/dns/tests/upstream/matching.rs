@@ -209,7 +209,7 @@ fn names_in_data_must_decompress_and_end_with_it() {
     for (rtype, data) in good {
         assert_eq!(sent.expected.matches(&answer(rtype, data)).unwrap().verdict, Verdict::Answer, "{rtype} {data:?}");
     }
-    let bad: [(Type, &[u8], FormError); 9] = [
+    let bad: [(Type, &[u8], FormError); 12] = [
         (Type::CNAME, &[], FormError::Short),
         (Type::CNAME, &[0xc0, at], FormError::Pointer),
         (Type::CNAME, &[0xc0, 12, 0], FormError::Trailing),
@@ -219,6 +219,9 @@ fn names_in_data_must_decompress_and_end_with_it() {
         (Type::MX, &[0, 10], FormError::Short),
         (Type::SOA, &[&[0, 0][..], &[0; 19]].concat(), FormError::Short),
         (Type::AAAA, &[0; 4], FormError::Short),
+        (Type::NAPTR, &[0, 1, 0, 1, 9, b'a'], FormError::Short),
+        (Type::RRSIG, &[0; 12], FormError::Short),
+        (Type::DNAME, b"\x01a\0\0", FormError::Trailing),
     ];
     for (rtype, data, error) in bad {
         let mismatch = Mismatch::Malformed(error);
