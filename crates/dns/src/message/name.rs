@@ -363,42 +363,56 @@ impl FromStr for NameBuf {
 
     /// A name as master files write it, taken as absolute whether it ends in a dot or not.
     fn from_str(text: &str) -> Result<NameBuf, NameParseError> {
-        match text {
-            "" => return Err(NameParseError::Empty),
-            "." => return Ok(Name::ROOT.to_owned()),
-            _ => {}
-        }
-        let mut wire = vec![0];
-        let (mut start, mut octets) = (0, text.bytes());
-        let mut ended = false;
-        while let Some(octet) = octets.next() {
-            ended = false;
-            let octet = match octet {
-                b'\\' => escaped(&mut octets).ok_or(NameParseError::Escape)?,
-                b'.' => {
-                    if wire.len() == start + 1 {
-                        return Err(NameParseError::EmptyLabel);
-                    }
-                    start = wire.len();
-                    wire.push(0);
-                    ended = true;
-                    continue;
-                }
-                b'!'..=b'~' => octet,
-                0x80.. => return Err(NameParseError::Unicode),
-                _ => return Err(NameParseError::Unescaped),
-            };
-            wire.push(octet);
-            wire[start] += 1;
-            if usize::from(wire[start]) > MAX_LABEL {
-                return Err(NameParseError::LongLabel);
-            }
-        }
-        if !ended {
+        let mut wire = Vec::with_capacity(text.len() + 2);
+        let is_whole = read_text(text.as_bytes(), &mut wire, |octet| match octet {
+            b'!'..=b'~' => Ok(()),
+            0x80.. => Err(NameParseError::Unicode),
+            _ => Err(NameParseError::Unescaped),
+        })?;
+        if !is_whole {
             wire.push(0);
         }
         if wire.len() > MAX_NAME { Err(NameParseError::LongName) } else { Ok(NameBuf { wire: wire.into() }) }
     }
+}
+
+/// Appends the labels that `text` has in a master file (RFC 1035 §5.1). Returns whether it ends in a dot: then the name is
+/// whole, its last zero included. Its length is for the caller to look at. `may_stand` says what need not be escaped.
+pub(crate) fn read_text(
+    text: &[u8],
+    into: &mut Vec<u8>,
+    may_stand: impl Fn(u8) -> Result<(), NameParseError>,
+) -> Result<bool, NameParseError> {
+    match text {
+        b"" => return Err(NameParseError::Empty),
+        b"." => {
+            into.push(0);
+            return Ok(true);
+        }
+        _ => {}
+    }
+    let mut label = into.len();
+    into.push(0);
+    let mut octets = text.iter().copied();
+    while let Some(octet) = octets.next() {
+        let octet = match octet {
+            b'.' if into[label] == 0 => return Err(NameParseError::EmptyLabel),
+            b'.' => {
+                label = into.len();
+                into.push(0);
+                continue;
+            }
+            b'\\' => escaped(&mut octets).ok_or(NameParseError::Escape)?,
+            _ => may_stand(octet).map(|()| octet)?,
+        };
+        if usize::from(into[label]) == MAX_LABEL {
+            return Err(NameParseError::LongLabel);
+        }
+        into.push(octet);
+        into[label] += 1;
+    }
+    // What opened behind the last dot is the root.
+    Ok(into[label] == 0)
 }
 
 /// What a backslash stands for, together with what follows it.

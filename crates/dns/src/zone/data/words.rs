@@ -2,7 +2,7 @@
 
 use super::super::error::Reason;
 use super::super::scanner::{Entry, Word};
-use crate::message::{MAX_NAME, Name, NameParseError, escaped};
+use crate::message::{MAX_NAME, Name, NameParseError, escaped, read_text};
 
 /// The words of a record that are left.
 #[derive(Clone)]
@@ -107,36 +107,8 @@ pub(in super::super) fn name(word: Word<'_>, origin: Name<'_>, out: &mut Vec<u8>
         return Ok(());
     }
     let start = out.len();
-    if word.text != b"." {
-        let mut label = start;
-        let mut error = None;
-        out.push(0);
-        unescape(word.text, |octet, escaped| {
-            let len = out.len() - label - 1;
-            if octet == b'.' && !escaped {
-                error = error.or((len == 0).then_some(NameParseError::EmptyLabel));
-                out[label] = len as u8;
-                label = out.len();
-                out.push(0);
-            } else if len == 63 {
-                error = error.or(Some(NameParseError::LongLabel));
-            } else {
-                out.push(octet);
-            }
-        })?;
-        let len = out.len() - label - 1;
-        out[label] = len as u8;
-        if word.text.is_empty() {
-            error = Some(NameParseError::Empty);
-        }
-        if let Some(error) = error {
-            return Err(Reason::Name(error));
-        }
-        if len > 0 {
-            out.extend_from_slice(origin.as_wire());
-        }
-    } else {
-        out.push(0);
+    if !read_text(word.text, out, |_| Ok(()))? {
+        out.extend_from_slice(origin.as_wire());
     }
     if out.len() - start > MAX_NAME { Err(Reason::Name(NameParseError::LongName)) } else { Ok(()) }
 }
