@@ -127,6 +127,19 @@ fn a_transfer_under_way_is_finished_before_the_engine_stops() {
 }
 
 #[test]
+fn a_record_that_is_larger_than_others_has_a_message_of_its_own() {
+    let large = format!("{EXAMPLE}large TYPE65280 \\# 40000 {}\n", "00".repeat(40_000));
+    let mut server = Server::new(Setup { zones: vec![("example", large)], ..setup() });
+    let mut stream = server.connect();
+    stream.send(&[ask("example", Type::AXFR)]);
+    server.settle();
+    let answers = stream.answers();
+    let counts: Vec<_> = answers.iter().map(|answer| answer.records.len()).collect();
+    assert!(counts.contains(&1) && counts.iter().sum::<usize>() == 10, "{counts:?}");
+    assert_eq!(answers.last().unwrap().records.last().unwrap().rtype, Type::SOA);
+}
+
+#[test]
 fn a_record_that_fits_no_message_ends_the_transfer_with_an_error() {
     let huge = format!("{EXAMPLE}huge TYPE65280 \\# 65520 {}\n", "00".repeat(65_520));
     let mut server = Server::new(Setup { zones: vec![("example", huge)], ..setup() });
