@@ -69,6 +69,14 @@ struct Opened {
     watcher: Option<Notice>,
 }
 
+/// An answer that somebody waited for.
+#[derive(Clone)]
+pub(crate) struct Landed {
+    pub(crate) answer: Rc<Prepared>,
+    /// The number of the backend that gave it; `None` if none did.
+    pub(crate) backend: Option<u16>,
+}
+
 /// Something to be opened.
 #[derive(Debug)]
 pub(crate) struct Errand {

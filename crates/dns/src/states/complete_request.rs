@@ -43,8 +43,9 @@ fn count(cx: &mut Context<'_, Dns>) {
             .with(QueryFlags::COOKIE, request.proven && cx.connection.carrier == Carrier::Datagram)
             .with(QueryFlags::EDNS, query.edns.is_some())
     });
+    let latency_micros = now.since(request.started).as_micros() as u64;
     log.push(&Record {
-        unix_micros: wall.micros(now),
+        unix_micros: wall.micros(now).saturating_sub(latency_micros),
         client: client.ip(),
         client_port: client.port(),
         protocol: protocol(cx.connection.carrier),
@@ -53,7 +54,7 @@ fn count(cx: &mut Context<'_, Dns>) {
         rcode: request.rcode,
         outcome,
         answer_octets: request.sent as u32,
-        latency_micros: now.since(request.started).as_micros() as u32,
+        latency_micros: latency_micros.try_into().unwrap_or(u32::MAX),
         backend: request.backend,
     });
 }

@@ -28,6 +28,7 @@ pub(crate) fn derive_miss_response(cx: &mut Context<'_, Dns>) -> Outcome {
     match joined {
         Joined::Full => {
             cx.global.stats.restrained(Restraint::TooManyWaiting);
+            cx.request.outcome = Some(LogOutcome::Failed);
             cx.request.refuse(Rcode::SERVFAIL, Some(ExtendedError::NOT_READY));
             return REFUSED;
         }

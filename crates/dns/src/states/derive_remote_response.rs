@@ -17,6 +17,7 @@ pub(crate) fn derive_remote_response(cx: &mut Context<'_, Dns>) -> Outcome {
     match cx.wake {
         Wake::Notified => answer(cx),
         Wake::Expired => {
+            cx.request.outcome = Some(LogOutcome::Failed);
             cx.request.refuse(Rcode::SERVFAIL, Some(ExtendedError::NO_REACHABLE_AUTHORITY));
             REFUSED
         }

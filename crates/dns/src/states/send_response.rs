@@ -15,11 +15,12 @@ pub(crate) fn send_response(cx: &mut Context<'_, Dns>) -> Outcome {
         Verdict::Send => {}
         Verdict::Truncate => {
             cx.global.stats.restrained(Restraint::ResponseTruncated);
+            cx.request.outcome = Some(LogOutcome::Truncated);
             truncate(cx);
         }
         Verdict::Drop => {
             cx.global.stats.restrained(Restraint::ResponseDropped);
-            cx.request.outcome = Some(LogOutcome::Limited);
+            cx.request.outcome = Some(LogOutcome::Dropped);
             return SENT;
         }
     }

@@ -14,6 +14,7 @@ use afpa_dns::cache::{Details, Policy};
 use afpa_dns::fetch::{self, Shared, WATCH};
 use afpa_dns::message::NameBuf;
 use afpa_dns::protect::{AccessList, ClientRateConfig, CookieSecrets, NetworkSet, ResponseRateConfig, Secret};
+use afpa_dns::query_log::{Records, ring};
 use afpa_dns::route::RouteConfig;
 use afpa_dns::stats::BackendEvent;
 use afpa_dns::upstream::{BackendConfig, FlightLimits, HealthConfig, PoolConfig};
@@ -113,6 +114,7 @@ pub(crate) struct Server {
     pub(crate) owner: Owner,
     pub(crate) workers: Arc<Workers>,
     pub(crate) switches: Rc<Switches>,
+    pub(crate) records: Records,
     engine: Engine,
     now: Rc<Cell<u64>>,
 }
@@ -144,16 +146,9 @@ impl Server {
         let shared = Rc::new(RefCell::new(shared));
         let stats = Arc::new(DnsStats::new(backends));
         let (fetcher, fetch) = engine.install::<Fetch>(fetch::Global::new(shared.clone(), stats.clone()));
-        let parts = Parts {
-            settings,
-            shared,
-            fetcher,
-            stats: stats.clone(),
-            log: None,
-            engines: 1,
-            hash_key: [7; 16],
-            answers: None,
-        };
+        let (recorder, records) = ring(1 << 16);
+        let (log, hash_key) = (Some(recorder), [7; 16]);
+        let parts = Parts { settings, shared, fetcher, stats: stats.clone(), log, engines: 1, hash_key, answers: None };
         let wall = now.clone();
         let wall = move || UNIX_EPOCH + Duration::from_secs(START) + Duration::from_nanos(wall.get());
         let (owner, module) = engine.install::<Dns>(Global::new(parts, wall));
@@ -163,7 +158,7 @@ impl Server {
         if setup.is_watching {
             engine.open(Open::Work, fetcher, WATCH);
         }
-        Server { cache, module, fetch, stats, handle, network, owner, workers, switches, engine, now }
+        Server { cache, module, fetch, stats, handle, network, owner, workers, switches, records, engine, now }
     }
 
     /// One backend, and everything else as by default.

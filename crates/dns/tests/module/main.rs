@@ -11,6 +11,7 @@ mod messages;
 mod properties;
 mod protection;
 mod proxies;
+mod recording;
 mod routes;
 mod streams;
 mod tables;
