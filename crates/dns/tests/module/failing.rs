@@ -278,6 +278,31 @@ fn a_stopping_engine_waits_for_answers_that_are_due() {
 }
 
 #[test]
+fn busy_workers_keep_nobody_waiting() {
+    for engines in [1, 2] {
+        let mut server = Server::new(Setup { engines, ..Setup::default() });
+        let (release, released) = std::sync::mpsc::channel::<()>();
+        let (start, started) = std::sync::mpsc::channel();
+        let wait = move || {
+            start.send(()).unwrap();
+            released.recv().unwrap_or_default();
+        };
+        server.workers.submit(wait).unwrap();
+        started.recv().unwrap();
+        while server.workers.submit(|| {}).is_ok() {}
+        server.send(4000, &a("www"));
+        let asked = server.question();
+        asked.answer(&good(&asked));
+        server.settle();
+        assert_eq!(server.answer().addresses().len(), 1);
+        drop(release);
+        server.settle();
+        server.send(4000, &a("www"));
+        assert_eq!(server.asked().len(), 1, "it could not be kept");
+    }
+}
+
+#[test]
 fn truncated_without_end_is_a_failure() {
     let mut server = Server::new(Setup { pools: vec![PoolConfig { attempts: 1, ..pool(1) }], ..Setup::default() });
     server.send(4000, &a("www"));

@@ -7,6 +7,7 @@ use std::time::Duration;
 use afpa_dns::cache::Policy;
 use afpa_dns::message::{Rcode, Type, flag, option};
 use afpa_dns::upstream::{FlightLimits, HealthConfig, PoolConfig};
+use afpa_engine::memory::MemoryConfig;
 use proptest::prelude::*;
 
 use crate::bench::{Asked, SECOND, Server, Setup, Stream, frame, local, name, pool};
@@ -119,9 +120,9 @@ fn setup(engines: usize) -> Setup {
 }
 
 impl World {
-    fn new(engines: usize) -> World {
+    fn new(engines: usize, network: MemoryConfig) -> World {
         let (clients, waiting, asked) = (Vec::new(), HashMap::new(), Vec::new());
-        World { server: Server::new(setup(engines)), engines, clients, waiting, asked, next: 1024 }
+        World { server: Server::new(Setup { network, ..setup(engines) }), engines, clients, waiting, asked, next: 1024 }
     }
 
     fn act(&mut self, act: &Act, rests: bool) {
@@ -279,8 +280,14 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 50, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn each_question_is_answered_once_and_nothing_is_left(acts in acts(), engines in 1..3usize) {
-        let mut world = World::new(engines);
+    fn each_question_is_answered_once_and_nothing_is_left(
+        acts in acts(),
+        engines in 1..3usize,
+        frame in prop_oneof![Just(1), Just(7), Just(1460)],
+        window in prop_oneof![Just(100), Just(usize::MAX)],
+        send_buffer in prop_oneof![Just(50), Just(1 << 18)],
+    ) {
+        let mut world = World::new(engines, MemoryConfig { frame, window, send_buffer, ..MemoryConfig::default() });
         for (act, rests) in &acts {
             world.act(act, *rests);
         }
