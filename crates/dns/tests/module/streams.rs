@@ -83,6 +83,7 @@ fn beyond_the_limit_no_question_is_read_until_one_is_answered() {
     let mut stream = server.connect();
     let asks: Vec<_> = (0..5).map(|id| a(&format!("host{id}")).id(id)).collect();
     stream.send(&asks);
+    stream.peer.finish();
     server.settle();
     let mut asked = server.asked();
     assert_eq!(asked.len(), 3);
@@ -98,7 +99,7 @@ fn beyond_the_limit_no_question_is_read_until_one_is_answered() {
     }
     ids.sort_unstable();
     assert_eq!(ids, [0, 1, 2, 3, 4]);
-    assert_eq!(stream.peer.ending(), None);
+    assert_eq!(stream.peer.ending(), Some(Ending::Finished), "FIN came behind all of them");
 }
 
 #[test]
@@ -181,6 +182,7 @@ fn who_does_not_read_its_answers_is_not_answered_more_and_cut_off_in_the_end() {
     let mut server = Server::new(setup());
     let mut stream = server.connect();
     stream.send(&asks);
+    stream.peer.finish();
     server.settle();
     assert!(server.stats.answer_octets.get() < 14_000, "the window is closed");
     let mut ids = Vec::new();
@@ -189,7 +191,7 @@ fn who_does_not_read_its_answers_is_not_answered_more_and_cut_off_in_the_end() {
         server.pass();
     }
     assert_eq!(ids, (0..100).collect::<Vec<_>>(), "who reads gets all of them");
-    assert_eq!(stream.peer.ending(), None);
+    assert_eq!(stream.peer.ending(), Some(Ending::Finished));
 
     let mut server = Server::new(setup());
     let stream = server.connect();

@@ -65,6 +65,24 @@ fn a_zone_is_sent_as_a_whole_in_several_messages() {
 }
 
 #[test]
+fn who_asks_for_changes_gets_the_whole_zone() {
+    let mut server = Server::new(setup());
+    let mut stream = server.connect();
+    // RFC 1995 §4: a server that has no changes sends all of it.
+    stream.send(&[ask("Example", Type::IXFR)]);
+    server.settle();
+    let answers = stream.answers();
+    assert_eq!(answers[0].question.as_ref().unwrap().1, Type::IXFR);
+    assert_eq!(answers.iter().map(|answer| answer.records.len()).sum::<usize>(), 9 + MANY);
+    for name in ["www.example", "elsewhere"] {
+        stream.send(&[ask(name, Type::AXFR)]);
+        server.settle();
+        let answers = stream.answers();
+        assert_eq!((answers.len(), answers[0].rcode), (1, Rcode::REFUSED), "{name} is no zone");
+    }
+}
+
+#[test]
 fn a_reader_that_takes_a_little_is_not_cut_off() {
     let mut server = Server::new(Setup { network: slow(), ..setup() });
     let stream = server.connect();
