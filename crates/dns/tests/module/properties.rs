@@ -276,6 +276,20 @@ fn check(id: u16, name: u8, answer: &Answer) {
     }
 }
 
+/// Octets that replace others, by place.
+fn damage() -> impl Strategy<Value = Vec<(u8, u8)>> {
+    prop::collection::vec(any::<(u8, u8)>(), 0..6)
+}
+
+fn damaged(mut octets: Vec<u8>, damage: &[(u8, u8)], cut: u8) -> Vec<u8> {
+    for (place, octet) in damage {
+        let place = usize::from(*place) % octets.len();
+        octets[place] = *octet;
+    }
+    octets.truncate(octets.len() - usize::from(cut) % octets.len());
+    octets
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 50, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -292,5 +306,37 @@ proptest! {
             world.act(act, *rests);
         }
         world.end();
+    }
+
+    #[test]
+    fn whatever_a_client_sends_it_gets_one_answer_at_most(damage in damage(), cut in prop_oneof![Just(0), any::<u8>()]) {
+        let zones = vec![("example", crate::zones::EXAMPLE.to_owned())];
+        let mut server = Server::new(Setup { zones, has_cookies: true, forwards: false, ..Setup::default() });
+        let octets = damaged(question(1).option(option::COOKIE, b"12345678").octets(), &damage, cut);
+        server.send_octets(local(4000), &octets);
+        let answers = server.answers();
+        assert!(answers.len() < 2);
+        let mut stream = server.connect();
+        stream.peer.send(&frame(&octets));
+        stream.peer.finish();
+        server.settle();
+        assert_eq!(stream.answers().len(), answers.len());
+        assert!(stream.peer.ending().is_some());
+    }
+
+    #[test]
+    fn whatever_a_backend_says_its_client_is_answered(damage in damage(), cut in prop_oneof![Just(0), any::<u8>()]) {
+        let mut server = Server::forwarder();
+        server.send(4000, &question(1));
+        for _ in 0..20 {
+            for asked in server.asked() {
+                let good = reply(&asked.octets).address(60, [10, 0, 0, 1]).soa(60, 60).option(option::NSID, b"it");
+                asked.answer(&damaged(good.octets(), &damage, cut));
+            }
+            server.advance(SECOND / 2);
+        }
+        let answer = server.answer();
+        assert_eq!((answer.header.id, answer.question.is_some()), (0x1234, true));
+        assert_eq!(server.stats.waiting.get(), 0);
     }
 }
