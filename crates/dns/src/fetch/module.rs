@@ -84,27 +84,28 @@ impl ProtocolModule for Fetch {
         if let Some(watcher) = watcher {
             desk.notify(watcher);
         }
+        // Want of room on this side says nothing of the backend.
+        let is_ours = reason == Disconnect::Unavailable;
         let task = global.shared.borrow_mut().end(tag);
         match task {
             Some(Task::Ask(flight, attempt)) => {
                 let mut shared = global.shared.borrow_mut();
-                // Want of room on this side is not the backend's fault.
-                let is_ours = reason == Disconnect::Unavailable;
                 let end = if is_ours { End::Abandoned } else { End::Refused };
                 let change = shared.pools.ended(attempt.backend, end, now);
                 shared.flights.set_back(flight, Setback::Silence);
                 let errand = shared.attempt(flight);
                 drop(shared);
                 desk.open(errand.open, owner, errand.tag);
-                global.count(attempt.backend, BackendEvent::Unreachable, change);
+                if !is_ours {
+                    global.count(attempt.backend, BackendEvent::Unreachable, change);
+                }
             }
-            Some(Task::Check(attempt)) => {
-                let is_ours = reason == Disconnect::Unavailable;
-                let change = global.shared.borrow_mut().pools.checked(attempt.backend, is_ours, now);
+            Some(Task::Check(attempt)) if !is_ours => {
+                let change = global.shared.borrow_mut().pools.checked(attempt.backend, false, now);
                 global.note(attempt.backend, change);
             }
             // Work is always reached.
-            Some(Task::Start(_) | Task::Retry(_) | Task::Connect(_)) | None => {}
+            Some(Task::Check(_) | Task::Start(_) | Task::Retry(_) | Task::Connect(_)) | None => {}
         }
     }
 }

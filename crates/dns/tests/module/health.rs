@@ -145,6 +145,26 @@ fn a_check_over_tcp_is_passed_and_failed_like_any_other() {
 }
 
 #[test]
+fn want_of_room_on_this_side_says_nothing_of_backends() {
+    let mut server = server();
+    server.asked().iter().for_each(passed);
+    server.settle();
+    server.switches.is_full.set(true);
+    server.advance(SECOND * 20);
+    let answer = server.ask(&a("www").edns(1232));
+    assert_eq!(answer.summary(), (Rcode::SERVFAIL, 0, Some(22)));
+    let events = [BackendEvent::Down, BackendEvent::Unreachable].map(|event| server.event(0, event));
+    assert_eq!(events, [0, 0]);
+    // One that is down does not come back by it.
+    server.switches.is_full.set(false);
+    check(&mut server, SECOND * 12, &|asked| asked.peer.reset());
+    assert_eq!(server.event(0, BackendEvent::Down), 1);
+    server.switches.is_full.set(true);
+    server.advance(SECOND * 12);
+    assert_eq!(server.event(0, BackendEvent::Up), 0);
+}
+
+#[test]
 fn a_reload_changes_who_is_checked() {
     let mut server = server();
     server.asked().iter().for_each(passed);

@@ -34,6 +34,8 @@ enum Act {
     Reload,
     /// Connections to backends do not open any more, or do again.
     Deafen(bool),
+    /// There is no room for them, or there is again.
+    Fill(bool),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -83,6 +85,7 @@ fn acts() -> impl Strategy<Value = Vec<(Act, bool)>> {
         1 => Just(Act::Purge),
         1 => Just(Act::Reload),
         1 => any::<bool>().prop_map(Act::Deafen),
+        1 => any::<bool>().prop_map(Act::Fill),
     ];
     prop::collection::vec((act, any::<bool>()), 1..60)
 }
@@ -167,6 +170,7 @@ impl World {
             Act::Purge => _ = server.cache.purge_all(),
             Act::Reload => server.reload(setup(self.engines)),
             Act::Deafen(is_deaf) => server.switches.is_deaf.set(is_deaf),
+            Act::Fill(is_full) => server.switches.is_full.set(is_full),
         }
         match rests {
             true => self.server.settle(),
@@ -197,6 +201,7 @@ impl World {
     /// Lets time pass until all that can wait has ended.
     fn end(mut self) {
         self.server.switches.is_deaf.set(false);
+        self.server.switches.is_full.set(false);
         for _ in 0..30 {
             self.server.advance(SECOND);
             self.look();

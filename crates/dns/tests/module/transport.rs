@@ -18,10 +18,18 @@ use afpa_engine::seam::{
 pub(crate) struct Switches {
     /// Connections to backends neither open nor fail.
     pub(crate) is_deaf: Cell<bool>,
+    /// There is no room for more connections and conversations.
+    pub(crate) is_full: Cell<bool>,
     /// Answers to datagrams are counted, and not kept: nothing is allocated for them.
     pub(crate) is_quiet: Cell<bool>,
     /// Octets of such answers.
     pub(crate) octets: Cell<usize>,
+}
+
+impl Switches {
+    fn room(&self) -> io::Result<()> {
+        if self.is_full.get() { Err(io::ErrorKind::QuotaExceeded.into()) } else { Ok(()) }
+    }
 }
 
 pub(crate) struct Switched {
@@ -98,12 +106,14 @@ impl Calls for Switched {
     }
 
     fn connect(&mut self, to: &Address, owner: Owner) -> io::Result<ConnectionId> {
+        self.switches.room()?;
         let id = self.memory.borrow_mut().calls().connect(to, owner)?;
         self.opening.push(id);
         Ok(id)
     }
 
     fn converse(&mut self, to: SocketAddr, owner: Owner) -> io::Result<ConnectionId> {
+        self.switches.room()?;
         self.memory.borrow_mut().calls().converse(to, owner)
     }
 
