@@ -39,14 +39,6 @@ pub struct Shared {
     key: Vec<u8>,
 }
 
-/// An answer for those who wait.
-#[derive(Clone, Debug)]
-pub(crate) struct Landed {
-    pub(crate) answer: Rc<Prepared>,
-    /// The number of the backend that gave it, if one did.
-    pub(crate) backend: Option<u16>,
-}
-
 /// What something was opened for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Task {
