@@ -314,6 +314,11 @@ impl Global {
         self.shared.borrow_mut().reload(policy, pools, routes, fallback)
     }
 
+    /// Under which number each backend is counted and logged, in the order of the pools; that order by default.
+    pub fn number_backends(&mut self, numbers: Vec<usize>) {
+        self.shared.borrow_mut().numbers = numbers;
+    }
+
     fn set(&mut self, settings: Arc<Settings>) {
         let (engines, key) = (self.engines, self.hash_key);
         self.response_rate = settings.response_rate.as_ref().map(|config| ResponseRate::new(config, engines, key));

@@ -1,5 +1,6 @@
 //! The log's thread: takes records out of the engines' rings, formats them, writes them.
 
+mod backend_names;
 mod format;
 
 use std::fs::{File, OpenOptions};
@@ -16,6 +17,8 @@ use afpa_engine::stats::Counter;
 use afpa_http::access_log;
 
 use crate::config::{Log, LogFormat};
+
+pub use backend_names::BackendNames;
 
 /// How long a record may lie in its ring before it is looked for.
 const PERIOD: Duration = Duration::from_millis(50);
@@ -40,7 +43,7 @@ pub enum Ring {
     /// Requests of the site.
     Http(access_log::Records),
     /// Queries, and the names of the backends that answer them.
-    Dns(query_log::Records, Arc<[String]>),
+    Dns(query_log::Records, BackendNames),
 }
 
 impl Ring {
@@ -62,7 +65,9 @@ impl Ring {
     fn take(&mut self, writer: &mut Writer) -> bool {
         match self {
             Ring::Http(records) => records.take().map(|entry| writer.add(&entry)).is_some(),
-            Ring::Dns(records, backends) => records.take().map(|record| writer.add_query(&record, backends)).is_some(),
+            Ring::Dns(records, backends) => {
+                records.take().map(|record| writer.add_query(&record, &backends.all())).is_some()
+            }
         }
     }
 }

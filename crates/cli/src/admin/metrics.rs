@@ -10,7 +10,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::tcp_metrics;
-use crate::stats::{Dns, Engine, Latency, Snapshot, Tcp};
+use crate::stats::{Engine, Latency, Snapshot, Tcp};
 
 /// The media type of [`render`]'s text.
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -171,15 +171,12 @@ impl Metrics {
                 count(&mut metric, &labels, events.count)?;
             }
         }
-        type Octets = fn(&Dns) -> u64;
-        let octets: [(&str, &str, Octets); 2] = [
-            ("dns_query", "Octets of DNS queries", |dns| dns.query_octets),
-            ("dns_answer", "Octets of DNS answers", |dns| dns.answer_octets),
-        ];
-        for (name, help, field) in octets {
+        let octets = [("dns_query", "Octets of DNS queries", true), ("dns_answer", "Octets of DNS answers", false)];
+        for (name, help, is_query) in octets {
             let mut metric = encoder.encode_descriptor(name, help, Some(&Unit::Bytes), MetricType::Counter)?;
             for (core, dns) in &engines {
-                ConstCounter::new(field(dns)).encode(metric.encode_family(&[("core", *core)])?)?;
+                let octets = if is_query { dns.query_octets } else { dns.answer_octets };
+                ConstCounter::new(octets).encode(metric.encode_family(&[("core", *core)])?)?;
             }
         }
         let help = "From a query being read to its answer being handed over";

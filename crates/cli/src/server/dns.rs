@@ -21,8 +21,12 @@ use afpa_platform::memory::Arena;
 use afpa_platform::steering::Answers;
 
 use super::direct;
+use crate::access_log::BackendNames;
 use crate::config::Config;
 use crate::config::dns::{self, DEFAULT_POOL};
+
+/// Backends that reloads may add until they are no longer counted.
+const SPARE_BACKENDS: usize = 64;
 
 /// What DNS serves, and how: what a reload replaces.
 #[derive(Clone)]
@@ -37,8 +41,10 @@ pub(super) struct Upstream {
     pools: Vec<PoolConfig>,
     routes: Vec<RouteConfig>,
     flights: usize,
-    /// The backends' names, in the order of their numbers.
-    pub(super) names: Arc<[String]>,
+    /// The names of all backends that there ever were, by their numbers.
+    names: BackendNames,
+    /// The numbers of those that there are, in the order of the pools.
+    numbers: Vec<usize>,
 }
 
 /// What an engine needs to serve DNS.
@@ -74,7 +80,8 @@ impl DnsServing {
             Some(previous) => previous.settings.cache.clone(),
             None => cache(config, dns, engines)?,
         };
-        let upstream = Upstream::new(dns)?;
+        let names = previous.map(|previous| previous.names().clone()).unwrap_or_default();
+        let upstream = Upstream::new(dns, names)?;
         let settings = Settings {
             zones: Arc::new(zones(dns)?),
             transfers: dns
@@ -102,9 +109,9 @@ impl DnsServing {
         Ok(DnsServing { settings: Arc::new(settings), upstream: Arc::new(upstream) })
     }
 
-    /// The backends' names, in the order of their numbers.
-    pub(super) fn backends(&self) -> Arc<[String]> {
-        self.upstream.names.clone()
+    /// The backends' names, by their numbers.
+    pub(super) fn names(&self) -> &BackendNames {
+        &self.upstream.names
     }
 
     pub(super) fn settings(&self) -> &Arc<Settings> {
@@ -127,24 +134,28 @@ impl DnsServing {
 
     /// Replaces what an engine's module has.
     pub(super) fn apply(&self, global: &mut Global) {
-        let Upstream { policy, pools, routes, .. } = &*self.upstream;
+        let Upstream { policy, pools, routes, numbers, .. } = &*self.upstream;
         // It was tried when the configuration was prepared.
         if let Err(error) = global.reload(self.settings.clone(), *policy, pools.clone(), routes, DEFAULT_POOL) {
             tracing::error!("the backends stay as they were: {error}");
+            return;
         }
+        global.number_backends(numbers.clone());
     }
 }
 
 impl Upstream {
-    fn new(dns: &dns::Dns) -> Result<Upstream, String> {
+    fn new(dns: &dns::Dns, names: BackendNames) -> Result<Upstream, String> {
         let in_use = dns.pools_in_use();
         let pools: Vec<PoolConfig> = in_use.iter().map(|pool| pool_config(pool, &dns.backends)).collect();
         let routes: Vec<RouteConfig> = dns.routes.iter().map(route).collect();
-        let names = pools.iter().flat_map(|pool| pool.backends.iter().map(|backend| backend.name.clone())).collect();
         let mut random = Random::new();
         // What an engine would find wrong, it is too late to say there.
         Pools::new(pools.clone(), &mut || random.next_u64()).map_err(|error| error.to_string())?;
-        Ok(Upstream { policy: policy(&dns.cache), pools, routes, flights: dns.limits.flights as usize, names })
+        let backends = pools.iter().flat_map(|pool| &pool.backends);
+        let numbers = names.numbers(backends.map(|backend| backend.name.as_str()));
+        let flights = dns.limits.flights as usize;
+        Ok(Upstream { policy: policy(&dns.cache), pools, routes, flights, names, numbers })
     }
 }
 
@@ -167,7 +178,7 @@ impl DnsPlan {
         let (pools, routes) = (upstream.pools.clone(), &upstream.routes);
         let shared = Shared::new(view, upstream.policy, pools, routes, DEFAULT_POOL, limits, engines);
         let shared = Rc::new(RefCell::new(shared.map_err(|error| error.to_string())?));
-        let stats = Arc::new(DnsStats::new(upstream.names.len()));
+        let stats = Arc::new(DnsStats::new(upstream.numbers.len() + SPARE_BACKENDS));
         let (fetcher, fetch) = engine.install::<Fetch>(fetch::Global::new(shared.clone(), stats.clone()));
         let hash_key = direct::random().map_err(|error| format!("there are no random numbers: {error}"))?;
         let parts =

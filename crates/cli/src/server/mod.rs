@@ -26,7 +26,7 @@ use crate::systemd::Inherited;
 use crate::units::ListenAddress;
 
 use direct::Wire;
-use dns::{DnsPlan, DnsServing};
+use dns::DnsPlan;
 use doors::{Door, Service};
 use engine::{HttpPlan, Plan, Prepared, Seat};
 pub use running::Running;
@@ -58,7 +58,7 @@ pub fn start(config: &Config, inherited: Vec<Inherited>) -> Result<Started, Stri
     let workers = Workers::start(config.workers.threads as usize, config.workers.queue as usize)
         .map_err(|error| format!("the worker threads cannot be started: {error}"))?;
     let serving = Serving::prepare(config, cpus.len(), None)?;
-    let backends = serving.dns().map(DnsServing::backends);
+    let backends = serving.dns().map(|dns| dns.names().clone());
     if let Some(wire) = &mut wire {
         wire.expect(&doors)?;
     }

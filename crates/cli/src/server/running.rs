@@ -14,7 +14,7 @@ use afpa_http::files::{purge_under, purge_url};
 use afpa_platform::steering::Answers;
 
 use super::direct::Wire;
-use super::dns::{DnsSeat, DnsServing};
+use super::dns::DnsSeat;
 use super::doors::Door;
 use super::engine::Seat;
 use super::observed;
@@ -137,7 +137,7 @@ impl Engines for Running {
 
 impl Source for Running {
     fn snapshot(&self) -> Snapshot {
-        let backends = self.serving().dns().map(DnsServing::backends).unwrap_or_default();
+        let backends = self.serving().dns().map(|dns| dns.names().all()).unwrap_or_default();
         Snapshot {
             version: env!("CARGO_PKG_VERSION"),
             uptime_seconds: self.since.elapsed().as_secs(),
@@ -227,13 +227,15 @@ fn latency(module: &ModuleStats) -> stats::Latency {
 }
 
 fn dns_of(dns: &DnsSeat, names: &[String]) -> stats::Dns {
-    let name = |number: usize| names.get(number).cloned().unwrap_or_else(|| number.to_string());
     stats::Dns {
         families: dns.stats.families().into_iter().map(stats::Family::from).collect(),
         backends: dns
             .stats
             .backends()
-            .map(|(number, event, count)| stats::BackendEvents { backend: name(number), event: event.name(), count })
+            .filter_map(|(number, event, count)| {
+                let backend = names.get(number)?.clone();
+                Some(stats::BackendEvents { backend, event: event.name(), count })
+            })
             .collect(),
         query_octets: dns.stats.query_octets.get(),
         answer_octets: dns.stats.answer_octets.get(),

@@ -13,8 +13,8 @@ use crate::message::{Query, Question, flag, option};
 use crate::route::{Route, RouteConfig, Routes, UnknownPool};
 use crate::upstream::proxy_protocol::Endpoints;
 use crate::upstream::{
-    self, Ask, Attempt, BackendId, ClientSubnet, FlightId, FlightLimits, Flights, PoolConfig, PoolError, PoolId, Pools,
-    Random, SubnetError, SubnetPolicy, Ticket,
+    self, Ask, Attempt, BackendId, ClientSubnet, FlightId, FlightLimits, Flights, Pool, PoolConfig, PoolError, PoolId,
+    Pools, Random, SubnetError, SubnetPolicy, Ticket,
 };
 
 /// The tag of the exchange that keeps watch over backends.
@@ -33,6 +33,8 @@ pub struct Shared {
     next_tag: u64,
     /// Answers that those who waited have not taken yet.
     landed: HashMap<Notice, Landed>,
+    /// Under which number each backend is counted, in the order of the pools; that order if it is empty.
+    pub(crate) numbers: Vec<usize>,
     /// Whether another engine may have what this one has not.
     has_others: bool,
     /// Kept for its memory.
@@ -122,6 +124,7 @@ impl Shared {
             tasks: HashMap::new(),
             next_tag: WATCH + 1,
             landed: HashMap::new(),
+            numbers: Vec::new(),
             has_others: engines > 1,
             key: Vec::new(),
         })
@@ -138,11 +141,19 @@ impl Shared {
         routes: &[RouteConfig],
         fallback: &str,
     ) -> Result<(), PoolsOrRoutes> {
+        // Most reloads are about zones. What is under way to the backends then is not disturbed.
+        if self.pools.iter().map(Pool::config).eq(&pools) {
+            self.routes = routes_of(&self.pools, routes, fallback)?;
+            self.policy = policy;
+            return Ok(());
+        }
         let mut random = || self.random.next_u64();
         let mut pools = Pools::new(pools, &mut random).map_err(PoolsOrRoutes::Pool)?;
         pools.adopt(&self.pools);
         self.routes = routes_of(&pools, routes, fallback)?;
-        (self.pools, self.policy) = (pools, policy);
+        let old = std::mem::replace(&mut self.pools, pools);
+        self.flights.move_pools(|id| self.pools.find(&old.get(id)?.config().name));
+        self.policy = policy;
         Ok(())
     }
 
@@ -229,7 +240,8 @@ impl Shared {
     /// The backend's number among all of them, as logs and metrics have it.
     pub(crate) fn number(&self, backend: BackendId) -> usize {
         let before = self.pools.iter().take_while(|pool| pool.id() != backend.pool);
-        before.map(|pool| pool.backends().count()).sum::<usize>() + backend.index()
+        let place = before.map(|pool| pool.backends().count()).sum::<usize>() + backend.index();
+        self.numbers.get(place).copied().unwrap_or(place)
     }
 
     /// What opens the way to an attempt's backend.

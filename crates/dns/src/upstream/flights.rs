@@ -222,6 +222,15 @@ impl<W: Copy + PartialEq> Flights<W> {
         Some(Finished { key: flight.key, ask: flight.ask, is_refresh: flight.is_refresh })
     }
 
+    /// After a reload: flights go on with the pool that has taken the place of theirs, and choose among its backends
+    /// anew. Without one they find no more backends.
+    pub fn move_pools(&mut self, mut successor: impl FnMut(PoolId) -> Option<PoolId>) {
+        for flight in self.slots.iter_mut().flatten() {
+            flight.pool = successor(flight.pool).unwrap_or(flight.pool);
+            (flight.tried, flight.latest, flight.again) = (BackendSet::default(), None, None);
+        }
+    }
+
     /// What a flight was joined under.
     pub fn key(&self, id: FlightId) -> Option<&Arc<[u8]>> {
         let flight = self.slots.get(id.index())?.as_ref()?;

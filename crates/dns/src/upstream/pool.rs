@@ -147,7 +147,7 @@ impl Pools {
     }
 
     /// Takes the place of `old` after a reload: what is known of a backend with the same name and address in a pool
-    /// of the same name stays known. Ids of `old` name nothing here; questions under way find no more backends.
+    /// of the same name stays known. Ids of `old` name nothing here: [`super::Flights::move_pools`] is due.
     pub fn adopt(&mut self, old: &Pools) {
         self.generation = old.generation.wrapping_add(1);
         for pool in &mut self.pools {

@@ -183,17 +183,17 @@ fn shared_cache() -> Server {
 /// Backends that a reload takes away just before they are asked.
 fn reloaded() -> Server {
     let health = HealthConfig { name: name("check"), ..HealthConfig::default() };
-    let pools = || vec![PoolConfig { health: health.clone(), ..pool(1) }];
-    let mut server = Server::new(Setup { pools: pools(), is_watching: true, ..Setup::default() });
+    let pools = |attempts| vec![PoolConfig { health: health.clone(), attempts, ..pool(1) }];
+    let mut server = Server::new(Setup { pools: pools(3), is_watching: true, ..Setup::default() });
     // The check was opened in this pass.
     server.pass();
-    server.reload(Setup { pools: pools(), ..Setup::default() });
+    server.reload(Setup { pools: pools(2), ..Setup::default() });
     server.settle();
     server.network.send_datagram(server.owner, crate::bench::local(4000), &a("www.elsewhere").octets());
     // The flight begins, and its conversation is opened.
     server.pass();
     server.pass();
-    server.reload(Setup { pools: pools(), ..Setup::default() });
+    server.reload(Setup { pools: Vec::new(), ..Setup::default() });
     server.settle();
     assert_eq!(server.answer().rcode, afpa_dns::message::Rcode::SERVFAIL, "nobody is left waiting");
     server

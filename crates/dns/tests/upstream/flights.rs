@@ -76,6 +76,23 @@ fn is_same(one: &Attempt, other: &Attempt) -> bool {
 }
 
 #[test]
+fn a_flight_goes_on_with_the_pool_that_a_reload_put_in_place_of_its_own() {
+    let mut journey = Journey::new(pool(&[1]));
+    let first = journey.asked();
+    journey.flights.set_back(journey.id, Setback::NeedsTcp);
+    let (mut new, id) = pools(pool(&[1, 1]));
+    new.adopt(&journey.pools);
+    let old = std::mem::replace(&mut journey.pools, new);
+    let successor = journey.pools.find("p").unwrap();
+    journey.flights.move_pools(|known| (known == first.backend.pool).then_some(successor));
+    assert!(old.get(id).is_some() && journey.pools.get(id).is_none(), "ids are of one generation");
+    let next = journey.asked();
+    assert_eq!((next.backend.pool, next.tcp), (successor, false));
+    // What is heard of the old backend changes nothing.
+    assert!(!is_same(&journey.after(Setback::Silence), &next));
+}
+
+#[test]
 fn a_truncated_answer_is_asked_for_over_tcp_once() {
     let mut journey = Journey::new(pool(&[1, 1]));
     let first = journey.asked();

@@ -50,8 +50,7 @@ fn hand_out(cx: &mut Context<'_, Fetch>) -> Outcome {
 fn hand_out_answer(cx: &mut Context<'_, Fetch>) -> Outcome {
     let now = cx.now();
     let Some(flight) = cx.connection.flight() else { return STORED };
-    let is_failure = cx.request.failure.is_some();
-    let Request { answer, purges, is_of_subnet, is_handed_out, .. } = &mut *cx.request;
+    let Request { answer, purges, is_of_subnet, is_handed_out, failure, .. } = &mut *cx.request;
     *is_handed_out = true;
     let (answer, purges, is_of_subnet) = (answer.clone(), *purges, *is_of_subnet);
     let shared = cx.global.shared.clone();
@@ -59,7 +58,7 @@ fn hand_out_answer(cx: &mut Context<'_, Fetch>) -> Outcome {
     let name = shared.flights.ask(flight).map(|ask| key_of(ask, is_of_subnet));
     let cache = shared.view.cache().clone();
     let backend = match cx.connection.task {
-        Some(Task::Ask(_, attempt)) if !is_failure => Some(shared.number(attempt.backend) as u16),
+        Some(Task::Ask(_, attempt)) if failure.is_none() => u16::try_from(shared.number(attempt.backend)).ok(),
         _ => None,
     };
     let landed = answer.clone().map(|answer| Landed { answer, backend });
