@@ -16,6 +16,8 @@ pub struct SocketsConfig {
     /// The most connections at once; beyond it, accepting pauses. At most
     /// [`ConnectionId::MAX_INDEX`](afpa_engine::ConnectionId::MAX_INDEX) + 1.
     pub max_connections: u32,
+    /// How many of these are for what is opened here: what is accepted does not take their places.
+    pub reserved: u32,
     /// The octets of unconsumed input at which a connection is read no further.
     pub receive_window: usize,
     /// The octets of queued output at which a connection wants no more.
@@ -50,6 +52,7 @@ impl SocketsConfig {
             interface: Interface::Auto,
             respond: Respond::Hybrid,
             max_connections: 65_536,
+            reserved: 0,
             receive_window: 64 * 1024,
             send_buffer: 1024 * 1024,
             lend_from: 24 * 1024,

@@ -15,6 +15,8 @@ pub(crate) struct Connection {
     pub(crate) phase: Phase,
     /// It is a datagram socket: each gather is one datagram, there is no FIN, and nothing unread is kept.
     pub(crate) is_conversation: bool,
+    /// It was not accepted.
+    pub(crate) is_opened: bool,
     /// Gone while the kernel closes it behind the last send.
     pub(crate) socket: Option<OwnedFd>,
     pub(crate) unread: Unread,
@@ -104,6 +106,7 @@ impl Connection {
             owner: Owner::default(),
             phase: Phase::Free,
             is_conversation: false,
+            is_opened: false,
             socket: None,
             unread: Unread::default(),
             outgoing: VecDeque::new(),
@@ -125,6 +128,7 @@ impl Connection {
         self.owner = owner;
         self.phase = phase;
         self.is_conversation = false;
+        self.is_opened = phase == Phase::Connecting;
         self.socket = Some(socket);
         (self.queued, self.unreported) = (0, 0);
         self.finish = Finish::No;

@@ -54,7 +54,10 @@ pub(crate) struct Table {
     slots: Vec<Connection>,
     free: Vec<u32>,
     live: usize,
+    /// Of these, those that were opened here.
+    opened: usize,
     max_connections: usize,
+    max_accepted: usize,
     respond: Respond,
     send_buffer: usize,
     linger: Duration,
@@ -90,6 +93,7 @@ impl Table {
             Respond::Inline => None,
             Respond::Thread | Respond::Hybrid => Some(Senders::start(config.senders)?),
         };
+        let max_connections = (config.max_connections as usize).clamp(1, ConnectionId::MAX_INDEX as usize + 1);
         Ok(Table {
             id: config.transport,
             window: config.receive_window.max(1),
@@ -102,7 +106,9 @@ impl Table {
             slots: Vec::new(),
             free: Vec::with_capacity(QUEUED),
             live: 0,
-            max_connections: (config.max_connections as usize).clamp(1, ConnectionId::MAX_INDEX as usize + 1),
+            opened: 0,
+            max_connections,
+            max_accepted: max_connections.saturating_sub(config.reserved as usize).max(1),
             respond: config.respond,
             send_buffer: config.send_buffer.max(1),
             linger: config.linger,
@@ -131,14 +137,15 @@ impl Table {
         self.live
     }
 
+    /// Whether no more may be accepted.
     pub(crate) fn is_full(&self) -> bool {
-        self.live >= self.max_connections
+        self.live >= self.max_connections || self.live - self.opened >= self.max_accepted
     }
 
     /// # Errors
     /// The limit on connections is reached.
     pub(crate) fn check_room(&self) -> io::Result<()> {
-        match self.is_full() {
+        match self.live >= self.max_connections {
             true => Err(io::Error::new(io::ErrorKind::QuotaExceeded, "the limit on connections is reached")),
             false => Ok(()),
         }
@@ -431,8 +438,10 @@ impl Table {
         slot.phase = Phase::Free;
         slot.generation = slot.generation.wrapping_add(1);
         let owner = slot.owner;
+        let is_opened = std::mem::take(&mut slot.is_opened);
         self.free.push(index);
         self.live -= 1;
+        self.opened -= usize::from(is_opened);
         self.released = true;
         if let Some(reason) = reason {
             events.disconnected(self, id, owner, reason);
@@ -608,6 +617,7 @@ impl Table {
         });
         self.slots[index as usize].occupy(socket, owner, phase);
         self.live += 1;
+        self.opened += usize::from(phase == Phase::Connecting);
         index
     }
 

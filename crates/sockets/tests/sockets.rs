@@ -42,6 +42,25 @@ on_both_interfaces! {
         assert_eq!(harness.sockets.connections(), 0);
     }
 
+    fn what_is_reserved_is_left_to_what_is_opened(interface) {
+        let mut config = common::config(interface);
+        (config.max_connections, config.reserved) = (3, 2);
+        let mut harness = Harness::with(config, echo);
+        let address = harness.address;
+        let _clients: Vec<TcpStream> = (0..5).map(|_| TcpStream::connect(address).expect("a backlog")).collect();
+        harness.until("one", |log| accepted(log).len() == 1);
+        harness.idle();
+        assert_eq!((harness.accepted().len(), harness.sockets.connections()), (1, 1));
+        let peer = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let to = Address::Inet(peer.local_addr().expect("an address"));
+        let opened = [(); 2].map(|()| harness.calls().connect(&to, Owner(7)).expect("a place"));
+        harness.calls().connect(&to, Owner(7)).expect_err("the limit");
+        harness.calls().abort(opened[0]);
+        harness.idle();
+        assert_eq!((harness.accepted().len(), harness.sockets.connections()), (1, 2));
+        harness.calls().connect(&to, Owner(7)).expect("its place");
+    }
+
     fn without_descriptors_accepting_pauses_and_connections_live_on(interface) {
         // In a process of its own: the limit is the process's.
         let name = format!("{}::child_without_descriptors", interface.name().replace("io_", ""));

@@ -37,7 +37,10 @@ pub(super) struct Plan {
     pub(super) wire: Option<Arc<Wire>>,
     pub(super) io: Interface,
     pub(super) respond: Respond,
-    pub(super) max_connections: u32,
+    /// The most connections of clients.
+    pub(super) max_accepted: u32,
+    /// How many there may be to backends besides.
+    pub(super) reserved: u32,
     pub(super) workers: Arc<Workers>,
     pub(super) http: Option<HttpPlan>,
     pub(super) dns: Option<DnsPlan>,
@@ -245,7 +248,8 @@ fn live(plan: Plan, instructions: Instructions) -> Result<(), String> {
 }
 
 fn build(plan: Plan) -> Result<(Unopened, Seat), String> {
-    let Plan { cpu, number, wire, io, respond, max_connections, workers, http, dns, entrances } = plan;
+    let Plan { cpu, number, wire, io, respond, max_accepted, reserved, workers, http, dns, entrances } = plan;
+    let max_connections = max_accepted.saturating_add(reserved);
     let failed = |what: &str, error: &dyn std::fmt::Display| format!("the engine on CPU {cpu} cannot {what}: {error}");
     process::pin_thread(cpu).map_err(|error| failed("be pinned", &error))?;
     let config = SocketsConfig {
@@ -254,6 +258,7 @@ fn build(plan: Plan) -> Result<(Unopened, Seat), String> {
         interface: interface(io),
         respond: context(respond),
         max_connections,
+        reserved,
         // RFC 9112 §9: HTTP's client does, and so does DNS's.
         peer_speaks_first: true,
         ..SocketsConfig::default()

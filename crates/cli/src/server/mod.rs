@@ -95,7 +95,8 @@ pub fn start(config: &Config, inherited: Vec<Inherited>) -> Result<Started, Stri
             io: config.io,
             respond: config.respond,
             // Rounded up: a limit that is smaller than the number of engines still lets each answer.
-            max_connections: max_connections(config).div_ceil(cpus.len() as u32),
+            max_accepted: max_accepted(config).div_ceil(cpus.len() as u32),
+            reserved: reserved(config).div_ceil(cpus.len() as u32),
             workers: workers.clone(),
             http,
             dns,
@@ -141,11 +142,17 @@ fn open_doors(config: &Config, is_host: bool, inherited: Vec<Inherited>) -> Resu
     Ok(doors)
 }
 
-/// The connections of all services together. A question to a backend is one, too.
-fn max_connections(config: &Config) -> u32 {
+/// The clients' connections of all services together.
+fn max_accepted(config: &Config) -> u32 {
     let site = if config.has_site() { config.limits.connections } else { 0 };
-    let dns = config.dns.as_ref().map_or(0, |dns| dns.limits.connections.saturating_add(dns.limits.flights));
+    let dns = config.dns.as_ref().map_or(0, |dns| dns.limits.connections);
     site.saturating_add(dns)
+}
+
+/// Places for questions to backends, which clients must not take: one for each that waits, and another, because a
+/// conversation ends when its answer is kept, a moment after it was passed on.
+fn reserved(config: &Config) -> u32 {
+    config.dns.as_ref().map_or(0, |dns| dns.limits.flights.saturating_mul(2))
 }
 
 fn line(config: &Config, cpus: &[usize], doors: &[Door], seats: &[Seat]) -> String {
