@@ -6,7 +6,7 @@ use std::fmt;
 use afpa_platform::steering::Admission;
 
 use crate::module::Settings;
-use crate::protect::{AccessList, Network, ResponseRateConfig};
+use crate::protect::{AccessList, ClientRateConfig, Network, ResponseRateConfig};
 use crate::route::RouteConfig;
 
 /// Why the driver must not answer: it would do what only engines can do.
@@ -23,7 +23,12 @@ pub enum Obstacle {
 impl Obstacle {
     /// What stands in the way, if anything does, of these settings and routes. `logs`: whether there is a query log.
     pub fn of(settings: &Settings, routes: &[RouteConfig], logs: bool) -> Option<Obstacle> {
-        if settings.client_rate.is_some() {
+        Obstacle::among(settings.client_rate.as_ref(), routes, logs)
+    }
+
+    /// The same, of what may be one.
+    pub fn among(client_rate: Option<&ClientRateConfig>, routes: &[RouteConfig], logs: bool) -> Option<Obstacle> {
+        if client_rate.is_some() {
             return Some(Obstacle::ClientRate);
         }
         if routes.iter().any(|route| !route.clients.is_empty()) {
