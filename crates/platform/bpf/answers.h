@@ -35,6 +35,7 @@ struct subject {
 };
 
 struct answer {
+	u64 mark; // of its subject: see `is_still_of`
 	u64 generation;
 	u64 stored_at; // when its TTLs were what they are here
 	u64 ends_at; // from then on the engine answers
@@ -75,6 +76,7 @@ struct question {
 	u8 message[116]; // the longest, and zeros; its name is aligned
 	u32 takes; // octets of an answer
 	u32 sum; // of the question's octets, folded
+	u64 mark; // of the subject
 	struct subject subject;
 };
 
@@ -82,7 +84,9 @@ struct map answering SECTION("maps") = { MAP_ARRAY, sizeof(u32), sizeof(struct a
 // What was not asked for lately makes room.
 struct map answers SECTION("maps") = { MAP_LEAST_RECENT, sizeof(struct subject), sizeof(struct answer), 4096, 0 };
 // The groups that clients are in, as bits.
-struct map networks SECTION("maps") = { MAP_LONGEST_PREFIX, sizeof(struct network), sizeof(u32), 4096, MAP_NOT_ALLOCATED };
+struct map networks SECTION("maps") = {
+	MAP_LONGEST_PREFIX, sizeof(struct network), sizeof(u32), 4096, MAP_NOT_ALLOCATED
+};
 struct map questions SECTION("maps") = { MAP_PER_CPU_ARRAY, sizeof(u32), sizeof(struct question), 1, 0 };
 
 #define SECOND 1000000000ull
@@ -143,7 +147,8 @@ INLINE int read_opt(struct question *question, u32 at)
 	u8 *opt = question->message + at;
 	u32 takes = (u32)opt[3] << 8 | opt[4];
 
-	// RFC 6891 §6.1.2: the root, the type; extended code and version are zero, no flag but DO is set, there are no options.
+	// RFC 6891 §6.1.2: the root, the type; extended code and version are zero, no flag but DO is set, there are no
+	// options.
 	if (opt[0] | opt[1] | (opt[2] ^ TYPE_OPT) | opt[5] | opt[6] | (opt[7] & 0x7f) | opt[8] | opt[9] | opt[10])
 		return 0;
 	// RFC 6891 §6.2.3.
@@ -155,8 +160,19 @@ INLINE int read_opt(struct question *question, u32 at)
 	return 1;
 }
 
-// Reads the message of `length` octets that is in its place, and `offset` in the frame. Whether an answer to it could have
-// been left.
+INLINE u64 mark_of(const struct subject *subject)
+{
+	const u64 *words = (const u64 *)subject;
+	u64 mark = 0;
+
+#pragma clang loop unroll(full)
+	for (u32 i = 0; i < sizeof(*subject) / 8; i++)
+		mark = mix(mark, words[i]);
+	return mark;
+}
+
+// Reads the message of `length` octets that is in its place, and at `offset` in the frame. Whether an answer to it could
+// have been left.
 INLINE int read_question(struct xdp_md *context, struct question *question, u32 offset, u32 length)
 {
 	const u16 *head = (const u16 *)question->message;
@@ -195,7 +211,15 @@ INLINE int read_question(struct xdp_md *context, struct question *question, u32 
 #pragma clang loop unroll(full)
 	for (int i = 0; i < LONGEST_NAME / 8; i++)
 		question->subject.name[i] = lower_case(question->subject.name[i]);
+	question->mark = mark_of(&question->subject);
 	return 1;
+}
+
+// An answer that makes room, or that another takes the place of, is overwritten while we may still read it: its octets
+// may become those of another answer. A mixture of two has a checksum that is not right; a whole one has another mark.
+INLINE int is_still_of(const struct answer *answer, const struct question *question)
+{
+	return *(const volatile u64 *)&answer->mark == question->mark;
 }
 
 INLINE u32 end_of_question(const struct question *question)
@@ -228,7 +252,7 @@ INLINE int is_for(const struct answer *answer, const struct ends *ends)
 INLINE int is_due(struct answer *answer, const struct answering *shared, const struct question *question,
 		  const struct ends *ends, u64 now)
 {
-	if (answer->generation != shared->generation || now >= answer->ends_at) {
+	if (!is_still_of(answer, question) || answer->generation != shared->generation || now >= answer->ends_at) {
 		count(OVER);
 		return 0;
 	}
@@ -255,8 +279,8 @@ INLINE int is_due(struct answer *answer, const struct answering *shared, const s
 	return 1;
 }
 
-// Makes the frame as long as the answer, the question behind its headers. Returns 0, or what becomes of the frame if that
-// cannot be.
+// Makes the frame as long as the answer, the question behind its headers. Returns 0, or what becomes of the frame if
+// that cannot be.
 INLINE int make_room(struct xdp_md *context, struct question *question, u32 offset, u32 length)
 {
 	int more = (int)(offset + length) - (int)frame_length(context);
@@ -337,6 +361,12 @@ INLINE int give(struct xdp_md *context, struct question *question, struct answer
 	head = (void *)(udp + 1);
 	if (tail == NO_SUM || (void *)(head + DNS_HEADER / 2) > end)
 		return XDP_DROP;
+	head[1] = answer->flags;
+	head[3] = answer->counts[0];
+	head[4] = answer->counts[1];
+	head[5] = answer->counts[2];
+	if (!is_still_of(answer, question))
+		return XDP_DROP;
 	swap_links(start);
 	if (ends->version == 4)
 		write_ipv4(start + sizeof(struct ethernet), ends, UDP, sizeof(struct ipv4) + length);
@@ -345,10 +375,6 @@ INLINE int give(struct xdp_md *context, struct question *question, struct answer
 	udp->source = ends->ports >> 16;
 	udp->destination = ends->ports;
 	udp->length = big_endian(length);
-	head[1] = answer->flags;
-	head[3] = answer->counts[0];
-	head[4] = answer->counts[1];
-	head[5] = answer->counts[2];
 	// RFC 1071 §2: octets at odd places count for the other half of a word.
 	sum = pseudo_header(ends, UDP, length) + question->sum;
 	sum += (u64)fold(tail) << ((end_of_question(question) & 1) * 8);
@@ -363,7 +389,8 @@ INLINE int give(struct xdp_md *context, struct question *question, struct answer
 	return XDP_TX;
 }
 
-// Whether the datagram's checksum is right. RFC 768: over IPv4 there need not be one; RFC 8200 §8.1: over IPv6 there must.
+// Whether the datagram's checksum is right. RFC 768: over IPv4 there need not be one; RFC 8200 §8.1: over IPv6 there
+// must.
 INLINE int is_intact(const struct answering *answering, const struct ends *ends, const struct udp *udp, u64 message)
 {
 	u64 pseudo = pseudo_header(ends, UDP, big_endian(udp->length));

@@ -18,6 +18,13 @@ INLINE u64 rotate(u64 word, int bits)
 	return word << bits | word >> (64 - bits);
 }
 
+// A hash that engines compute as well.
+INLINE u64 mix(u64 hash, u64 word)
+{
+	hash = (hash ^ word) * 0x9e3779b97f4a7c15ull;
+	return hash ^ hash >> 32;
+}
+
 // RFC 1071: the sum of 16-bit words, each half of a word that is added being one.
 INLINE u16 fold(u64 sum)
 {
@@ -50,8 +57,8 @@ INLINE int is_host_v4(u32 address)
 	return first != 0 && first < 224;
 }
 
-// The ends of a packet without options that is whole, and to and from one host each; zero if it is another. The ports are
-// the first octets of its payload, of which `length` is the octets.
+// Reads the ends of a packet that is whole, without options, and to and from one host each. Whether it is such a one. The
+// ports are the first octets of its payload, which is of `length` octets.
 INLINE int read_v4(struct ipv4 *ip, void *end, u8 protocol, struct ends *ends, u32 *length)
 {
 	struct ports *ports = (void *)(ip + 1);
@@ -105,8 +112,9 @@ INLINE void swap_links(struct ethernet *ethernet)
 INLINE void write_ipv4(struct ipv4 *ip, const struct ends *ends, u8 protocol, u16 length)
 {
 	u64 addresses = rotate(ends->addresses[0], 32);
-	u64 sum = 0x45 + big_endian(length) + big_endian(DONT_FRAGMENT) + (HOP_LIMIT | protocol << 8) + halves(addresses);
+	u64 sum = 0x45 + big_endian(length) + big_endian(DONT_FRAGMENT);
 
+	sum += (HOP_LIMIT | protocol << 8) + halves(addresses);
 	ip->version_and_length = 0x45;
 	ip->service = 0;
 	ip->length = big_endian(length);

@@ -69,12 +69,6 @@ FUNCTION u32 cookie(const u64 *key, const struct ends *ends, u32 sequence, u8 op
 FUNCTION u32 clock_offset(const u64 *key, const struct ends *ends);
 
 // Under which number tables know a connection; the engine's side computes the same.
-INLINE u64 mix(u64 hash, u64 word)
-{
-	hash = (hash ^ word) * 0x9e3779b97f4a7c15ull;
-	return hash ^ hash >> 32;
-}
-
 INLINE u64 tuple_hash(u64 key, const struct ends *ends)
 {
 	u64 hash = mix(key, ends->addresses[0]);

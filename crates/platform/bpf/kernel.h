@@ -12,7 +12,8 @@ typedef unsigned long long u64;
 #define big_endian(value) __builtin_bswap16(value)
 
 // From the kernel's interface (linux/bpf.h).
-enum { MAP_HASH = 1, MAP_ARRAY = 2, MAP_PER_CPU_ARRAY = 6, MAP_LEAST_RECENT = 9, MAP_LONGEST_PREFIX = 11, MAP_XDP_SOCKETS = 17 };
+enum { MAP_HASH = 1, MAP_ARRAY = 2, MAP_PER_CPU_ARRAY = 6, MAP_LEAST_RECENT = 9, MAP_LONGEST_PREFIX = 11 };
+enum { MAP_XDP_SOCKETS = 17 };
 enum { MAP_NOT_ALLOCATED = 1, MAP_MAPPABLE = 1 << 10 };
 
 static void *(*const look_up)(void *map, const void *key) = (void *)1;

@@ -22,8 +22,8 @@
 
 enum { PASSED, STEERED, NO_SOCKET, ANSWERED, ABSORBED };
 // Of datagrams to services that answers are left for: answered, and with how many octets; not understood; no answer was
-// left; one was, but its time is over; the client takes too little for it, or more than it was made for; it is not for this
-// client; it was given too often; no room in the frame.
+// left; one was, but its time is over; the client takes too little for it, or more than it was made for; it is not for
+// this client; it was given too often; no room in the frame.
 enum { GIVEN = 5, GIVEN_OCTETS, NOT_READ, NOT_LEFT, OVER, OF_OTHER_SIZE, NOT_FOR_CLIENT, TOO_OFTEN, NO_ROOM, COUNTERS };
 
 struct map sockets SECTION("maps") = { MAP_XDP_SOCKETS, sizeof(u32), sizeof(u32), 256, 0 };

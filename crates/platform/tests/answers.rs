@@ -261,6 +261,19 @@ fn what_is_over_or_withdrawn_is_for_engines() {
 }
 
 #[test]
+fn what_was_not_asked_for_lately_makes_room() {
+    let Some(lab) = lab() else { return };
+    let number = |number: u32| format!("n{number}.example");
+    // More than twice of what there is room for.
+    for name in (0..10_000).map(number) {
+        lab.publish(&name, recursive(), &answer(0));
+        assert!(lab.ask(&question(&name, 0, &[])).is_some(), "{name}");
+    }
+    let left = (0..10_000).map(number).filter(|name| lab.ask(&question(name, 0, &[])).is_some()).count();
+    assert!((1..=4096).contains(&left), "{left} are left");
+}
+
+#[test]
 fn a_client_gets_no_more_than_it_takes() {
     let Some(lab) = lab() else { return };
     let tail = [7; Answer::LONGEST_TAIL];

@@ -8,7 +8,7 @@ use std::cell::Cell;
 use std::net::SocketAddr;
 
 use afpa_dns::cache::{Request, Served};
-use afpa_dns::driver::{Publisher, PublisherConfig};
+use afpa_dns::driver::{Publisher, PublisherConfig, subject};
 use afpa_dns::message::{Header, Query, Rcode, Section, Type, Writer, flag};
 use afpa_dns::zone::Zone;
 use afpa_engine::Time;
@@ -18,7 +18,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config as Cases, TestRunner};
 
-use crate::messages::{Entry, answer, name, prepared, query, zone};
+use crate::messages::{Entry, address, answer, name, prepared, query, zone};
 
 const SECOND: u64 = 1_000_000_000;
 const UDP_SIZE: u16 = 1232;
@@ -168,6 +168,36 @@ fn an_image_is_served_as_an_engine_serves_it() {
     });
     run.unwrap();
     assert!(given.get() > 100, "{} answers were given", given.get());
+}
+
+#[test]
+fn the_program_reads_nothing_into_a_question_that_an_engine_does_not() {
+    let Some(driver) = Driver::load() else { return };
+    let message = query(flag::RD, ("wWw.Example.", Type::A), Some((1232, true, &[])));
+    let prepared = prepared(&address(), Time(clock::now()));
+    let mut publisher = Publisher::new(CONFIG, [7; 16]);
+    let left = publisher.cached(&Query::read(&message).unwrap(), &prepared.image(), Time(clock::now())).unwrap();
+    driver.answers.publish(&left.subject, &left.answer, driver.answers.generation()).unwrap();
+    let asked = left.subject;
+    let changes = vec((0..message.len(), prop_oneof![any::<u8>(), Just(0), Just(1), Just(0x20), Just(0xc0)]), 0..3);
+    let answered = Cell::new(0);
+    let mut runner = TestRunner::new(Cases { cases: 5000, failure_persistence: None, ..Cases::default() });
+    let run = runner.run(&(changes, 0..4usize, any::<bool>()), |(changes, cut, is_v6)| {
+        let mut message = message.clone();
+        for (place, octet) in changes {
+            message[place] ^= octet;
+        }
+        message.truncate(message.len() - cut.saturating_sub(2));
+        if driver.ask(is_v6, &message).is_some() {
+            answered.set(answered.get() + 1);
+            let query = Query::read(&message);
+            let read = query.ok().and_then(|query| subject(&query, &mut Vec::new()));
+            prop_assert_eq!(read, Some(asked));
+        }
+        Ok(())
+    });
+    run.unwrap();
+    assert!(answered.get() > 100, "{} were answered", answered.get());
 }
 
 /// What an engine answers from a zone.

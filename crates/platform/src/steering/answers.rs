@@ -18,6 +18,7 @@ use std::{fmt, io, mem};
 use rustix::mm::{self, MapFlags, ProtFlags};
 
 use super::SteeringError;
+use super::assistance::mix;
 use crate::bpf::system::Map;
 
 /// The answers of the program of one interface. Clones are of the same; engines may each have one.
@@ -153,6 +154,14 @@ impl Subject {
     }
 }
 
+impl Subject {
+    /// The program's `mark_of`.
+    fn mark(&self) -> u64 {
+        let (words, _) = self.octets.as_chunks::<8>();
+        words.iter().fold(0, |mark, word| mix(mark, u64::from_ne_bytes(*word)))
+    }
+}
+
 impl Asks {
     fn bits(self) -> u32 {
         let bits = [self.recursion, self.unchecked, self.dnssec, self.authentic, self.extended];
@@ -186,7 +195,7 @@ impl Answer<'_> {
     pub const MOST_TTLS: usize = 16;
 
     /// The program's `struct answer`.
-    fn encode(&self, generation: u64) -> Result<[u8; ANSWER], Unsuitable> {
+    fn encode(&self, mark: u64, generation: u64) -> Result<[u8; ANSWER], Unsuitable> {
         if self.tail.is_empty() || self.tail.len() > Answer::LONGEST_TAIL {
             return Err(Unsuitable::Length);
         }
@@ -195,9 +204,9 @@ impl Answer<'_> {
         }
         let mut value = [0; ANSWER];
         let mut put = |at: usize, octets: &[u8]| value[at..at + octets.len()].copy_from_slice(octets);
-        put(0, &generation.to_ne_bytes());
-        put(8, &self.stored_at.to_ne_bytes());
-        put(16, &self.ends_at.to_ne_bytes());
+        for (number, word) in [mark, generation, self.stored_at, self.ends_at].iter().enumerate() {
+            put(8 * number, &word.to_ne_bytes());
+        }
         put(BUDGET, &self.budget.to_ne_bytes());
         put(LENGTH, &(self.tail.len() as u16).to_ne_bytes());
         put(MOST, &self.most.to_ne_bytes());
@@ -221,17 +230,17 @@ impl Answer<'_> {
 }
 
 /// The program's `struct answer`: octets of it, and where its parts lie.
-const ANSWER: usize = 672;
-const BUDGET: usize = 32;
-const SUM: usize = 40;
-const LENGTH: usize = 44;
-const MOST: usize = 46;
-const HEADER: usize = 48;
-const TTLS: usize = 56;
-const GROUPS: usize = 60;
-const TTL_VALUES: usize = 64;
-const PLACES: usize = 128;
-const TAIL: usize = 160;
+const ANSWER: usize = 680;
+const BUDGET: usize = 40;
+const SUM: usize = 48;
+const LENGTH: usize = 52;
+const MOST: usize = 54;
+const HEADER: usize = 56;
+const TTLS: usize = 64;
+const GROUPS: usize = 68;
+const TTL_VALUES: usize = 72;
+const PLACES: usize = 136;
+const TAIL: usize = 168;
 
 impl Answers {
     pub(super) fn new(tables: Tables, answering: BorrowedFd<'_>) -> io::Result<Answers> {
@@ -289,7 +298,7 @@ impl Answers {
     /// # Errors
     /// The answer is unsuitable, or the kernel refused.
     pub fn publish(&self, subject: &Subject, answer: &Answer<'_>, generation: u64) -> Result<(), SteeringError> {
-        let value = answer.encode(generation).map_err(SteeringError::Unsuitable)?;
+        let value = answer.encode(subject.mark(), generation).map_err(SteeringError::Unsuitable)?;
         let failed = |error| SteeringError::System { step: "leaving an answer to the XDP program", error };
         self.shared.tables.answers.set(&subject.octets, &value).map_err(failed)
     }

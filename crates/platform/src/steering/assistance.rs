@@ -220,7 +220,8 @@ impl fmt::Debug for Assistance {
     }
 }
 
-fn mix(hash: u64, word: u64) -> u64 {
+/// The program's `mix`.
+pub(super) fn mix(hash: u64, word: u64) -> u64 {
     let hash = (hash ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     hash ^ hash >> 32
 }

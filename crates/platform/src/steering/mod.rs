@@ -373,12 +373,11 @@ fn lend(areas: &Map, homes: &Map, place: u32, queues: &[u32]) -> Result<Assistan
 
 /// The answers in these tables, which are a program's.
 fn share(maps: &HashMap<&'static str, Map>) -> Result<Answers, SteeringError> {
-    let step = "sharing the XDP program's tables of answers";
-    let share = || {
-        let [answers, networks, counters] = ["answers", "networks", "counters"].map(|name| maps[name].try_clone());
-        Answers::new(Tables { answers: answers?, networks: networks?, counters: counters? }, maps["answering"].as_fd())
-    };
-    share().map_err(|error| SteeringError::System { step, error })
+    let failed = |error| SteeringError::System { step: "sharing the XDP program's tables of answers", error };
+    let table = |name| maps.get(name).ok_or_else(|| unreadable(Unreadable));
+    let clone = |name| table(name)?.try_clone().map_err(failed);
+    let tables = Tables { answers: clone("answers")?, networks: clone("networks")?, counters: clone("counters")? };
+    Answers::new(tables, table("answering")?.as_fd()).map_err(failed)
 }
 
 /// Loads the program with new tables, by name, that have this room.
