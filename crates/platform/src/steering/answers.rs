@@ -250,6 +250,9 @@ impl Answers {
 
     /// Has the program answer, with what is left to it from now on. `partial_checksums`: whether a datagram is intact the
     /// checksum of which holds just the pseudo-header's sum, as on a veth.
+    ///
+    /// What the driver of a veth sends back arrives only if the other end has a program for XDP, too. Where that is not
+    /// known, attach in [`AttachMode::Generic`](super::AttachMode::Generic), which needs nothing of the other end.
     pub fn turn_on(&self, partial_checksums: bool) {
         let flags = ON | if partial_checksums { ACCEPT_PARTIAL_CHECKSUMS } else { 0 };
         self.shared.control.word(FLAGS).store(flags, Ordering::Release);
