@@ -169,7 +169,8 @@ impl Wire {
         Ok(direct)
     }
 
-    /// What the driver may be left answers by, if it is to have any; else why not is said.
+    /// What the driver may be left answers by, if it is to have any; else why not is said. It answers nothing until it is
+    /// turned on.
     ///
     /// # Errors
     /// What is missing, in a sentence.
@@ -182,12 +183,14 @@ impl Wire {
             tracing::warn!("the driver of {name} answers nothing: that takes frames = \"xdp\"");
             return Ok(None);
         };
-        answers.turn_on(self.has_partial_checksums());
+        if self.frames.interface.kind == Kind::Pair {
+            tracing::warn!("the driver's answers wait in {name} unless the other end has an XDP program, too");
+        }
         Ok(Some(answers))
     }
 
     /// On a cable that is none, nobody completes the checksums that the peer's kernel left to a device.
-    fn has_partial_checksums(&self) -> bool {
+    pub(super) fn has_partial_checksums(&self) -> bool {
         matches!(self.frames.interface.kind, Kind::Pair | Kind::Tap)
     }
 

@@ -118,16 +118,20 @@ impl DnsServing {
         &self.settings
     }
 
-    /// Whether the driver may be left answers; if it may, it learns whom they are for. Call it again after a reload.
-    pub(super) fn admit(&self, answers: &Answers, logs: bool) -> bool {
+    /// Whether the driver may be left answers; if it may, it learns whom they are for, and is turned on. Call it again
+    /// after a reload. For `partial_checksums` see [`Answers::turn_on`].
+    pub(super) fn admit(&self, answers: &Answers, logs: bool, partial_checksums: bool) -> bool {
         let obstacle = Obstacle::of(&self.settings, &self.upstream.routes, logs).map(|obstacle| obstacle.to_string());
         let admitted = match obstacle {
             Some(obstacle) => Err(obstacle),
             None => answers.admit(&Audience::of(&self.settings).admissions).map_err(|error| error.to_string()),
         };
-        if let Err(reason) = &admitted {
-            answers.turn_off();
-            tracing::warn!("the driver answers nothing: {reason}");
+        match &admitted {
+            Ok(()) => answers.turn_on(partial_checksums),
+            Err(reason) => {
+                answers.turn_off();
+                tracing::warn!("the driver answers nothing: {reason}");
+            }
         }
         admitted.is_ok()
     }

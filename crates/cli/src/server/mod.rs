@@ -65,7 +65,10 @@ pub fn start(config: &Config, inherited: Vec<Inherited>) -> Result<Started, Stri
     let wire = wire.map(Arc::new);
     let logs = config.log.format != LogFormat::Off;
     let answers = match (&wire, serving.dns()) {
-        (Some(wire), Some(dns)) => wire.answers()?.filter(|answers| dns.admit(answers, logs)),
+        (Some(wire), Some(dns)) => {
+            let answers = wire.answers()?;
+            answers.inspect(|answers| _ = dns.admit(answers, logs, wire.has_partial_checksums()))
+        }
         _ => None,
     };
     let (sender, ends) = unbounded_channel();

@@ -34,7 +34,7 @@ pub struct Running {
     /// Kept open: an engine's duplicates are its own, and the files of Unix sockets go with these.
     _doors: Vec<Door>,
     /// Frames are steered to us for as long as this lives.
-    _wire: Option<Arc<Wire>>,
+    wire: Option<Arc<Wire>>,
     /// What the driver is left answers by.
     answers: Option<Answers>,
 }
@@ -50,7 +50,7 @@ impl Running {
         since: Instant,
     ) -> Running {
         let serving = Mutex::new(serving);
-        Running { seats, serving, draining: AtomicBool::new(false), log, since, _doors: doors, _wire: wire, answers }
+        Running { seats, serving, draining: AtomicBool::new(false), log, since, _doors: doors, wire, answers }
     }
 
     fn serving(&self) -> MutexGuard<'_, Serving> {
@@ -120,8 +120,8 @@ impl Engines for Running {
                 });
             }
         }
-        if let (Some(answers), Some(dns)) = (&self.answers, serving.dns()) {
-            dns.admit(answers, self.log.is_some());
+        if let (Some(answers), Some(dns), Some(wire)) = (&self.answers, serving.dns(), &self.wire) {
+            dns.admit(answers, self.log.is_some(), wire.has_partial_checksums());
         }
         *self.serving() = serving;
         Ok(())

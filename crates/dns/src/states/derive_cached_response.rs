@@ -43,7 +43,9 @@ pub(super) fn answer(cx: &mut Context<'_, Dns>, input: &[u8]) -> bool {
         Freshness::Stale => LogOutcome::Stale,
         Freshness::Fresh => LogOutcome::Hit,
     };
-    if let Some(driver) = driver.as_mut().filter(|_| cx.connection.carrier == Carrier::Datagram) {
+    // What is for everybody must not hide what is for a subnet.
+    let is_for_all = subnet.is_none() && cx.connection.carrier == Carrier::Datagram;
+    if let Some(driver) = driver.as_mut().filter(|_| is_for_all) {
         driver.cached(&query, &image, now);
     }
     let is_wanted = served.wants_refresh && details.kind() != Kind::Failure;
