@@ -239,7 +239,7 @@ impl Server {
 
     /// Lets the engine and its workers run until nothing moves any more.
     pub(crate) fn settle(&mut self) {
-        loop {
+        for _ in 0..20_000 {
             let before = self.progress();
             self.finish_jobs();
             for _ in 0..4 {
@@ -249,6 +249,7 @@ impl Server {
                 return;
             }
         }
+        panic!("it does not come to rest");
     }
 
     /// One pass of the engine's loop. Returns whether there shall be another.
