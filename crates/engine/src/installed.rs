@@ -1,6 +1,7 @@
 //! A module installed on an engine: runs state functions and follows the control table.
 
 use std::any::Any;
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -60,7 +61,7 @@ pub(crate) struct Installed<M: ProtocolModule> {
     connections: Vec<Vec<Option<Box<Connection<M>>>>>,
     exchange_ids: ExchangeIds,
     /// Empty between events; kept for its memory.
-    detached: Vec<Detached<M>>,
+    detached: VecDeque<Detached<M>>,
     stats: Arc<ModuleStats>,
 }
 
@@ -74,7 +75,13 @@ struct Connection<M: ProtocolModule> {
 
 impl<M: ProtocolModule> Installed<M> {
     pub(crate) fn new(global: M::Global, stats: Arc<ModuleStats>) -> Self {
-        Installed { global, connections: Vec::new(), exchange_ids: ExchangeIds::default(), detached: Vec::new(), stats }
+        Installed {
+            global,
+            connections: Vec::new(),
+            exchange_ids: ExchangeIds::default(),
+            detached: VecDeque::new(),
+            stats,
+        }
     }
 
     fn slot(&mut self, id: ConnectionId) -> &mut Option<Box<Connection<M>>> {
@@ -120,9 +127,9 @@ impl<M: ProtocolModule> Installed<M> {
         input.consumed()
     }
 
-    /// Runs what was detached, until it waits or ends.
+    /// Runs what was detached, in its order, until it waits or ends.
     fn run_detached(&mut self, run: &mut Run<'_>) {
-        while let Some(Detached { destination, state, data, request }) = self.detached.pop() {
+        while let Some(Detached { destination, state, data, request }) = self.detached.pop_front() {
             let id = self.exchange_ids.next();
             let held = Held::new(id, run.owner, destination);
             let exchange = Connection { held, outbox: Outbox::default(), state, data, request };
@@ -192,7 +199,7 @@ fn step<M: ProtocolModule>(
     connection: &mut Connection<M>,
     global: &mut M::Global,
     stats: &ModuleStats,
-    detached: &mut Vec<Detached<M>>,
+    detached: &mut VecDeque<Detached<M>>,
     run: &mut Run<'_>,
     mut wake: Wake,
     input: &mut Input<'_>,

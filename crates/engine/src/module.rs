@@ -1,6 +1,7 @@
 //! What a protocol module is, and what its state functions can do (AFPA §3.2).
 
 use std::any::Any;
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -122,7 +123,7 @@ pub struct Context<'a, M: ProtocolModule> {
     pub(crate) held: &'a mut Held,
     pub(crate) services: &'a mut Services,
     pub(crate) stats: &'a ModuleStats,
-    pub(crate) detached: &'a mut Vec<Detached<M>>,
+    pub(crate) detached: &'a mut VecDeque<Detached<M>>,
 }
 
 /// A request that is to go on by itself.
@@ -364,7 +365,7 @@ impl<M: ProtocolModule> Context<'_, M> {
     pub fn detach(&mut self, data: M::Connection, state: State) {
         let destination = self.held.destination;
         let request = std::mem::take(self.request);
-        self.detached.push(Detached { destination, state, data, request });
+        self.detached.push_back(Detached { destination, state, data, request });
     }
 
     /// Runs `job` on a worker; the connection wakes with [`Wake::Completed`] when it is done. A

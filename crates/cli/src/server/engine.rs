@@ -261,6 +261,8 @@ fn build(plan: Plan) -> Result<(Unopened, Seat), String> {
         reserved,
         // RFC 9112 §9: HTTP's client does, and so does DNS's.
         peer_speaks_first: true,
+        // RFC 1035 §4.2.2: the longest message of DNS, with its length in front.
+        receive_window: (1 << 16) + 1,
         ..SocketsConfig::default()
     };
     let sockets = Sockets::new(config).map_err(|error| failed("reach the network", &error))?;

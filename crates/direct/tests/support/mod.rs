@@ -227,6 +227,8 @@ impl Events for App {
                 self.events.push(Event::Accepted(connection));
             }
             Origin::Connected => self.events.push(Event::Connected(connection)),
+            // No transport says so.
+            Origin::Opened(_) | Origin::Datagram(..) => unreachable!("{origin:?}"),
         }
     }
 

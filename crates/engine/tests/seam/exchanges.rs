@@ -86,6 +86,13 @@ fn asked(cx: &mut Context<'_, Words>) -> Outcome {
             cx.output.send(b"hello");
             NEXT
         }
+        ("several", Origin::Accepted(_)) => {
+            for word in ["1", "2", "3"] {
+                *cx.request = word.to_owned();
+                cx.detach(*cx.connection, WAITING);
+            }
+            NEXT
+        }
         ("sleep", Origin::Accepted(_)) => {
             cx.detach(*cx.connection, WAITING);
             NEXT
@@ -127,6 +134,11 @@ fn asked(cx: &mut Context<'_, Words>) -> Outcome {
 
 fn waiting(cx: &mut Context<'_, Words>) -> Outcome {
     match cx.wake {
+        Wake::Continued if cx.request.len() == 1 => {
+            let word = cx.request.clone();
+            cx.output.send(word.as_bytes());
+            ANSWERED
+        }
         Wake::Continued => {
             let notice = cx.notice();
             if cx.request.as_str() == "sleep" {
@@ -264,6 +276,16 @@ fn a_detached_request_is_overtaken_and_answers_on_its_connection() {
     bench.ask(1, "wake");
     assert_eq!(peer.read(usize::MAX), b"woken");
     assert_eq!(peer.ending(), None, "the connection goes on");
+}
+
+#[test]
+fn what_is_detached_in_one_event_goes_on_in_its_order() {
+    let mut bench = Bench::new();
+    let peer = bench.network.connect(bench.owner);
+    bench.passes();
+    peer.send(b"several");
+    bench.passes();
+    assert_eq!(peer.read(usize::MAX), b"123");
 }
 
 #[test]
