@@ -54,7 +54,10 @@ impl Server {
         let line = if is_json { errors.find("serving ") } else { output.next().unwrap_or_default() };
         let urls = line.split("dns://").skip(1).map(|rest| rest.split(' ').next().unwrap());
         let addresses: Vec<_> = urls.map(|url| url.parse().unwrap()).collect();
-        let Some(&address) = addresses.first() else { panic!("no address in {line:?}: {}", errors.rest()) };
+        let Some(&address) = addresses.first() else {
+            let _ = child.kill();
+            panic!("no address in {line:?}: {}", errors.rest());
+        };
         Server { child, address, addresses, output, errors }
     }
 
