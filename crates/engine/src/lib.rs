@@ -6,6 +6,7 @@
 //! - [`desk`]: what a module can ask of its engine beside.
 //! - [`send_engine`]: the state function that every module shares.
 //! - [`engine`]: the loop.
+//! - [`records`]: what engines tell logs.
 //! - [`workers`]: where blocking work runs.
 //! - [`memory`]: a transport without a network, for tests of modules.
 #![forbid(unsafe_code)]
@@ -17,6 +18,7 @@ mod installed;
 pub mod mailbox;
 pub mod memory;
 pub mod module;
+pub mod records;
 pub mod seam;
 pub mod send_engine;
 pub mod stats;

@@ -7,8 +7,8 @@
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
+use afpa_engine::records::{self, Fields, RecordReceiver, RecordSender};
 use afpa_engine::stats::Counter;
-use rtrb::{Consumer, Producer, RingBuffer};
 
 /// The most octets of a method that are logged.
 pub const MAX_METHOD: usize = 32;
@@ -22,7 +22,7 @@ pub const MAX_USER_AGENT: usize = 512;
 pub const MAX_RECORD: usize = FIXED + MAX_METHOD + MAX_TARGET + MAX_REFERER + MAX_USER_AGENT;
 
 /// Octets of a record before its texts.
-const FIXED: usize = 2 + 8 + 1 + 16 + 1 + 2 + 8 + 8 + 1 + 4 * 2;
+const FIXED: usize = 8 + 1 + 16 + 1 + 2 + 8 + 8 + 1 + 4 * 2;
 
 /// What became of a request, as the log tells it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,15 +86,13 @@ impl CacheOutcome {
 
 /// A ring of `capacity` octets, at least [`MAX_RECORD`]: the engine's end and the log's.
 pub fn ring(capacity: usize) -> (Recorder, Records) {
-    let (producer, consumer) = RingBuffer::new(capacity.max(MAX_RECORD));
-    let dropped = Arc::new(Counter::default());
-    (Recorder { producer, dropped: dropped.clone() }, Records { consumer, dropped, record: Vec::new() })
+    let (sender, receiver) = records::ring(capacity.max(MAX_RECORD));
+    (Recorder { sender }, Records { receiver })
 }
 
 /// The engine's end.
 pub struct Recorder {
-    producer: Producer<u8>,
-    dropped: Arc<Counter>,
+    sender: RecordSender,
 }
 
 impl Recorder {
@@ -107,90 +105,51 @@ impl Recorder {
             cut(entry.referer, MAX_REFERER),
             cut(entry.user_agent, MAX_USER_AGENT),
         ];
-        let length = FIXED + texts.iter().map(|text| text.len()).sum::<usize>();
-        let Ok(mut chunk) = self.producer.write_chunk(length) else {
-            self.dropped.increment();
-            return false;
-        };
-        let (first, second) = chunk.as_mut_slices();
-        let mut out = Split { first, second };
-        out.put(&fixed(entry, length, &texts));
-        for text in texts {
-            out.put(text);
-        }
-        chunk.commit_all();
-        true
+        let [method, target, referer, user_agent] = texts;
+        self.sender.push(&[&fixed(entry, &texts), method, target, referer, user_agent])
     }
 }
 
 /// The log's end.
 pub struct Records {
-    consumer: Consumer<u8>,
-    dropped: Arc<Counter>,
-    record: Vec<u8>,
+    receiver: RecordReceiver,
 }
 
 impl Records {
     /// Takes the oldest record out of the ring.
     pub fn take(&mut self) -> Option<Entry<'_>> {
-        let mut length = [0u8; 2];
-        if self.consumer.slots() == 0 {
-            return None;
-        }
-        // Records are committed whole: where there is an octet there is a record.
-        self.consumer.pop_entire_slice(&mut length).ok()?;
-        self.record.resize(usize::from(u16::from_le_bytes(length)).checked_sub(length.len())?, 0);
-        self.consumer.pop_entire_slice(&mut self.record).ok()?;
-        decode(&self.record)
+        decode(self.receiver.take()?)
     }
 
     /// How many records found no room so far.
     pub fn dropped(&self) -> u64 {
-        self.dropped.get()
+        self.receiver.dropped()
     }
 
     /// The counter behind [`Records::dropped`], for whoever reports it.
     pub fn dropped_counter(&self) -> Arc<Counter> {
-        self.dropped.clone()
+        self.receiver.dropped_counter()
     }
 
     /// Whether the engine's end is gone: no record will be added.
     pub fn is_abandoned(&self) -> bool {
-        self.consumer.is_abandoned()
+        self.receiver.is_abandoned()
     }
 }
 
-/// A place to write to that may wrap around the ring's end.
-struct Split<'a> {
-    first: &'a mut [u8],
-    second: &'a mut [u8],
-}
-
-impl Split<'_> {
-    fn put(&mut self, octets: &[u8]) {
-        let (head, tail) = octets.split_at(octets.len().min(self.first.len()));
-        split_off(&mut self.first, head.len()).copy_from_slice(head);
-        split_off(&mut self.second, tail.len()).copy_from_slice(tail);
-    }
-}
-
-fn split_off<'a>(from: &mut &'a mut [u8], count: usize) -> &'a mut [u8] {
-    let (taken, rest) = std::mem::take(from).split_at_mut(count);
-    *from = rest;
-    taken
-}
-
-/// A record's first octets, little-endian: its length, the numbers, the lengths of the four texts.
-fn fixed(entry: &Entry<'_>, length: usize, texts: &[&[u8]; 4]) -> [u8; FIXED] {
+/// A record's first octets, little-endian: the numbers, the lengths of the four texts.
+fn fixed(entry: &Entry<'_>, texts: &[&[u8]; 4]) -> [u8; FIXED] {
     let (family, address) = match entry.peer {
         None => (0, [0; 16]),
         Some(IpAddr::V4(ip)) => (4, ip.to_ipv6_mapped().octets()),
         Some(IpAddr::V6(ip)) => (6, ip.octets()),
     };
     let mut fixed = [0; FIXED];
-    let mut rest = &mut fixed[..];
-    let mut put = |octets: &[u8]| split_off(&mut rest, octets.len()).copy_from_slice(octets);
-    put(&(length as u16).to_le_bytes());
+    let mut at = 0;
+    let mut put = |octets: &[u8]| {
+        fixed[at..at + octets.len()].copy_from_slice(octets);
+        at += octets.len();
+    };
     put(&entry.unix_micros.to_le_bytes());
     put(&[family]);
     put(&address);
@@ -205,9 +164,9 @@ fn fixed(entry: &Entry<'_>, length: usize, texts: &[&[u8]; 4]) -> [u8; FIXED] {
     fixed
 }
 
-/// Reads what [`Recorder::push`] wrote, after the length.
+/// Reads what [`Recorder::push`] wrote.
 fn decode(record: &[u8]) -> Option<Entry<'_>> {
-    let mut input = Input(record);
+    let mut input = Fields(record);
     let unix_micros = u64::from_le_bytes(input.array()?);
     let [family] = input.array()?;
     let address = Ipv6Addr::from(input.array::<16>()?);
@@ -237,20 +196,6 @@ fn decode(record: &[u8]) -> Option<Entry<'_>> {
         referer: input.slice(lengths[2])?,
         user_agent: input.slice(lengths[3])?,
     })
-}
-
-struct Input<'a>(&'a [u8]);
-
-impl<'a> Input<'a> {
-    fn slice(&mut self, count: usize) -> Option<&'a [u8]> {
-        let (taken, rest) = self.0.split_at_checked(count)?;
-        self.0 = rest;
-        Some(taken)
-    }
-
-    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
-        self.slice(N)?.try_into().ok()
-    }
 }
 
 fn cut(text: &[u8], most: usize) -> &[u8] {

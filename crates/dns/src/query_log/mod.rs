@@ -8,8 +8,8 @@ mod format;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
+use afpa_engine::records::{self, Fields, RecordReceiver, RecordSender};
 use afpa_engine::stats::Counter;
-use rtrb::{Consumer, Producer, RingBuffer};
 
 use crate::message::{Class, MAX_NAME, Name, Question, Rcode, Type};
 
@@ -19,7 +19,7 @@ pub use format::{format_json, format_text};
 pub const MAX_RECORD: usize = FIXED + MAX_NAME;
 
 /// Octets of a record before the name.
-const FIXED: usize = 2 + 8 + 17 + 2 + 1 + 4 + 1 + 2 + 1 + 4 + 4 + 3;
+const FIXED: usize = 8 + 17 + 2 + 1 + 4 + 1 + 2 + 1 + 4 + 4 + 3;
 
 /// What became of a query, as the log tells it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -176,82 +176,63 @@ impl Outcome {
 
 /// A ring of `capacity` octets, at least [`MAX_RECORD`]: the engine's end and the log's.
 pub fn ring(capacity: usize) -> (Recorder, Records) {
-    let (producer, consumer) = RingBuffer::new(capacity.max(MAX_RECORD));
-    let dropped = Arc::new(Counter::default());
-    (Recorder { producer, dropped: dropped.clone() }, Records { consumer, dropped, record: Vec::new() })
+    let (sender, receiver) = records::ring(capacity.max(MAX_RECORD));
+    (Recorder { sender }, Records { receiver })
 }
 
 /// The engine's end.
 pub struct Recorder {
-    producer: Producer<u8>,
-    dropped: Arc<Counter>,
+    sender: RecordSender,
 }
 
 impl Recorder {
     /// Queues one record. Returns whether there was room; if not, the record is dropped and counted.
     pub fn push(&mut self, record: &Record<'_>) -> bool {
-        let (octets, length) = encode(record);
-        let has_room = self.producer.push_entire_slice(&octets[..length]).is_ok();
-        if !has_room {
-            self.dropped.increment();
-        }
-        has_room
+        let name = record.question.map(|question| question.name.as_wire()).unwrap_or_default();
+        self.sender.push(&[&fixed(record), name])
     }
 }
 
 /// The log's end.
 pub struct Records {
-    consumer: Consumer<u8>,
-    dropped: Arc<Counter>,
-    record: Vec<u8>,
+    receiver: RecordReceiver,
 }
 
 impl Records {
     /// Takes the oldest record out of the ring.
     pub fn take(&mut self) -> Option<Record<'_>> {
-        let mut length = [0u8; 2];
-        if self.consumer.slots() == 0 {
-            return None;
-        }
-        // Records are committed whole: where there is an octet there is a record.
-        self.consumer.pop_entire_slice(&mut length).ok()?;
-        self.record.resize(usize::from(u16::from_le_bytes(length)).checked_sub(length.len())?, 0);
-        self.consumer.pop_entire_slice(&mut self.record).ok()?;
-        decode(&self.record)
+        decode(self.receiver.take()?)
     }
 
     /// How many records found no room so far.
     pub fn dropped(&self) -> u64 {
-        self.dropped.get()
+        self.receiver.dropped()
     }
 
     /// The counter behind [`Records::dropped`], for whoever reports it.
     pub fn dropped_counter(&self) -> Arc<Counter> {
-        self.dropped.clone()
+        self.receiver.dropped_counter()
     }
 
     /// Whether the engine's end is gone: no record will be added.
     pub fn is_abandoned(&self) -> bool {
-        self.consumer.is_abandoned()
+        self.receiver.is_abandoned()
     }
 }
 
-/// A record, numbers little-endian: its length, everything of a fixed length, the name. Returns the length too.
-fn encode(record: &Record<'_>) -> ([u8; MAX_RECORD], usize) {
+/// What a record has before its name, numbers little-endian.
+fn fixed(record: &Record<'_>) -> [u8; FIXED] {
     let (is_ipv4, address) = match record.client {
         IpAddr::V4(ip) => (1, ip.to_ipv6_mapped().octets()),
         IpAddr::V6(ip) => (0, ip.octets()),
     };
     let (rtype, class) = record.question.map_or((0, 0), |question| (question.qtype.0, question.qclass.0));
-    let name = record.question.map(|question| question.name.as_wire()).unwrap_or_default();
-    let length = FIXED + name.len();
-    let mut octets = [0; MAX_RECORD];
+    let mut octets = [0; FIXED];
     let mut at = 0;
     let mut put = |part: &[u8]| {
         octets[at..at + part.len()].copy_from_slice(part);
         at += part.len();
     };
-    put(&(length as u16).to_le_bytes());
     put(&record.unix_micros.to_le_bytes());
     put(&[is_ipv4]);
     put(&address);
@@ -266,13 +247,12 @@ fn encode(record: &Record<'_>) -> ([u8; MAX_RECORD], usize) {
     put(&record.latency_micros.to_le_bytes());
     put(&[u8::from(record.backend.is_some())]);
     put(&record.backend.unwrap_or_default().to_le_bytes());
-    put(name);
-    (octets, length)
+    octets
 }
 
-/// Reads what [`Recorder::push`] wrote, after the length.
+/// Reads what [`Recorder::push`] wrote.
 fn decode(record: &[u8]) -> Option<Record<'_>> {
-    let mut input = Input(record);
+    let mut input = Fields(record);
     let unix_micros = u64::from_le_bytes(input.array()?);
     let [is_ipv4] = input.array()?;
     let address = Ipv6Addr::from(input.array::<16>()?);
@@ -300,16 +280,6 @@ fn decode(record: &[u8]) -> Option<Record<'_>> {
         latency_micros,
         backend: (has_backend == 1).then_some(backend),
     })
-}
-
-struct Input<'a>(&'a [u8]);
-
-impl Input<'_> {
-    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let (taken, rest) = self.0.split_first_chunk()?;
-        self.0 = rest;
-        Some(*taken)
-    }
 }
 
 #[cfg(test)]
