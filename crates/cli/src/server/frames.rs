@@ -19,7 +19,7 @@ use crate::config::{self, Direct};
 /// Frames of each queue, received and sent each: 16 MiB in all.
 pub(super) const FRAMES: u32 = 2048;
 /// Answers that the driver has room for: 0.9 KiB of the kernel's memory each.
-const ANSWERS: u32 = 16_384;
+const ANSWERS: u32 = 32_768;
 /// A call looks once; frames as many as an engine handles before it sends.
 const BUSY_POLL: BusyPoll = BusyPoll { microseconds: 20, budget: 64 };
 
