@@ -200,6 +200,8 @@ pub struct Request {
     /// Of a message that is no query, all that is answered.
     pub(crate) malformed: Option<Header>,
     pub(crate) rcode: Rcode,
+    /// As [`Answered`](crate::zone::Answered) has it.
+    pub(crate) wildcard_parent: Option<u8>,
     pub(crate) error: Option<ExtendedError>,
     /// What the answer's COOKIE option says.
     pub(crate) cookie: Option<[u8; COOKIE_LEN]>,

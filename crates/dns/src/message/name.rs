@@ -123,6 +123,11 @@ impl<'a> Name<'a> {
         std::iter::successors(Some(self), |name| name.parent())
     }
 
+    /// The name that its last `octets` are, if a label starts there.
+    pub fn suffix(self, octets: usize) -> Option<Name<'a>> {
+        self.ancestors().find(|name| name.wire.len() == octets)
+    }
+
     /// Whether it is `other` or below it.
     pub fn is_within(self, other: Name<'_>) -> bool {
         let Some(extra) = self.wire.len().checked_sub(other.wire.len()) else { return false };

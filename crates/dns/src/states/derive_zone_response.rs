@@ -22,12 +22,13 @@ pub(crate) fn derive_zone_response(cx: &mut Context<'_, Dns>) -> Outcome {
     let header = Header { id: query.header.id, flags: flag::QR | available | kept, counts: [0; 4] };
     let mut writer = Writer::new(reply, header, envelope.limit);
     writer.reserve(envelope.opt);
-    let mut rcode = Rcode::SERVFAIL;
+    let (mut rcode, mut wildcard_parent) = (Rcode::SERVFAIL, None);
     // A question fits 512 octets. The zone is there: it was chosen in this event.
     if writer.question(question.name, question.qtype, question.qclass).is_ok()
         && let Some(zone) = settings.zones.answering(&question)
     {
-        rcode = zone.answer(&question, query.dnssec_ok(), &mut writer).rcode;
+        let answered = zone.answer(&question, query.dnssec_ok(), &mut writer);
+        (rcode, wildcard_parent) = (answered.rcode, answered.wildcard_parent);
         if let Some(driver) = driver.as_mut().filter(|_| cx.connection.carrier == Carrier::Datagram) {
             driver.of_zone(&query, zone, now);
         }
@@ -37,7 +38,7 @@ pub(crate) fn derive_zone_response(cx: &mut Context<'_, Dns>) -> Outcome {
         let _ = writer.opt(settings.udp_size, rcode, query.dnssec_ok(), options);
     }
     writer.finish();
-    cx.request.rcode = rcode;
+    (cx.request.rcode, cx.request.wildcard_parent) = (rcode, wildcard_parent);
     cx.request.outcome = Some(LogOutcome::Zone);
     READY
 }

@@ -2,7 +2,7 @@
 
 use afpa_engine::{Context, Outcome};
 
-use crate::message::{Header, NameBuffer, Rcode, Records, Section, Type, Writer, flag};
+use crate::message::{Header, Name, NameBuffer, Rcode, Records, Section, Type, Writer, flag};
 use crate::module::{Carrier, Dns, Global};
 use crate::protect::{Response, Verdict};
 use crate::query_log::Outcome as LogOutcome;
@@ -44,14 +44,18 @@ fn verdict(cx: &mut Context<'_, Dns>) -> Verdict {
     let query = cx.request.query(input);
     let question = query.as_ref().and_then(|query| query.question);
     let mut owner = NameBuffer::default();
+    // All names that a wildcard makes have one account, or each would have its own.
+    let parent = cx.request.wildcard_parent.map(usize::from);
     let response = match (cx.request.rcode, question) {
-        (Rcode::NOERROR, Some(question)) if header.counts[1] > 0 => Response::Answer(question.name, question.qtype),
+        (Rcode::NOERROR, Some(question)) if header.counts[1] > 0 => {
+            Response::Answer(account(question.name, parent), question.qtype)
+        }
         (Rcode::NOERROR, Some(question)) if refers(reply, &mut owner) => match question.name.is_within(owner.as_name())
         {
             true => Response::Referral(owner.as_name()),
             false => Response::NoData(question.name, question.qtype),
         },
-        (Rcode::NOERROR, Some(question)) => Response::NoData(question.name, question.qtype),
+        (Rcode::NOERROR, Some(question)) => Response::NoData(account(question.name, parent), question.qtype),
         (Rcode::NXDOMAIN, Some(question)) => {
             let zone = settings.zones.find(question.name).map(|zone| zone.apex());
             Response::NoName(zone.or(question.name.parent()).unwrap_or(question.name))
@@ -59,6 +63,10 @@ fn verdict(cx: &mut Context<'_, Dns>) -> Verdict {
         _ => Response::Error,
     };
     rate.verdict(client.ip(), cx.request.proven, &response, now)
+}
+
+fn account<'a>(name: Name<'a>, wildcard_parent: Option<usize>) -> Name<'a> {
+    wildcard_parent.and_then(|octets| name.suffix(octets)).unwrap_or(name)
 }
 
 /// Whether `reply`, which has no answer, names other servers; `owner` is then the delegation's name.

@@ -20,6 +20,9 @@ pub struct Answered {
     pub truncated: bool,
     /// Whether AA is set: the zone has authority for the name. If not, the answer is a referral.
     pub authoritative: bool,
+    /// If a wildcard answers the question's own name: the octets of the name right above the wildcard, which are the
+    /// last of the question's. All names that the wildcard makes have these in common.
+    pub wildcard_parent: Option<u8>,
 }
 
 impl Zone {
@@ -36,17 +39,18 @@ impl Zone {
             writer,
             rcode: Rcode::NOERROR,
             authoritative: true,
+            wildcard_parent: None,
             proofs: Proofs::default(),
             renamed: Renamed::default(),
         };
         let truncated = response.fill().is_err();
-        let Response { rcode, authoritative, .. } = response;
+        let Response { rcode, authoritative, wildcard_parent, .. } = response;
         let header = writer.header();
         header.flags &= !(flag::AA | flag::TC | 0xf);
         header.flags |= rcode.0 & 0xf;
         header.flags |= if truncated { flag::TC } else { 0 };
         header.flags |= if authoritative { flag::AA } else { 0 };
-        Answered { rcode, truncated, authoritative }
+        Answered { rcode, truncated, authoritative, wildcard_parent }
     }
 }
 
@@ -58,6 +62,7 @@ struct Response<'a, 'w, 'o> {
     writer: &'w mut Writer<'o>,
     rcode: Rcode,
     authoritative: bool,
+    wildcard_parent: Option<u8>,
     proofs: Proofs,
     renamed: Renamed,
 }
@@ -144,7 +149,13 @@ impl<'a> Response<'a, '_, '_> {
                 }
                 let wildcard = if flags & WILDCARD > 0 { zone.wildcard(encloser) } else { None };
                 match wildcard {
-                    Some(wildcard) => self.at_node(wildcard, Some(encloser), name),
+                    Some(wildcard) => {
+                        if name == self.question.name {
+                            self.wildcard_parent =
+                                Some(zone.name(&zone.nodes[encloser as usize]).as_wire().len() as u8);
+                        }
+                        self.at_node(wildcard, Some(encloser), name)
+                    }
                     None => {
                         // RFC 6604 §3: also if an alias led here.
                         self.rcode = Rcode::NXDOMAIN;

@@ -112,6 +112,7 @@ fn the_same_answers_to_one_network_are_limited_and_every_second_is_truncated() {
         ("in any letters", |number| a(if number % 2 == 0 { "WWW.example" } else { "www.EXAMPLE" }), (2, 4)),
         ("no data", |_| ask("www.example", Type::AAAA), (2, 4)),
         ("names that are not there", |number| a(&format!("absent{number}.example")), (2, 4)),
+        ("names that a wildcard makes", |number| a(&format!("host{number}.wild.example")), (2, 4)),
         ("names below a delegation", |number| a(&format!("host{number}.sub.example")), (2, 4)),
         // They are no larger than questions, and nobody is to come back for them.
         ("errors", |number| a(&format!("host{number}.elsewhere")), (6, 0)),
