@@ -37,12 +37,10 @@ pub struct Served {
 }
 
 impl<'a> Request<'a> {
-    /// Over UDP: the answer has at most the octets that the client takes, and at most `largest`, but always 512
-    /// (RFC 6891 §6.2.5, RFC 1035 §4.2.1).
+    /// Over UDP: the answer has at most [`Query::udp_limit`] octets.
     #[inline]
     pub fn over_udp(query: &'a Query<'a>, largest: u16, options: &'a [u8]) -> Request<'a> {
-        let takes = query.edns.map_or(512, |edns| edns.udp_size);
-        Request { query, limit: takes.min(largest).max(512).into(), udp_size: largest, options }
+        Request { query, limit: query.udp_limit(largest).into(), udp_size: largest, options }
     }
 
     /// Over a stream: messages of any length (RFC 1035 §4.2.2). `udp_size` is what we would receive over UDP.

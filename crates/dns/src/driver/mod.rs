@@ -157,7 +157,7 @@ impl Publisher {
     fn answer_from(&mut self, query: &Query<'_>, zone: &Zone) -> Option<()> {
         let question = Question { name: Name::read(&self.name).ok()?, ..query.question? };
         let kept = query.header.flags & (flag::RD | flag::CD);
-        let limit = if query.edns.is_some() { self.config.udp_size.max(512) } else { 512 };
+        let limit = Query { edns: self.widest(query), ..*query }.udp_limit(self.config.udp_size);
         let header = Header { id: 0, flags: flag::QR | kept, counts: [0; 4] };
         let mut writer = Writer::new(&mut self.message, header, limit.into());
         writer.reserve(if query.edns.is_some() { OPT_LEN } else { 0 });

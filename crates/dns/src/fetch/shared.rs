@@ -113,7 +113,8 @@ impl Shared {
         engines: usize,
     ) -> Result<Shared, PoolsOrRoutes> {
         let mut random = Random::new();
-        let (pools, routes) = Shared::build(pools, routes, fallback, &mut random)?;
+        let pools = Pools::new(pools, &mut || random.next_u64()).map_err(PoolsOrRoutes::Pool)?;
+        let routes = routes_of(&pools, routes, fallback)?;
         Ok(Shared {
             view,
             policy,
@@ -157,17 +158,6 @@ impl Shared {
         Ok(())
     }
 
-    fn build(
-        pools: Vec<PoolConfig>,
-        routes: &[RouteConfig],
-        fallback: &str,
-        random: &mut Random,
-    ) -> Result<(Pools, Routes), PoolsOrRoutes> {
-        let pools = Pools::new(pools, &mut || random.next_u64()).map_err(PoolsOrRoutes::Pool)?;
-        let routes = routes_of(&pools, routes, fallback)?;
-        Ok((pools, routes))
-    }
-
     /// Where a client's question goes.
     pub(crate) fn route(&self, question: &Question<'_>, client: IpAddr) -> Route {
         self.routes.route(question, client)
@@ -187,11 +177,8 @@ impl Shared {
         notice: Notice,
     ) -> Joined {
         let Some(question) = query.question else { return Joined::Full };
-        let subnet = self.subnet(pool, query);
-        let mut name = std::mem::take(&mut self.key);
-        key(&question, KeyFlags::of(query), subnet.as_ref().map(cache_subnet).as_ref(), &mut name);
-        let joined = self.flights.join(&name, pool, notice, || ask(query, &question, subnet, client));
-        self.key = name;
+        let subnet = self.key_of(pool, query, &question);
+        let joined = self.flights.join(&self.key, pool, notice, || ask(query, &question, subnet, client));
         match joined {
             upstream::Joined::Full => Joined::Full,
             upstream::Joined::Waiting(ticket) => Joined::Waiting(ticket),
@@ -202,13 +189,17 @@ impl Shared {
     /// Has an answer asked for again that is about to expire, unless somebody is at it.
     pub(crate) fn refresh_of(&mut self, pool: PoolId, query: &Query<'_>) -> Option<Errand> {
         let question = query.question?;
-        let subnet = self.subnet(pool, query);
-        let mut name = std::mem::take(&mut self.key);
-        key(&question, KeyFlags::of(query), subnet.as_ref().map(cache_subnet).as_ref(), &mut name);
-        let flight = self.flights.refresh(&name, pool, || ask(query, &question, subnet, None));
-        self.key = name;
+        let subnet = self.key_of(pool, query, &question);
+        let flight = self.flights.refresh(&self.key, pool, || ask(query, &question, subnet, None));
         // Another engine's answer is as old as ours.
         flight.map(|flight| self.attempt(flight))
+    }
+
+    /// Makes the key under which a flight for `query` goes, and gives back the subnet in it.
+    fn key_of(&mut self, pool: PoolId, query: &Query<'_>, question: &Question<'_>) -> Option<ClientSubnet> {
+        let subnet = self.subnet(pool, query);
+        key(question, KeyFlags::of(query), subnet.as_ref().map(cache_subnet).as_ref(), &mut self.key);
+        subnet
     }
 
     /// The client's subnet, as far as answers of `pool` may depend on it.

@@ -117,6 +117,13 @@ impl<'a> Query<'a> {
         self.header.opcode() == Opcode::QUERY && self.edns.is_some_and(has_cookie)
     }
 
+    /// The most octets of an answer over UDP: what the client takes, and at most `largest`, but always 512 (RFC 6891
+    /// §6.2.5, RFC 1035 §4.2.1).
+    #[inline]
+    pub fn udp_limit(&self, largest: u16) -> u16 {
+        self.edns.map_or(512, |edns| edns.udp_size).min(largest).max(512)
+    }
+
     /// Whether DNSSEC records are wanted (RFC 3225).
     pub fn dnssec_ok(&self) -> bool {
         self.edns.is_some_and(|edns| edns.dnssec_ok)

@@ -2,7 +2,7 @@
 
 use afpa_engine::{Context, Outcome};
 
-use crate::message::{Class, ExtendedError, FormError, Question, Rcode, Type};
+use crate::message::{Class, ExtendedError, FormError, Query, Rcode, Type};
 use crate::module::{Carrier, Dns};
 use crate::query_log::Outcome as LogOutcome;
 use crate::route::{FixedAnswer, Route};
@@ -12,11 +12,15 @@ use crate::table::{FORWARD, REFUSED, SILENT, TRANSFER, ZONE};
 /// Zones come first; what none of them holds is for backends, as the routes say.
 pub(crate) fn choose_responder(cx: &mut Context<'_, Dns>) -> Outcome {
     let input = cx.input.unread();
-    let Some((question, client)) = question_and_client(cx, input) else { return SILENT };
+    let query = Query::read(input.get(cx.request.start..cx.request.end).unwrap_or_default()).ok();
+    let client = cx.connection.client.map(|client| client.ip());
+    let (Some((query, question)), Some(client)) = (query.and_then(|query| Some((query, query.question?))), client)
+    else {
+        return SILENT;
+    };
     if question.qclass != Class::IN || is_meta(question.qtype) {
         return refuse(cx, Rcode::NOTIMP, ExtendedError::NOT_SUPPORTED, Restraint::NotServed);
     }
-    let shared = cx.global.shared.clone();
     let settings = &cx.global.settings;
     if let Some(zone) = settings.zones.answering(&question) {
         let is_transfer = matches!(question.qtype, Type::AXFR | Type::IXFR);
@@ -40,17 +44,19 @@ pub(crate) fn choose_responder(cx: &mut Context<'_, Dns>) -> Outcome {
     if !settings.forward_access.allows(client) {
         return refuse(cx, Rcode::REFUSED, ExtendedError::PROHIBITED, Restraint::Access);
     }
-    let route = shared.borrow().route(&question, client);
+    let shared = cx.global.shared.borrow();
+    let route = shared.route(&question, client);
+    let has_bad_subnet = matches!(route, Route::Pool(pool) if shared.has_bad_subnet(pool, &query));
+    drop(shared);
     match route {
+        Route::Pool(_) if has_bad_subnet => {
+            // RFC 7871 §7.1.2.
+            cx.global.stats.malformed(FormError::OptionLength);
+            cx.request.outcome = Some(LogOutcome::Malformed);
+            cx.request.refuse(Rcode::FORMERR, None);
+            REFUSED
+        }
         Route::Pool(pool) => {
-            let query = cx.request.query(input);
-            if query.is_some_and(|query| shared.borrow().has_bad_subnet(pool, &query)) {
-                // RFC 7871 §7.1.2.
-                cx.global.stats.malformed(FormError::OptionLength);
-                cx.request.outcome = Some(LogOutcome::Malformed);
-                cx.request.refuse(Rcode::FORMERR, None);
-                return REFUSED;
-            }
             cx.request.pool = Some(pool);
             FORWARD
         }
@@ -68,11 +74,6 @@ pub(crate) fn choose_responder(cx: &mut Context<'_, Dns>) -> Outcome {
             refuse(cx, rcode, ExtendedError::BLOCKED, Restraint::Forbidden)
         }
     }
-}
-
-fn question_and_client<'a>(cx: &Context<'a, Dns>, input: &'a [u8]) -> Option<(Question<'a>, std::net::IpAddr)> {
-    let query = crate::message::Query::read(input.get(cx.request.start..cx.request.end)?).ok()?;
-    Some((query.question?, cx.connection.client?.ip()))
 }
 
 /// Types that are no data: of messages and transfers (RFC 6895 §3.1).

@@ -14,7 +14,7 @@ pub(crate) mod transfer_zone;
 
 use afpa_engine::Context;
 
-use crate::message::{ExtendedError, Query, Rcode};
+use crate::message::{ExtendedError, Query, Question, Rcode, Writer};
 use crate::module::{Carrier, Connection, Dns, Request};
 use crate::protect::ReplyOptions;
 
@@ -54,11 +54,11 @@ impl Envelope {
         options: &mut Vec<u8>,
     ) -> Envelope {
         let is_stream = connection.carrier == Carrier::Stream;
+        let limit = if is_stream { u16::MAX } else { query.udp_limit(settings.udp_size) }.into();
         let Some(edns) = query.edns else {
             options.clear();
-            return Envelope { limit: if is_stream { usize::from(u16::MAX) } else { 512 }, opt: 0 };
+            return Envelope { limit, opt: 0 };
         };
-        let limit = if is_stream { u16::MAX } else { edns.udp_size.min(settings.udp_size).max(512) };
         let said = ReplyOptions {
             cookie: request.cookie,
             nsid: settings.nsid.as_deref(),
@@ -66,6 +66,28 @@ impl Envelope {
             idle_timeout: is_stream.then_some(settings.limits.idle_timeout),
             extended_error: request.error.map(|error| (error, "")),
         };
-        Envelope { limit: limit.into(), opt: said.write(edns.options, options) }
+        Envelope { limit, opt: said.write(edns.options, options) }
     }
+}
+
+/// Writes a response without records: its question, and its OPT record with `options` if it has one, and ends it.
+///
+/// Both fit the 512 octets that a response always has, an NSID of any length aside, which then stays away.
+pub(crate) fn write_bare(
+    mut writer: Writer<'_>,
+    question: Option<Question<'_>>,
+    opt: Option<&[u8]>,
+    udp_size: u16,
+    rcode: Rcode,
+    dnssec_ok: bool,
+) {
+    if let Some(question) = question {
+        let _ = writer.question(question.name, question.qtype, question.qclass);
+    }
+    if let Some(options) = opt
+        && writer.opt(udp_size, rcode, dnssec_ok, options).is_err()
+    {
+        let _ = writer.opt(udp_size, rcode, dnssec_ok, &[]);
+    }
+    writer.finish();
 }

@@ -2,6 +2,7 @@
 
 use afpa_engine::{Context, Outcome};
 
+use super::write_bare;
 use crate::message::{Header, Name, NameBuffer, Rcode, Records, Section, Type, Writer, flag};
 use crate::module::{Carrier, Dns, Global};
 use crate::protect::{Response, Verdict};
@@ -83,14 +84,7 @@ fn truncate(cx: &mut Context<'_, Dns>) {
     let Global { settings, reply, options, .. } = &mut *cx.global;
     let Some(header) = Header::read(reply) else { return };
     let header = Header { flags: header.flags | flag::TC, ..header };
-    // Header, question and OPT fit 512 octets, an NSID of any length aside, which then stays away.
-    let mut writer = Writer::new(reply, header, 512);
-    if let Some(question) = query.question {
-        let _ = writer.question(question.name, question.qtype, question.qclass);
-    }
-    let (rcode, dnssec_ok) = (cx.request.rcode, query.dnssec_ok());
-    if query.edns.is_some() && writer.opt(settings.udp_size, rcode, dnssec_ok, options).is_err() {
-        let _ = writer.opt(settings.udp_size, rcode, dnssec_ok, &[]);
-    }
-    writer.finish();
+    let opt = query.edns.is_some().then_some(options.as_slice());
+    let writer = Writer::new(reply, header, 512);
+    write_bare(writer, query.question, opt, settings.udp_size, cx.request.rcode, query.dnssec_ok());
 }
