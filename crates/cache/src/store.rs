@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::mem::size_of;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -160,6 +160,20 @@ impl<D: Send + Sync + 'static> Cache<D> {
         let object = self.shelf().find_used(self.hasher.hash(key), key);
         self.counters.looked_up(object.is_some());
         object
+    }
+
+    /// As [`Cache::lookup`], without waiting: for engines. `None` if somebody has the store's lock, and a worker
+    /// has to look.
+    pub fn try_lookup(&self, key: &[u8]) -> Option<Option<Arc<Object<D>>>> {
+        let shelf = match self.shelf.try_lock() {
+            Ok(shelf) => shelf,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return None,
+        };
+        let object = shelf.find_used(self.hasher.hash(key), key);
+        drop(shelf);
+        self.counters.looked_up(object.is_some());
+        Some(object)
     }
 
     /// Lets go of the object that `key` stands for; whether there was one.

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use afpa_cache::Cache;
 use afpa_engine::seam::{Address, Origin};
-use afpa_engine::{ConnectionId, ControlTable, Notice, Owner, ProtocolModule, Time};
+use afpa_engine::{ConnectionId, ControlTable, Desk, Notice, Owner, ProtocolModule, Time};
 use afpa_platform::steering::Answers;
 
 use crate::cache::{Details, Image, Policy};
@@ -354,7 +354,7 @@ impl ProtocolModule for Dns {
         Connection { carrier, client, parent: None, pending, reading: false, proxied: false, stalled: false }
     }
 
-    fn disconnected(global: &mut Global, _connection: &mut Connection, request: &mut Request) {
+    fn disconnected(global: &mut Global, _desk: &mut Desk<'_>, _connection: &mut Connection, request: &mut Request) {
         if let Some((ticket, notice)) = request.ticket.take() {
             global.shared.borrow_mut().leave(ticket, notice);
         }

@@ -249,6 +249,12 @@ impl EngineHandle {
         self.mailbox.post(Message::Command(Box::new(command)));
     }
 
+    /// Wakes a connection or exchange of this engine, from any thread, as [`Context::notify`](crate::Context::notify)
+    /// does from within.
+    pub fn notify(&self, notice: Notice) {
+        self.command(move |control| control.core.services.notify(notice));
+    }
+
     /// Stops: no more connections are accepted, idle ones are closed, requests in flight are
     /// finished within `grace`; then [`Engine::run`] returns.
     pub fn stop(&self, grace: Duration) {

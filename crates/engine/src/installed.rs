@@ -164,7 +164,8 @@ impl<M: ProtocolModule> Installed<M> {
         if matches!(end, End::Waiting) || exchange.held.scheduled != Time::NEVER {
             self.exchange_ids.retire(run.id);
         }
-        M::disconnected(&mut self.global, &mut exchange.data, &mut exchange.request);
+        let mut desk = Desk { services: run.services, owner: run.owner };
+        M::disconnected(&mut self.global, &mut desk, &mut exchange.data, &mut exchange.request);
     }
 
     fn forget(&mut self, run: &mut Run<'_>) {
@@ -176,7 +177,8 @@ impl<M: ProtocolModule> Installed<M> {
             } else {
                 run.services.forgotten();
             }
-            M::disconnected(&mut self.global, &mut connection.data, &mut connection.request);
+            let mut desk = Desk { services: run.services, owner: run.owner };
+            M::disconnected(&mut self.global, &mut desk, &mut connection.data, &mut connection.request);
         }
     }
 

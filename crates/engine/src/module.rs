@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use afpa_cache::ResidentBody;
@@ -48,9 +49,14 @@ pub trait ProtocolModule: Sized + 'static {
     /// A connection is established: makes its data. The start state runs next.
     fn connected(global: &mut Self::Global, id: ConnectionId, origin: Origin, now: Time) -> Self::Connection;
 
-    /// A connection is gone: the last look at its data. `complete` says whether everything that was
-    /// sent has left us.
-    fn disconnected(_global: &mut Self::Global, _connection: &mut Self::Connection, _request: &mut Self::Request) {}
+    /// A connection is gone: the last look at its data, and the place to tell others of its end.
+    fn disconnected(
+        _global: &mut Self::Global,
+        _desk: &mut Desk<'_>,
+        _connection: &mut Self::Connection,
+        _request: &mut Self::Request,
+    ) {
+    }
 
     /// Runs at the start of each pass of the engine's loop, before any event: the place to refresh a
     /// clock or to apply invalidations.
@@ -270,6 +276,17 @@ impl Output<'_> {
         self.outbox.push_bytes(bytes);
     }
 
+    /// Gives the send engine octets that others send as well, behind what it already has.
+    pub fn respond_shared(&mut self, bytes: Arc<[u8]>) {
+        self.outbox.push_shared(bytes);
+    }
+
+    /// Whether the send engine has something left to send. What was sent by copy, and what TCP has taken over,
+    /// does not count.
+    pub fn is_sending(&self) -> bool {
+        !self.outbox.is_empty()
+    }
+
     /// Sends FIN behind what is queued and keeps receiving: the first half of a lingering close
     /// (RFC 9112 §9.6).
     pub fn finish(&mut self) {
@@ -350,6 +367,11 @@ impl<M: ProtocolModule> Context<'_, M> {
     /// has ended is not woken.
     pub fn notify(&mut self, notice: Notice) {
         self.services.notify(notice);
+    }
+
+    /// The engine's desk, for what outlives the state function.
+    pub fn desk(&mut self) -> Desk<'_> {
+        Desk { owner: self.held.owner, services: self.services }
     }
 
     /// Opens a connection or a conversation for the module `owner`, after the current event and on the transport

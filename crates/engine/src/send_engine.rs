@@ -6,12 +6,13 @@
 use std::collections::VecDeque;
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use afpa_cache::{Piece, ResidentBody};
 use afpa_platform::source::SourceFile;
 
 use crate::module::{Context, ProtocolModule};
-use crate::seam::{FileRange, Segment};
+use crate::seam::{Calls, ConnectionId, FileRange, Segment};
 use crate::table::Outcome;
 
 /// What a run of the send engine came to.
@@ -43,6 +44,7 @@ pub(crate) struct Outbox {
 enum Part {
     Body { body: Rc<ResidentBody>, position: u64, end: u64 },
     Bytes { bytes: Vec<u8>, position: usize },
+    Shared { bytes: Arc<[u8]>, position: usize },
 }
 
 impl Outbox {
@@ -57,6 +59,10 @@ impl Outbox {
 
     pub(crate) fn push_bytes(&mut self, bytes: Vec<u8>) {
         self.push(Part::Bytes { bytes, position: 0 });
+    }
+
+    pub(crate) fn push_shared(&mut self, bytes: Arc<[u8]>) {
+        self.push(Part::Shared { bytes, position: 0 });
     }
 
     fn push(&mut self, part: Part) {
@@ -102,10 +108,12 @@ fn pump<M: ProtocolModule>(cx: &mut Context<'_, M>) -> Progress {
         }
         match part {
             Part::Bytes { bytes, position } => {
-                let end = bytes.len().min(*position + STAGE as usize);
-                cx.output.calls.send(id, Segment::Copy(&bytes[*position..end]));
-                *position = end;
-                if end == bytes.len() {
+                if send_copy(cx.output.calls, id, bytes, position) {
+                    cx.output.outbox.pop();
+                }
+            }
+            Part::Shared { bytes, position } => {
+                if send_copy(cx.output.calls, id, bytes, position) {
                     cx.output.outbox.pop();
                 }
             }
@@ -131,6 +139,14 @@ fn pump<M: ProtocolModule>(cx: &mut Context<'_, M>) -> Progress {
             },
         }
     }
+}
+
+/// Sends the next of `bytes`; whether they are all sent.
+fn send_copy(calls: &mut dyn Calls, id: ConnectionId, bytes: &[u8], position: &mut usize) -> bool {
+    let end = bytes.len().min(*position + STAGE as usize);
+    calls.send(id, Segment::Copy(&bytes[*position..end]));
+    *position = end;
+    end == bytes.len()
 }
 
 /// Sends what a worker read for the part in front.

@@ -13,7 +13,7 @@ use afpa_engine::send_engine::send_engine;
 use afpa_engine::stats::ModuleStats;
 use afpa_engine::workers::Workers;
 use afpa_engine::{
-    ConnectionId, Context, ControlTable, Engine, Outcome, Owner, ProtocolModule, State, StateFunction, Time,
+    ConnectionId, Context, ControlTable, Desk, Engine, Outcome, Owner, ProtocolModule, State, StateFunction, Time,
     TransportId, Wake, row,
 };
 
@@ -83,7 +83,7 @@ impl ProtocolModule for Scripted {
         0
     }
 
-    fn disconnected(script: &mut Script, runs: &mut u32, _request: &mut ()) {
+    fn disconnected(script: &mut Script, _desk: &mut Desk<'_>, runs: &mut u32, _request: &mut ()) {
         script.journal.borrow_mut().push(format!("gone after {runs} runs"));
     }
 

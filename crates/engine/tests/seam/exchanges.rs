@@ -57,7 +57,7 @@ impl ProtocolModule for Words {
         origin
     }
 
-    fn disconnected(known: &mut Known, _origin: &mut Origin, word: &mut String) {
+    fn disconnected(known: &mut Known, _desk: &mut Desk<'_>, _origin: &mut Origin, word: &mut String) {
         known.journal.push(format!("gone {word}"));
     }
 
