@@ -193,7 +193,7 @@ fn global(root: &tempfile::TempDir, engine: &Engine, recorder: Option<Recorder>)
     let site = Site::open(root.path(), SiteOptions::default()).expect("a site");
     let config = CacheConfig { capacity: 16 << 20, max_pinned_object: 1 << 20, engines: 1, frames: 0 };
     let settings = Settings {
-        site: Arc::new(site),
+        sites: vec![Arc::new(site)],
         cache: Cache::new(config).expect("a cache"),
         limits: Limits::default(),
         header_timeout: Duration::from_secs(30),

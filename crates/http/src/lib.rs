@@ -9,11 +9,13 @@
 pub mod access_log;
 mod clock;
 pub mod files;
+mod kept;
 pub mod module;
 pub mod states;
 pub mod stats;
 pub mod syntax;
 pub mod table;
 
+pub use kept::Kept;
 pub use module::{Global, Http, Settings};
 pub use stats::HttpStats;

@@ -13,7 +13,8 @@ use afpa_engine::{ConnectionId, ControlTable, ProtocolModule, Time};
 
 use crate::access_log::{CacheOutcome, Recorder};
 use crate::clock::Clock;
-use crate::files::{Details, Site};
+use crate::files::Site;
+use crate::kept::Kept;
 use crate::stats::HttpStats;
 use crate::syntax::{ChunkedDecoder, Limits, RequestParser};
 use crate::table::TABLE;
@@ -23,10 +24,10 @@ pub struct Http;
 
 /// What an operator decides. Shared by the engines, and replaced as a whole at a reload.
 pub struct Settings {
-    /// What is served.
-    pub site: Arc<Site>,
+    /// The sites of files, by their numbers.
+    pub sites: Vec<Arc<Site>>,
     /// Where what was served is kept.
-    pub cache: Arc<Cache<Details>>,
+    pub cache: Arc<Cache<Kept>>,
     /// Bounds on a request's head.
     pub limits: Limits,
     /// From a request's first octet (or a connection's start) to the end of its head: 408 after it.
@@ -42,7 +43,7 @@ pub struct Settings {
 /// Global data: one per engine.
 pub struct Global {
     pub(crate) settings: Arc<Settings>,
-    pub(crate) view: View<Details>,
+    pub(crate) view: View<Kept>,
     pub(crate) clock: Clock,
     pub(crate) stats: Arc<HttpStats>,
     pub(crate) log: Option<Recorder>,
@@ -74,6 +75,8 @@ pub struct Request {
     /// The head, copied when the request outlives the event that brought it; empty before.
     pub(crate) kept_head: Vec<u8>,
     pub(crate) head_length: usize,
+    /// The number of the site of files that answers, if one does.
+    pub(crate) site: u16,
     pub(crate) started: Time,
     pub(crate) persistent: bool,
     pub(crate) refusal: Option<Refusal>,
@@ -116,7 +119,7 @@ impl Global {
     /// One engine's data. `wall` is the wall clock; it is read once per second.
     pub fn new(
         settings: Arc<Settings>,
-        view: View<Details>,
+        view: View<Kept>,
         stats: Arc<HttpStats>,
         log: Option<Recorder>,
         wall: impl Fn() -> SystemTime + 'static,
@@ -130,7 +133,7 @@ impl Global {
     /// Replaces the settings. A request in flight ends under those with which it started to be
     /// answered. The view, and with it what is cached, stays unless the new settings have another
     /// cache.
-    pub fn reload(&mut self, settings: Arc<Settings>, view: impl FnOnce() -> View<Details>) {
+    pub fn reload(&mut self, settings: Arc<Settings>, view: impl FnOnce() -> View<Kept>) {
         if !Arc::ptr_eq(&settings.cache, &self.settings.cache) {
             self.view = view();
         }

@@ -180,6 +180,6 @@ fn an_object_made_just_after_a_change_is_renewed_with_a_date() {
     let it = Fixture::new(SiteOptions::default());
     let _watch = Watch::start(it.site.clone(), it.cache.clone()).unwrap();
     std::fs::write(it.path("f"), "new").unwrap();
-    assert!(it.object("/f").details().last_modified.is_none());
-    eventually("it has a date", || it.object("/f").details().last_modified.is_some());
+    assert!(it.object("/f").details().file().unwrap().last_modified.is_none());
+    eventually("it has a date", || it.object("/f").details().file().unwrap().last_modified.is_some());
 }

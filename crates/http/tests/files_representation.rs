@@ -25,11 +25,11 @@ fn the_best_acceptable_neighbour_is_sent_unless_it_is_older() {
         (Codings::NONE, Coding::Identity, "plain"),
     ] {
         let object = it.object_for(accepts, "/page.html");
-        assert_eq!(object.details().coding, coding);
+        assert_eq!(object.details().file().unwrap().coding, coding);
         assert_eq!(it.text(&object), text);
-        assert!(object.details().varies);
+        assert!(object.details().file().unwrap().varies);
         assert!(head(&object).contains("Vary: Accept-Encoding\r\n"));
-        assert!(object.details().content_type.starts_with("text/html"));
+        assert!(object.details().file().unwrap().content_type.starts_with("text/html"));
         assert_eq!(head(&object).contains("Content-Encoding"), coding != Coding::Identity);
     }
     age(&it.path("page.html.br"), 3600);
@@ -37,7 +37,7 @@ fn the_best_acceptable_neighbour_is_sent_unless_it_is_older() {
     std::fs::remove_file(it.path("page.html.gz")).unwrap();
     let object = it.object_for(all(), "/page.html");
     assert_eq!(it.text(&object), "plain");
-    assert!(!object.details().varies);
+    assert!(!object.details().file().unwrap().varies);
 }
 
 #[test]
@@ -61,8 +61,8 @@ fn text_is_compressed_and_every_client_can_expand_it() {
     for coding in Coding::BY_PREFERENCE {
         let object = it.object_for(Codings::NONE.with(coding), "/long.txt");
         let encoded = payload(&object);
-        assert_eq!(object.details().coding, coding);
-        assert_eq!(object.details().content_length, encoded.len() as u64);
+        assert_eq!(object.details().file().unwrap().coding, coding);
+        assert_eq!(object.details().file().unwrap().content_length, encoded.len() as u64);
         assert!(encoded.len() < text.len() / 2);
         let mut plain = String::new();
         match coding {
@@ -75,10 +75,14 @@ fn text_is_compressed_and_every_client_can_expand_it() {
     }
     let plain = it.object("/long.txt");
     assert_eq!(it.text(&plain), text);
-    assert!(plain.details().varies);
+    assert!(plain.details().file().unwrap().varies);
     for url in ["/short.txt", "/picture.png", "/huge.txt"] {
         let object = it.object_for(all(), url);
-        assert_eq!((object.details().coding, object.details().varies), (Coding::Identity, false), "{url}");
+        assert_eq!(
+            (object.details().file().unwrap().coding, object.details().file().unwrap().varies),
+            (Coding::Identity, false),
+            "{url}"
+        );
     }
 }
 
@@ -93,7 +97,7 @@ fn clients_that_get_the_same_share_one_body() {
     assert!(std::sync::Arc::ptr_eq(&again, &anything), "nothing changed, nothing is made anew");
     let plain = it.object("/long.txt");
     assert!(!std::sync::Arc::ptr_eq(brotli.body(), plain.body()));
-    assert_ne!(brotli.details().etag, plain.details().etag, "RFC 9110 section 8.8.3.3");
+    assert_ne!(brotli.details().file().unwrap().etag, plain.details().file().unwrap().etag, "RFC 9110 section 8.8.3.3");
 }
 
 #[test]
@@ -106,7 +110,10 @@ fn text_that_does_not_shrink_is_tried_once() {
     });
     it.write("noise.txt", noise.take(5000).collect::<Vec<u8>>());
     let first = it.object_for(all(), "/noise.txt");
-    assert_eq!((first.details().coding, first.details().varies), (Coding::Identity, true));
+    assert_eq!(
+        (first.details().file().unwrap().coding, first.details().file().unwrap().varies),
+        (Coding::Identity, true)
+    );
     let again = it.object_for(all(), "/noise.txt");
     assert!(std::sync::Arc::ptr_eq(&first, &again), "another engine's miss must not replace it");
     let plain = it.object("/noise.txt");
@@ -122,7 +129,7 @@ fn the_head_says_what_the_details_say() {
     let it = Fixture::new(options);
     it.write("f.bin", "12345");
     let object = it.object("/f.bin");
-    let details = object.details();
+    let details = object.details().file().unwrap();
     let expected = format!(
         "Content-Length: 5\r\nContent-Type: application/octet-stream\r\nETag: {}\r\nLast-Modified: {}\r\n\
          Cache-Control: max-age=60\r\nAccept-Ranges: bytes\r\n\r\n",
@@ -132,7 +139,7 @@ fn the_head_says_what_the_details_say() {
     assert_eq!(head(&object), expected);
     assert!(details.etag.starts_with('"') && details.etag.ends_with('"'));
     it.write("t.txt", "text");
-    assert_eq!(&*it.object("/t.txt").details().content_type, "text/plain; charset=utf-8");
+    assert_eq!(&*it.object("/t.txt").details().file().unwrap().content_type, "text/plain; charset=utf-8");
 }
 
 #[test]
@@ -140,25 +147,25 @@ fn a_changed_file_changes_its_tag_even_when_length_and_date_stay() {
     let it = Fixture::new(SiteOptions::default());
     it.write("f", "one");
     let date = std::fs::metadata(it.path("f")).unwrap().modified().unwrap();
-    let before = it.object("/f").details().etag.clone();
+    let before = it.object("/f").details().file().unwrap().etag.clone();
     std::fs::write(it.path("f"), "two").unwrap();
     std::fs::File::open(it.path("f")).unwrap().set_modified(date).unwrap();
     let after = it.object("/f");
     assert_eq!(it.text(&after), "two");
-    assert_ne!(after.details().etag, before);
+    assert_ne!(after.details().file().unwrap().etag, before);
 }
 
 #[test]
 fn a_date_is_given_only_if_it_can_validate() {
     let it = Fixture::new(SiteOptions::default());
     std::fs::write(it.path("new"), "x").unwrap();
-    assert_eq!(it.object("/new").details().last_modified, None, "RFC 9110 section 8.8.2.2");
+    assert_eq!(it.object("/new").details().file().unwrap().last_modified, None, "RFC 9110 section 8.8.2.2");
     it.write("future", "x");
     let then = std::time::SystemTime::now() + std::time::Duration::from_secs(3600);
     std::fs::File::open(it.path("future")).unwrap().set_modified(then).unwrap();
-    assert_eq!(it.object("/future").details().last_modified, None, "RFC 9110 section 8.8.2.1");
+    assert_eq!(it.object("/future").details().file().unwrap().last_modified, None, "RFC 9110 section 8.8.2.1");
     it.write("old", "x");
-    assert!(it.object("/old").details().last_modified.is_some());
+    assert!(it.object("/old").details().file().unwrap().last_modified.is_some());
 }
 
 #[test]
@@ -171,10 +178,10 @@ fn empty_files_and_large_ones() {
         it.write(name, name.repeat(1001));
         let object = it.object(format!("/{name}"));
         assert_eq!(it.text(&object), name.repeat(1001));
-        assert!(object.details().witness.as_ref().unwrap().unchanged().unwrap());
+        assert!(object.details().file().unwrap().witness.as_ref().unwrap().unchanged().unwrap());
     }
     assert!(!it.is_cached("/a") && it.is_cached("/b") && it.is_cached("/c"), "two files may be open");
     let FillOutcome::Object(object) = it.fill("/c") else { panic!("no object") };
     std::fs::write(it.path("c"), "other").unwrap();
-    assert!(!object.details().witness.as_ref().unwrap().unchanged().unwrap());
+    assert!(!object.details().file().unwrap().witness.as_ref().unwrap().unchanged().unwrap());
 }

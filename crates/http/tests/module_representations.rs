@@ -275,7 +275,7 @@ fn a_file_that_may_not_be_read_is_forbidden() {
 #[test]
 fn a_changed_file_is_sent_anew_and_a_deleted_one_is_gone() {
     let mut server = Server::with_page();
-    let _watch = Watch::start(server.settings.site.clone(), server.cache.clone()).unwrap();
+    let _watch = Watch::start(server.settings.sites[0].clone(), server.cache.clone()).unwrap();
     let first = server.get("/page", "");
     server.write("page", "something else");
     let second = eventually(&mut server, |response| response.body == b"something else");
@@ -292,7 +292,7 @@ fn a_purged_file_is_looked_at_again() {
     assert_eq!(server.get("/page", "").text(), "hello");
     server.write("page", "other");
     assert_eq!(server.get("/page", "").text(), "hello", "nobody watches");
-    assert_eq!(purge_url(&server.cache, b"/page"), 1);
+    assert_eq!(purge_url(&server.cache, 0, b"/page"), 1);
     assert_eq!(server.get("/page", "").text(), "other");
 }
 

@@ -94,7 +94,7 @@ fn what_is_purged_while_it_is_sent_is_still_sent_whole() {
         // As a deployment does it: the old file lives on under its descriptor.
         server.write("file.new", &new);
         std::fs::rename(server.path("file.new"), server.path("file.bin")).unwrap();
-        assert_eq!(purge_url(&server.cache, b"/file.bin"), 1);
+        assert_eq!(purge_url(&server.cache, 0, b"/file.bin"), 1);
         server.settle();
         client.send(get("/file.bin"));
         let responses = parse_all(&read_all(&mut server, &client));

@@ -47,7 +47,7 @@ pub(crate) fn hits(request: &'static [u8], count: u64, warm: impl FnOnce()) {
     let mut engine = Engine::new(workers, || Time(0)).expect("an engine");
     let site = Site::open(root.path(), SiteOptions::default()).expect("a site");
     let settings = Settings {
-        site: Arc::new(site),
+        sites: vec![Arc::new(site)],
         cache: Cache::new(CacheConfig { capacity: 4 << 20, max_pinned_object: 1 << 20, engines: 1, frames: 0 })
             .expect("a cache"),
         limits: Limits::default(),

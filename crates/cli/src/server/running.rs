@@ -4,13 +4,13 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use afpa_cache::CacheStats;
+use afpa_cache::{Cache, CacheStats};
 use afpa_dns::cache::{is_of_name, is_within};
 use afpa_dns::{Dns, Fetch};
 use afpa_engine::ProtocolModule;
 use afpa_engine::stats::ModuleStats;
-use afpa_http::Http;
 use afpa_http::files::{purge_under, purge_url};
+use afpa_http::{Http, Kept, Settings};
 use afpa_platform::steering::Answers;
 
 use super::direct::Wire;
@@ -64,6 +64,11 @@ impl Running {
         let dns = serving.dns().map(|dns| dns.settings().cache.stats());
         site.into_iter().chain(dns).map(cache_of).fold(stats::Cache::default(), sum)
     }
+}
+
+/// What a purge of each site of files comes to.
+fn of_sites(settings: &Settings, purge: impl Fn(&Cache<Kept>, u16) -> usize) -> usize {
+    settings.sites.iter().map(|site| purge(&settings.cache, site.number())).sum()
 }
 
 fn cache_of(cache: CacheStats) -> stats::Cache {
@@ -157,8 +162,8 @@ impl Source for Running {
         let serving = self.serving();
         let (site, dns) = (serving.site(), serving.dns().map(|dns| dns.settings().cache.clone()));
         let of_site = site.map_or(0, |site| match what {
-            Purge::Path(path) => purge_url(&site.cache, path),
-            Purge::Prefix(prefix) => purge_under(&site.cache, prefix),
+            Purge::Path(path) => of_sites(&site, |cache, number| purge_url(cache, number, path)),
+            Purge::Prefix(prefix) => of_sites(&site, |cache, number| purge_under(cache, number, prefix)),
             Purge::All => site.cache.purge_all(),
             Purge::Name(_) | Purge::Subtree(_) => 0,
         });

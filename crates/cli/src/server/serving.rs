@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use afpa_cache::{Cache, CacheConfig};
-use afpa_http::Settings;
-use afpa_http::files::{CacheRule, Details, Selector, Site, SiteOptions, Watch};
+use afpa_http::files::{CacheRule, Selector, Site, SiteOptions, Watch};
 use afpa_http::syntax::Limits;
+use afpa_http::{Kept, Settings};
 
 use super::direct;
 use super::dns::DnsServing;
@@ -29,7 +29,7 @@ struct Ground {
     site_config: config::Site,
     cache_config: config::Cache,
     site: Arc<Site>,
-    cache: Arc<Cache<Details>>,
+    cache: Arc<Cache<Kept>>,
     _watch: Watch,
 }
 
@@ -69,7 +69,7 @@ impl SiteServing {
         };
         let limits = &config.limits;
         let settings = Settings {
-            site: ground.site.clone(),
+            sites: vec![ground.site.clone()],
             cache: ground.cache.clone(),
             limits: head_limits(limits),
             header_timeout: limits.header_timeout.0,

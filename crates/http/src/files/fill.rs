@@ -19,6 +19,7 @@ use super::representation::{Choice, choose};
 use super::resolve::{Found, resolve};
 use super::site::Site;
 use super::stamp::{GRANULARITY, Stamp};
+use crate::kept::Kept;
 use crate::syntax::content_type;
 
 /// How often a file that changes while it is read is read again. Each attempt waits for the file
@@ -28,7 +29,7 @@ const ATTEMPTS: usize = 8;
 /// What became of a miss.
 pub enum FillOutcome {
     /// An object, which is in the store now.
-    Object(Arc<Object<Details>>),
+    Object(Arc<Object<Kept>>),
     /// The path names a directory and lacks its slash: 301. The location is percent-encoded; the
     /// caller appends the query as the client sent it.
     Redirect {
@@ -45,7 +46,7 @@ pub enum FillOutcome {
 ///
 /// Concurrent calls for one path read its file once: the second waits, finds what the first has
 /// stored and checks that it still holds.
-pub fn fill(site: &Site, cache: &Cache<Details>, key: RequestKey<'_>) -> FillOutcome {
+pub fn fill(site: &Site, cache: &Cache<Kept>, key: RequestKey<'_>) -> FillOutcome {
     let _flight = site.flights.enter(key.path);
     for _ in 0..ATTEMPTS {
         match attempt(site, cache, key) {
@@ -57,7 +58,7 @@ pub fn fill(site: &Site, cache: &Cache<Details>, key: RequestKey<'_>) -> FillOut
     FillOutcome::Error(FileError::Changing)
 }
 
-fn attempt(site: &Site, cache: &Cache<Details>, key: RequestKey<'_>) -> Result<FillOutcome, FileError> {
+fn attempt(site: &Site, cache: &Cache<Kept>, key: RequestKey<'_>) -> Result<FillOutcome, FileError> {
     let original = match resolve(site, key.path)? {
         Found::File(original) => original,
         Found::Slash => return Ok(FillOutcome::Redirect { location: listing::encoded(&[key.path, b"/"].concat()) }),
@@ -78,17 +79,18 @@ fn attempt(site: &Site, cache: &Cache<Details>, key: RequestKey<'_>) -> Result<F
 
 /// The object that `choice` would make, if the store has it for this key or, with the same outcome, for
 /// other codings. If what the store has for the path does not hold any more, all of it goes.
-fn stored(cache: &Cache<Details>, key: RequestKey<'_>, choice: &Choice) -> Option<(Codings, Arc<Object<Details>>)> {
-    let mut octets = Vec::with_capacity(1 + key.path.len());
+fn stored(cache: &Cache<Kept>, key: RequestKey<'_>, choice: &Choice) -> Option<(Codings, Arc<Object<Kept>>)> {
+    let mut octets = Vec::with_capacity(3 + key.path.len());
     let others = Codings::all().filter(|&accepts| accepts != key.accepts);
     for accepts in std::iter::once(key.accepts).chain(others) {
         RequestKey { accepts, ..key }.encode(&mut octets);
         let Some(object) = cache.lookup(&octets) else { continue };
-        if object.details().origin.dependencies != choice.dependencies {
-            purge_url(cache, key.path);
+        let Some(details) = object.details().file() else { continue };
+        if details.origin.dependencies != choice.dependencies {
+            purge_url(cache, key.site, key.path);
             return None;
         }
-        if object.details().is_for(choice) {
+        if details.is_for(choice) {
             return Some((accepts, object));
         }
     }
@@ -99,15 +101,16 @@ fn stored(cache: &Cache<Details>, key: RequestKey<'_>, choice: &Choice) -> Optio
 /// only what was there.
 fn share(
     site: &Site,
-    cache: &Cache<Details>,
+    cache: &Cache<Kept>,
     key: RequestKey<'_>,
-    other: &Object<Details>,
-) -> Result<Arc<Object<Details>>, FileError> {
-    let object = store(site, cache, key, other.body().clone(), other.details().clone());
-    if object.details().origin.dependencies.hold(site) {
+    other: &Object<Kept>,
+) -> Result<Arc<Object<Kept>>, FileError> {
+    let Some(details) = other.details().file() else { return Err(FileError::Changing) };
+    let object = store(site, cache, key, other.body().clone(), details.clone());
+    if details.origin.dependencies.hold(site) {
         return Ok(object);
     }
-    purge_url(cache, key.path);
+    purge_url(cache, key.site, key.path);
     Err(FileError::Changing)
 }
 
@@ -115,14 +118,14 @@ fn share(
 /// watch may just have found that they do not hold, and purged what there was.
 fn store(
     site: &Site,
-    cache: &Cache<Details>,
+    cache: &Cache<Kept>,
     key: RequestKey<'_>,
     body: Arc<Body>,
     details: Arc<Details>,
-) -> Arc<Object<Details>> {
-    let mut octets = Vec::with_capacity(1 + key.path.len());
+) -> Arc<Object<Kept>> {
+    let mut octets = Vec::with_capacity(3 + key.path.len());
     key.encode(&mut octets);
-    let object = cache.insert(&octets, body, details.clone());
+    let object = cache.insert(&octets, body, Arc::new(Kept::File(details.clone())));
     site.announce(&details);
     object
 }
@@ -140,7 +143,7 @@ fn settle(stamp: Stamp) -> Result<(), FileError> {
 /// Makes the object of a choice.
 struct Maker<'a> {
     site: &'a Site,
-    cache: &'a Cache<Details>,
+    cache: &'a Cache<Kept>,
     url: &'a [u8],
     content_type: Box<str>,
 }

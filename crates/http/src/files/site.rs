@@ -19,6 +19,8 @@ use super::flights::Flights;
 /// How a [`Site`] answers.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SiteOptions {
+    /// Tells the site from others in the same cache. Default: 0.
+    pub number: u16,
     /// The names tried, in order, for a directory. Default: `index.html`.
     pub index: Vec<String>,
     /// Whether a directory without an index file is listed. Default: no, it is 403.
@@ -53,6 +55,7 @@ pub struct SiteOptions {
 impl Default for SiteOptions {
     fn default() -> SiteOptions {
         SiteOptions {
+            number: 0,
             index: vec!["index.html".to_owned()],
             listing: false,
             dotfiles: false,
@@ -142,6 +145,11 @@ impl Site {
     /// The directory's name, as it was given.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Its number among the sites.
+    pub fn number(&self) -> u16 {
+        self.options.number
     }
 
     /// How it is served.

@@ -17,6 +17,7 @@ use super::key::{purge_under, purge_url};
 use super::notifier::{Change, Notifier, directories};
 use super::site::Site;
 use super::stamp::since_epoch;
+use crate::kept::Kept;
 
 /// A thread that keeps a site's cached objects true to its files. When it is dropped, those that it
 /// looked after leave the cache.
@@ -40,7 +41,7 @@ impl Watch {
     ///
     /// # Errors
     /// No thread or no descriptor is left. That inotify is not to be had is no error.
-    pub fn start(site: Arc<Site>, cache: Arc<Cache<Details>>) -> io::Result<Watch> {
+    pub fn start(site: Arc<Site>, cache: Arc<Cache<Kept>>) -> io::Result<Watch> {
         let stop = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
         site.watch_started();
         let notifier = Notifier::new(site.options().max_watches);
@@ -70,7 +71,7 @@ impl Drop for Watch {
 
 struct Watcher {
     site: Arc<Site>,
-    cache: Arc<Cache<Details>>,
+    cache: Arc<Cache<Kept>>,
     notifier: Option<Notifier>,
     /// Objects of which inotify tells; the one at the front was looked at longest ago.
     covered: VecDeque<Weak<Details>>,
@@ -161,7 +162,7 @@ impl Watcher {
         };
         notifier.forget_under(directory);
         let prefix = if directory.is_empty() { b"/".to_vec() } else { [b"/", directory, b"/"].concat() };
-        purge_under(&self.cache, &prefix);
+        purge_under(&self.cache, self.site.number(), &prefix);
     }
 
     /// Purges what can stem from `file`: itself, what it is the compressed neighbour of, and the
@@ -172,9 +173,9 @@ impl Watcher {
         for path in neighbours.chain([file]) {
             let url = [&b"/"[..], path].concat();
             let name = url.iter().rposition(|&octet| octet == b'/').map_or(0, |slash| slash + 1);
-            purge_url(&self.cache, &url);
+            purge_url(&self.cache, self.site.number(), &url);
             if self.site.options().index.iter().any(|index| index.as_bytes() == &url[name..]) {
-                purge_url(&self.cache, &url[..name]);
+                purge_url(&self.cache, self.site.number(), &url[..name]);
             }
         }
     }
@@ -230,7 +231,7 @@ impl Watcher {
     /// and announces them again.
     fn drop_from_cache(&self, details: &Details) {
         details.origin.watched.store(false, Release);
-        purge_url(&self.cache, &details.origin.url);
+        purge_url(&self.cache, self.site.number(), &details.origin.url);
     }
 }
 

@@ -4,6 +4,7 @@ use afpa_engine::{Context, Outcome};
 
 use super::respond::Derivation;
 use crate::files::RequestKey;
+use crate::kept::Kept;
 use crate::module::{Answer, Global, Http};
 use crate::syntax::Method;
 use crate::table::{DIRECT, HIT, MISS, REFUSED};
@@ -26,10 +27,11 @@ pub fn derive_cached_response(cx: &mut Context<'_, Http>) -> Outcome {
         Ok(path) => path,
         Err(error) => return refuse(cx, error.status()),
     };
-    RequestKey { accepts: head.accepts(), path }.encode(key);
+    RequestKey { site: cx.request.site, accepts: head.accepts(), path }.encode(key);
     let Some(resident) = view.get(key) else { return MISS };
+    let Kept::File(details) = &**resident.object.details();
     let derivation = Derivation { head, octets, persistence, clock, nonce: *nonce, scratch, output: &mut cx.output };
-    let answered = derivation.respond(resident);
+    let answered = derivation.respond(&resident.body, &**details);
     cx.request.answered(answered);
     HIT
 }

@@ -8,7 +8,8 @@ use afpa_engine::{Context, Outcome, Time, Wake};
 use super::keep_head;
 use super::respond::Derivation;
 use crate::access_log::CacheOutcome;
-use crate::files::{Details, FileError, FillOutcome, RequestKey, fill};
+use crate::files::{FileError, FillOutcome, RequestKey, fill};
+use crate::kept::Kept;
 use crate::module::{Answer, Global, Http};
 use crate::table::{DIRECT, PENDING, READY, REFUSED};
 
@@ -17,7 +18,7 @@ pub fn derive_uncached_response(cx: &mut Context<'_, Http>) -> Outcome {
     if cx.wake == Wake::Continued {
         return start(cx);
     }
-    match cx.completion::<(FillOutcome, Arc<Cache<Details>>)>() {
+    match cx.completion::<(FillOutcome, Arc<Cache<Kept>>)>() {
         None => PENDING,
         Some(None) => {
             cx.request.refuse(500);
@@ -31,10 +32,13 @@ fn start(cx: &mut Context<'_, Http>) -> Outcome {
     keep_head(cx);
     cx.request.outcome = Some(CacheOutcome::Miss);
     let settings = &cx.global.settings;
-    let (site, cache, key) = (settings.site.clone(), settings.cache.clone(), cx.global.key.clone());
+    let (sites, cache, key) = (settings.clone(), settings.cache.clone(), cx.global.key.clone());
     let job = move || {
         let outcome = match RequestKey::decode(&key) {
-            Some(key) => fill(&site, &cache, key),
+            Some(key) => match sites.sites.get(usize::from(key.site)) {
+                Some(site) => fill(site, &cache, key),
+                None => FillOutcome::Error(FileError::NotFound),
+            },
             None => FillOutcome::Error(FileError::NotFound),
         };
         (outcome, cache)
@@ -50,7 +54,7 @@ fn start(cx: &mut Context<'_, Http>) -> Outcome {
     }
 }
 
-fn finish(cx: &mut Context<'_, Http>, outcome: FillOutcome, cache: &Arc<Cache<Details>>) -> Outcome {
+fn finish(cx: &mut Context<'_, Http>, outcome: FillOutcome, cache: &Arc<Cache<Kept>>) -> Outcome {
     match outcome {
         FillOutcome::Object(object) => {
             let persistence = cx.request.persistence();
@@ -68,7 +72,8 @@ fn finish(cx: &mut Context<'_, Http>, outcome: FillOutcome, cache: &Arc<Cache<De
             let (head, octets) = (cx.request.parser.head(), cx.request.kept_head.as_slice());
             let derivation =
                 Derivation { head, octets, persistence, clock, nonce: *nonce, scratch, output: &mut cx.output };
-            let answered = derivation.respond(resident);
+            let Kept::File(details) = &**resident.object.details();
+            let answered = derivation.respond(&resident.body, &**details);
             cx.request.answered(answered);
             READY
         }

@@ -4,7 +4,7 @@
 use std::ops::Range;
 use std::rc::Rc;
 
-use afpa_cache::{Resident, ResidentBody};
+use afpa_cache::ResidentBody;
 use afpa_engine::module::Output;
 
 use crate::access_log::CacheOutcome;
@@ -53,57 +53,125 @@ pub(super) struct Derivation<'a, 'o> {
     pub(super) output: &'a mut Output<'o>,
 }
 
-impl Derivation<'_, '_> {
-    /// Answers GET or HEAD for `resident`.
+/// What a response is derived of: an object's details, wherever the object came from.
+pub(super) trait Representation {
+    /// What preconditions are compared with.
+    fn validators(&self) -> Validators<'_>;
+    /// Octets of the payload.
+    fn content_length(&self) -> u64;
+    /// Content-Type's value; empty if there is none.
+    fn content_type(&self) -> &[u8];
+    /// Whether a part of it may be asked for.
+    fn has_ranges(&self) -> bool;
+    /// Replaces `out` by the status line and the fields that change from one response to the next.
+    fn start(&self, out: &mut Vec<u8>, status: u16, clock: &Clock, persistence: Persistence);
+    /// Sends the mutable head of a whole response.
+    fn send_mutable_head(
+        &self,
+        scratch: &mut Vec<u8>,
+        clock: &Clock,
+        persistence: Persistence,
+        output: &mut Output<'_>,
+    );
+    /// Appends the fields of a 304 or a 206, save those that say which octets follow.
+    fn fields(&self, out: &mut Vec<u8>, status: u16);
+    /// The level of the cache that a payload comes from (AFPA §3.4).
+    fn level(&self) -> CacheOutcome;
+}
+
+impl Representation for Details {
     #[inline]
-    pub(super) fn respond(self, resident: &Resident<Details>) -> Answered {
-        if self.head.has_preconditions() || self.head.has_range() {
-            return self.respond_conditionally(resident);
+    fn validators(&self) -> Validators<'_> {
+        Validators { etag: self.etag.as_bytes(), last_modified: self.last_modified.map(|date| date.seconds) }
+    }
+
+    #[inline]
+    fn content_length(&self) -> u64 {
+        self.content_length
+    }
+
+    fn content_type(&self) -> &[u8] {
+        self.content_type.as_bytes()
+    }
+
+    fn has_ranges(&self) -> bool {
+        true
+    }
+
+    fn start(&self, out: &mut Vec<u8>, status: u16, clock: &Clock, persistence: Persistence) {
+        start(out, status, clock, persistence);
+    }
+
+    #[inline]
+    fn send_mutable_head(&self, _: &mut Vec<u8>, clock: &Clock, persistence: Persistence, output: &mut Output<'_>) {
+        output.send(clock.ok(persistence));
+    }
+
+    fn fields(&self, out: &mut Vec<u8>, status: u16) {
+        if status == 206 {
+            response::field(out, "Content-Type", self.content_type.as_bytes());
         }
-        self.whole(resident)
+        self.validator_fields(out);
+    }
+
+    #[inline]
+    fn level(&self) -> CacheOutcome {
+        if self.witness.is_some() { CacheOutcome::File } else { CacheOutcome::Hit }
+    }
+}
+
+impl Derivation<'_, '_> {
+    /// Answers GET or HEAD with a representation of which `body` is the head and the payload.
+    #[inline]
+    pub(super) fn respond(self, body: &Rc<ResidentBody>, of: &impl Representation) -> Answered {
+        if self.head.has_preconditions() || self.head.has_range() {
+            return self.respond_conditionally(body, of);
+        }
+        self.whole(body, of)
     }
 
     /// RFC 9110 §13.2.2: preconditions first, then the range.
     #[cold]
-    fn respond_conditionally(self, resident: &Resident<Details>) -> Answered {
-        let details = resident.object.details();
-        let validators =
-            Validators { etag: details.etag.as_bytes(), last_modified: details.last_modified.map(|date| date.seconds) };
+    fn respond_conditionally(self, body: &Rc<ResidentBody>, of: &impl Representation) -> Answered {
+        let validators = of.validators();
         match conditional::evaluate(self.head, self.octets, &validators) {
-            Evaluation::NotModified => return self.not_modified(details),
-            Evaluation::PreconditionFailed => return self.refused(412, details),
+            Evaluation::NotModified => return self.not_modified(of),
+            Evaluation::PreconditionFailed => return self.refused(412, of),
             Evaluation::Proceed => {}
         }
-        match range::wanted(self.head, self.octets, &validators, details.content_length) {
-            Ranges::Whole => self.whole(resident),
-            Ranges::Unsatisfiable => self.refused(416, details),
-            Ranges::One(range) => self.part(resident, range),
-            Ranges::Several(ranges) => self.parts(resident, &ranges),
+        if !of.has_ranges() {
+            return self.whole(body, of);
+        }
+        match range::wanted(self.head, self.octets, &validators, of.content_length()) {
+            Ranges::Whole => self.whole(body, of),
+            Ranges::Unsatisfiable => self.refused(416, of),
+            Ranges::One(range) => self.part(body, of, range),
+            Ranges::Several(ranges) => self.parts(body, of, &ranges),
         }
     }
 
-    fn whole(self, resident: &Resident<Details>) -> Answered {
-        let body = &resident.body;
+    #[inline]
+    fn whole(self, body: &Rc<ResidentBody>, of: &impl Representation) -> Answered {
         let end = if self.head.method() == Method::Head { body.head_len() } else { body.len() };
-        self.output.send(self.clock.ok(self.persistence));
+        of.send_mutable_head(self.scratch, self.clock, self.persistence, self.output);
         self.output.respond(body.clone(), 0, end);
-        Answered { status: 200, payload: end - body.head_len(), outcome: level(resident.object.details()) }
+        Answered { status: 200, payload: end - body.head_len(), outcome: of.level() }
     }
 
     /// RFC 9110 §15.4.5: what a 200 would say that a cache may need to update.
-    fn not_modified(mut self, details: &Details) -> Answered {
-        self.start(304);
-        self.validators(details);
+    fn not_modified(mut self, of: &impl Representation) -> Answered {
+        self.start(304, of);
+        of.fields(self.scratch, 304);
         response::end(self.scratch);
         self.output.send(self.scratch);
         Answered { status: 304, payload: 0, outcome: CacheOutcome::Revalidated }
     }
 
     /// 412 or 416: a short answer without a page.
-    fn refused(mut self, status: u16, details: &Details) -> Answered {
-        self.start(status);
+    fn refused(mut self, status: u16, of: &impl Representation) -> Answered {
+        self.start(status, of);
         if status == 416 {
-            response::content_range_unsatisfied(self.scratch, details.content_length);
+            response::content_range_unsatisfied(self.scratch, of.content_length());
         }
         response::field_number(self.scratch, "Content-Length", 0);
         response::end(self.scratch);
@@ -112,27 +180,24 @@ impl Derivation<'_, '_> {
     }
 
     /// RFC 9110 §15.3.7.1.
-    fn part(mut self, resident: &Resident<Details>, range: Range<u64>) -> Answered {
-        let details = resident.object.details();
+    fn part(mut self, body: &Rc<ResidentBody>, of: &impl Representation, range: Range<u64>) -> Answered {
         let payload = range.end - range.start;
-        self.start(206);
+        self.start(206, of);
         response::field_number(self.scratch, "Content-Length", payload);
-        response::field(self.scratch, "Content-Type", details.content_type.as_bytes());
-        response::content_range(self.scratch, &range, details.content_length);
-        self.validators(details);
+        response::content_range(self.scratch, &range, of.content_length());
+        of.fields(self.scratch, 206);
         response::end(self.scratch);
         self.output.send(self.scratch);
-        self.payload(&resident.body, range);
-        Answered { status: 206, payload, outcome: level(details) }
+        self.payload(body, range);
+        Answered { status: 206, payload, outcome: of.level() }
     }
 
     /// RFC 9110 §15.3.7.2: a multipart/byteranges body.
-    fn parts(mut self, resident: &Resident<Details>, ranges: &[Range<u64>]) -> Answered {
-        let details = resident.object.details();
+    fn parts(mut self, body: &Rc<ResidentBody>, of: &impl Representation, ranges: &[Range<u64>]) -> Answered {
         let boundary = Boundary::new(self.nonce);
         let opening = |range: &Range<u64>| {
             let mut part = Vec::new();
-            boundary.part(&mut part, &details.content_type, range, details.content_length);
+            boundary.part(&mut part, of.content_type(), range, of.content_length());
             part
         };
         let openings: Vec<Vec<u8>> = ranges.iter().map(opening).collect();
@@ -140,18 +205,19 @@ impl Derivation<'_, '_> {
         boundary.close(&mut closing);
         let octets: u64 = ranges.iter().map(|range| range.end - range.start).sum();
         let payload = octets + openings.iter().map(|part| part.len() as u64).sum::<u64>() + closing.len() as u64;
-        self.start(206);
+        self.start(206, of);
         response::field_number(self.scratch, "Content-Length", payload);
         response::field(self.scratch, "Content-Type", boundary.content_type());
-        self.validators(details);
+        // As for a 304: the type is the whole's.
+        of.fields(self.scratch, 304);
         response::end(self.scratch);
         self.output.send(self.scratch);
         for (opening, range) in openings.into_iter().zip(ranges) {
             self.output.respond_bytes(opening);
-            self.payload(&resident.body, range.clone());
+            self.payload(body, range.clone());
         }
         self.output.respond_bytes(closing);
-        Answered { status: 206, payload, outcome: level(details) }
+        Answered { status: 206, payload, outcome: of.level() }
     }
 
     fn payload(&mut self, body: &Rc<ResidentBody>, range: Range<u64>) {
@@ -159,31 +225,28 @@ impl Derivation<'_, '_> {
         self.output.respond(body.clone(), start + range.start, start + range.end);
     }
 
-    fn start(&mut self, status: u16) {
-        start(self.scratch, status, self.clock, self.persistence);
-    }
-
-    /// The fields that every successful answer for a representation carries, besides its length and type.
-    fn validators(&mut self, details: &Details) {
-        response::field(self.scratch, "ETag", details.etag.as_bytes());
-        if let Some(date) = &details.last_modified {
-            response::field(self.scratch, "Last-Modified", date.text);
-        }
-        if let Some(value) = &details.cache_control {
-            response::field(self.scratch, "Cache-Control", value.as_bytes());
-        }
-        if let Some(token) = details.coding.token() {
-            response::field(self.scratch, "Content-Encoding", token.as_bytes());
-        }
-        if details.varies {
-            response::field(self.scratch, "Vary", b"Accept-Encoding");
-        }
+    fn start(&mut self, status: u16, of: &impl Representation) {
+        of.start(self.scratch, status, self.clock, self.persistence);
     }
 }
 
-/// The level of the cache that a payload comes from (AFPA §3.4).
-fn level(details: &Details) -> CacheOutcome {
-    if details.witness.is_some() { CacheOutcome::File } else { CacheOutcome::Hit }
+impl Details {
+    /// The fields that every successful answer for a representation carries, besides its length and type.
+    fn validator_fields(&self, out: &mut Vec<u8>) {
+        response::field(out, "ETag", self.etag.as_bytes());
+        if let Some(date) = &self.last_modified {
+            response::field(out, "Last-Modified", date.text);
+        }
+        if let Some(value) = &self.cache_control {
+            response::field(out, "Cache-Control", value.as_bytes());
+        }
+        if let Some(token) = self.coding.token() {
+            response::field(out, "Content-Encoding", token.as_bytes());
+        }
+        if self.varies {
+            response::field(out, "Vary", b"Accept-Encoding");
+        }
+    }
 }
 
 /// A head's first lines: status, Server, Date, Connection.

@@ -104,7 +104,7 @@ impl Boundary {
     }
 
     /// Appends what precedes the octets of one part: the delimiter and the part's head.
-    pub fn part(&self, out: &mut Vec<u8>, content_type: &str, range: &Range<u64>, length: u64) {
+    pub fn part(&self, out: &mut Vec<u8>, content_type: impl AsRef<[u8]>, range: &Range<u64>, length: u64) {
         out.extend_from_slice(b"\r\n--");
         out.extend_from_slice(&self.0);
         out.extend_from_slice(b"\r\n");

@@ -7,14 +7,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use afpa_cache::{Cache, CacheConfig, Object};
-use afpa_http::files::{Codings, Details, FillOutcome, RequestKey, Site, SiteOptions, fill};
+use afpa_http::Kept;
+use afpa_http::files::{Codings, FillOutcome, RequestKey, Site, SiteOptions, fill};
 
-pub(crate) type Found = Arc<Object<Details>>;
+pub(crate) type Found = Arc<Object<Kept>>;
 
 pub(crate) struct Fixture {
     pub(crate) dir: tempfile::TempDir,
     pub(crate) site: Arc<Site>,
-    pub(crate) cache: Arc<Cache<Details>>,
+    pub(crate) cache: Arc<Cache<Kept>>,
 }
 
 impl Fixture {
@@ -43,7 +44,7 @@ impl Fixture {
     }
 
     pub(crate) fn fill_for(&self, accepts: Codings, url: impl AsRef<[u8]>) -> FillOutcome {
-        fill(&self.site, &self.cache, RequestKey { accepts, path: url.as_ref() })
+        fill(&self.site, &self.cache, RequestKey { site: 0, accepts, path: url.as_ref() })
     }
 
     pub(crate) fn object(&self, url: impl AsRef<[u8]>) -> Found {
@@ -60,7 +61,7 @@ impl Fixture {
 
     pub(crate) fn status(&self, url: impl AsRef<[u8]>) -> u16 {
         match self.fill(url) {
-            FillOutcome::Object(object) => object.details().status,
+            FillOutcome::Object(object) => object.details().file().unwrap().status,
             FillOutcome::Error(error) => error.status(),
             FillOutcome::Redirect { .. } => 301,
             FillOutcome::Listing(_) => 200,
@@ -70,7 +71,7 @@ impl Fixture {
     pub(crate) fn is_cached(&self, url: &str) -> bool {
         let mut key = Vec::new();
         Codings::all().any(|accepts| {
-            RequestKey { accepts, path: url.as_bytes() }.encode(&mut key);
+            RequestKey { site: 0, accepts, path: url.as_bytes() }.encode(&mut key);
             self.cache.lookup(&key).is_some()
         })
     }
@@ -80,7 +81,7 @@ impl Fixture {
     }
 }
 
-pub(crate) fn cache() -> Arc<Cache<Details>> {
+pub(crate) fn cache() -> Arc<Cache<Kept>> {
     Cache::new(CacheConfig { capacity: 64 << 20, max_pinned_object: 1 << 20, engines: 1, frames: 0 }).unwrap()
 }
 

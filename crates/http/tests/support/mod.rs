@@ -19,8 +19,9 @@ use afpa_engine::stats::ModuleStats;
 use afpa_engine::table::{Outcome, State};
 use afpa_engine::workers::Workers;
 use afpa_engine::{Engine, EngineHandle, Owner, ProtocolModule, Time, TransportId};
+use afpa_http::Kept;
 use afpa_http::access_log::{CacheOutcome, Records, ring};
-use afpa_http::files::{Details, Site, SiteOptions};
+use afpa_http::files::{Site, SiteOptions};
 use afpa_http::syntax::Limits;
 use afpa_http::{Global, Http, HttpStats, Settings};
 use tempfile::TempDir;
@@ -57,7 +58,7 @@ impl Default for Setup {
 
 /// The server under test. Runs only while a method of it runs.
 pub struct Server {
-    pub cache: Arc<Cache<Details>>,
+    pub cache: Arc<Cache<Kept>>,
     pub module: Arc<ModuleStats>,
     pub http: Arc<HttpStats>,
     pub handle: EngineHandle,
@@ -88,7 +89,7 @@ impl Server {
         let max_pinned_object = 1 << 20;
         let cache = Cache::new(CacheConfig { capacity: 64 << 20, max_pinned_object, engines: 1, frames: 0 }).unwrap();
         let settings = Arc::new(Settings {
-            site: Arc::new(Site::open(dir.path().join("site"), setup.site).unwrap()),
+            sites: vec![Arc::new(Site::open(dir.path().join("site"), setup.site).unwrap())],
             cache: cache.clone(),
             limits: setup.limits,
             header_timeout: HEADER_TIMEOUT,
