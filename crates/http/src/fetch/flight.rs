@@ -42,6 +42,11 @@ struct State {
     /// Octets that ever came.
     received: u64,
     end: Option<End>,
+    /// Attempts that were begun, and those of them that have not failed.
+    attempts: u32,
+    running: u32,
+    /// The attempt that answered.
+    winner: Option<u32>,
 }
 
 struct Reader {
@@ -113,6 +118,9 @@ impl Flight {
             buffered: 0,
             received: 0,
             end: None,
+            attempts: 0,
+            running: 0,
+            winner: None,
         };
         Arc::new(Flight { state: Mutex::new(state), held })
     }
@@ -175,6 +183,42 @@ impl Flight {
         Next::Wait
     }
 
+    /// Another attempt to fetch it begins; its number.
+    pub(crate) fn new_attempt(&self) -> u32 {
+        let mut state = self.state();
+        state.attempts += 1;
+        state.running += 1;
+        state.attempts
+    }
+
+    /// An attempt answers; whether it is the first, and the others are for nothing.
+    pub(crate) fn claim(&self, attempt: u32, seat: Seat) -> bool {
+        let mut state = self.state();
+        let wins = state.end.is_none() && *state.winner.get_or_insert(attempt) == attempt;
+        if wins {
+            state.fetcher = Some(seat);
+        }
+        wins
+    }
+
+    /// Whether an attempt may still answer.
+    pub(crate) fn wants(&self, attempt: u32) -> bool {
+        let state = self.state();
+        let is_read = state.keeps && state.head.is_some() || state.readers.iter().any(|reader| !reader.has_left);
+        let is_refresh = state.readers.is_empty();
+        state.end.is_none() && state.winner.is_none_or(|winner| winner == attempt) && (is_read || is_refresh)
+    }
+
+    /// An attempt came to nothing; whether no other is under way or has answered.
+    pub(crate) fn attempt_failed(&self, attempt: u32) -> bool {
+        let mut state = self.state();
+        state.running = state.running.saturating_sub(1);
+        match state.winner {
+            Some(winner) => winner == attempt,
+            None => state.running == 0,
+        }
+    }
+
     /// Whether nobody has seen anything of it: it can still be had from elsewhere.
     pub(crate) fn is_untouched(&self) -> bool {
         let state = self.state();
@@ -191,7 +235,7 @@ impl Flight {
         self.state().readers.iter().filter(|reader| !reader.has_left).count()
     }
 
-    /// Who fetches it from now on.
+    /// Who fetches it, until somebody answers.
     pub(crate) fn fetched_by(&self, seat: Seat) {
         self.state().fetcher = Some(seat);
     }

@@ -1,0 +1,121 @@
+//! The module that owns connections to backends: its three kinds of data.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use afpa_engine::seam::{Disconnect, Origin};
+use afpa_engine::{ConnectionId, ControlTable, Desk, Notice, ProtocolModule, Time};
+
+use super::error::FetchError;
+use super::flight::End;
+use super::shared::{Job, KEEPER, Place, Shared};
+use super::table::TABLE;
+use crate::remote::{Relay, RemoteHead};
+use crate::syntax::{BodyReader, ResponseParser};
+
+/// HTTP towards backends.
+pub struct Fetch;
+
+/// Global data: one per engine.
+pub struct FetchGlobal {
+    pub(crate) shared: Rc<RefCell<Shared>>,
+    pub(crate) relay: Arc<Relay>,
+    /// Seconds since the epoch, as the module that faces clients has them.
+    pub(crate) seconds: Rc<std::cell::Cell<u64>>,
+}
+
+/// Connection data.
+pub struct Connection {
+    pub(crate) tag: u64,
+    pub(crate) notice: Option<Notice>,
+    /// The backend's place; `None` for the watch, and once the end of the connection was counted.
+    pub(crate) place: Option<Place>,
+    /// Requests that were sent on it.
+    pub(crate) requests: u32,
+}
+
+/// Request data: one attempt.
+#[derive(Default)]
+pub struct Request {
+    pub(crate) job: Option<Job>,
+    pub(crate) parser: ResponseParser,
+    pub(crate) head: Option<Arc<RemoteHead>>,
+    pub(crate) reader: Option<BodyReader>,
+    /// Something of it was sent.
+    pub(crate) was_sent: bool,
+    /// All of it was sent.
+    pub(crate) is_sent: bool,
+    /// The backend keeps the connection, as far as it says.
+    pub(crate) is_persistent: bool,
+    /// The response has ended for those who read it.
+    pub(crate) is_over: bool,
+}
+
+impl FetchGlobal {
+    /// One engine's data. `seconds` is kept up by the module that faces clients.
+    pub fn new(shared: Rc<RefCell<Shared>>, relay: Arc<Relay>, seconds: Rc<std::cell::Cell<u64>>) -> FetchGlobal {
+        FetchGlobal { shared, relay, seconds }
+    }
+
+    /// Replaces what an operator decides.
+    pub fn reload(&mut self, relay: Arc<Relay>) {
+        self.shared.borrow_mut().reload(&relay.pools);
+        self.relay = relay;
+    }
+}
+
+impl ProtocolModule for Fetch {
+    const NAME: &'static str = "http-upstream";
+    const TABLE: &'static ControlTable<Self> = &TABLE;
+    /// A request's body goes on when there is room.
+    const WANTS_SENT: bool = true;
+
+    type Global = FetchGlobal;
+    type Connection = Connection;
+    type Request = Request;
+
+    fn connected(_global: &mut FetchGlobal, _id: ConnectionId, origin: Origin, _now: Time) -> Connection {
+        let tag = if let Origin::Opened(tag) = origin { tag } else { KEEPER };
+        Connection { tag, notice: None, place: None, requests: 0 }
+    }
+
+    /// Whatever was under way goes on elsewhere, if it may.
+    fn disconnected(
+        global: &mut FetchGlobal,
+        desk: &mut Desk<'_>,
+        connection: &mut Connection,
+        request: &mut Request,
+    ) {
+        let Some(place) = connection.place.take() else { return };
+        let mut shared = global.shared.borrow_mut();
+        let assigned = connection.notice.and_then(|notice| shared.assignment(notice));
+        if let Some(notice) = connection.notice {
+            shared.retire(notice, place);
+        }
+        if let Some(job) = assigned {
+            shared.failed(job, place, FetchError::Unreachable, false, desk);
+        }
+        if let Some(job) = request.job.take() {
+            let engine = shared.engine;
+            if request.head.is_none() {
+                shared.failed(job, place, FetchError::Unreachable, request.was_sent, desk);
+            } else if !request.is_over {
+                // Its readers have begun to answer: they cut off too.
+                shared.failed(job, place, FetchError::CutOff, true, desk);
+            } else {
+                job.flight.end(End::Failed(FetchError::CutOff), desk, engine);
+            }
+        }
+        shared.disconnected(place, desk);
+    }
+
+    fn unreachable(global: &mut FetchGlobal, desk: &mut Desk<'_>, tag: u64, reason: Disconnect) {
+        let error = match reason {
+            Disconnect::Unavailable => None,
+            Disconnect::TimedOut => Some(FetchError::TimedOut),
+            _ => Some(FetchError::Unreachable),
+        };
+        global.shared.borrow_mut().unreachable(tag, error, desk);
+    }
+}

@@ -1,0 +1,78 @@
+//! *Read head*: the response's, after any number of interim ones.
+
+use std::sync::Arc;
+
+use afpa_engine::{Context, Outcome, Wake};
+
+use super::fail;
+use super::send_request::send_body;
+use crate::fetch::FetchError;
+use crate::fetch::module::Fetch;
+use crate::fetch::table::{FAILED, HEAD, PENDING, SWITCHED};
+use crate::remote::{RemoteHead, interim};
+use crate::syntax::{BodyReader, Progress, ResponseParser};
+
+/// What is no response is the backend's fault, and nobody else's: the attempt fails.
+pub(crate) fn read_head(cx: &mut Context<'_, Fetch>) -> Outcome {
+    if cx.wake == Wake::Expired {
+        return fail(cx, FetchError::TimedOut);
+    }
+    if let Err(error) = send_body(cx) {
+        return fail(cx, error);
+    }
+    let is_wanted = cx.request.job.as_ref().is_some_and(|job| job.flight.wants(job.attempt));
+    if !is_wanted {
+        return fail(cx, FetchError::Abandoned);
+    }
+    loop {
+        let unread = cx.input.unread();
+        let limits = cx.global.relay.limits;
+        match cx.request.parser.advance(unread, &limits) {
+            Ok(Progress::Complete(length)) => match take(cx, unread, length) {
+                Ok(Some(outcome)) => return outcome,
+                Ok(None) => {}
+                Err(error) => return fail(cx, error),
+            },
+            Ok(Progress::Incomplete) if cx.finished() && cx.input.is_present() => {
+                return fail(cx, FetchError::Unreachable);
+            }
+            Ok(Progress::Incomplete) => return PENDING,
+            Err(_) => return fail(cx, FetchError::Malformed),
+        }
+    }
+}
+
+/// Takes a whole head. `None`: it was an interim one, and another follows.
+fn take(cx: &mut Context<'_, Fetch>, unread: &[u8], length: usize) -> Result<Option<Outcome>, FetchError> {
+    let octets = &unread[..length];
+    let parser = std::mem::replace(&mut cx.request.parser, ResponseParser::default());
+    let head = parser.head();
+    let Some(job) = &cx.request.job else { return Ok(Some(FAILED)) };
+    let (flight, outgoing, attempt) = (job.flight.clone(), job.outgoing.clone(), job.attempt);
+    let shared = cx.global.shared.clone();
+    let (engine, seat) = (shared.borrow().engine, shared.borrow().seat(cx.notice()));
+    cx.input.consume(length);
+    let status = head.status();
+    if (100..200).contains(&status) && status != 101 {
+        let passes = flight.interim(&interim(head, octets), &mut cx.desk(), engine);
+        return if passes { Ok(None) } else { Err(FetchError::Malformed) };
+    }
+    let framing = head.framing(outgoing.method).map_err(|_| FetchError::Malformed)?;
+    if status == 101 && !outgoing.upgrades {
+        return Err(FetchError::Malformed);
+    }
+    if !flight.claim(attempt, seat) {
+        return Err(FetchError::Abandoned);
+    }
+    let remote = RemoteHead::new(&cx.global.relay, &outgoing, head, octets, framing, cx.global.seconds.get());
+    let remote = Arc::new(remote);
+    cx.request.is_persistent = head.is_persistent();
+    cx.request.reader = Some(BodyReader::new(framing));
+    cx.request.head = Some(remote.clone());
+    // Those who wait for a validated object get that, not the news that it is valid.
+    if !remote.validates {
+        flight.begin(remote.clone(), remote.may_be_shared(), &mut cx.desk(), engine);
+    }
+    cx.arm_after(outgoing.times.between_bytes);
+    Ok(Some(if status == 101 { SWITCHED } else { HEAD }))
+}

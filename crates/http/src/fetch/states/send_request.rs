@@ -1,0 +1,79 @@
+//! *Send request*: the head, and of the body as much as there is and TCP takes.
+
+use afpa_engine::{Context, Outcome};
+
+use super::fail;
+use crate::fetch::FetchError;
+use crate::fetch::module::Fetch;
+use crate::fetch::table::{SENT, STALE};
+use crate::fetch::upload::Piece;
+use crate::syntax::chunk::{CHUNK_END, chunk_head, last_chunk};
+
+/// Unless nobody waits for an answer any more.
+pub(crate) fn send_request(cx: &mut Context<'_, Fetch>) -> Outcome {
+    let notice = cx.notice();
+    let Some(job) = &cx.request.job else { return STALE };
+    if !job.flight.wants(job.attempt) {
+        return STALE;
+    }
+    let outgoing = job.outgoing.clone();
+    job.flight.fetched_by(cx.global.shared.borrow().seat(notice));
+    if let Some(upload) = &outgoing.upload {
+        upload.borrow_mut().restart(notice);
+    }
+    cx.connection.requests += 1;
+    cx.request.was_sent = true;
+    if outgoing.preamble.is_empty() {
+        cx.output.send(&outgoing.head);
+    } else {
+        cx.output.send(&[&outgoing.preamble[..], &outgoing.head].concat());
+    }
+    cx.arm_after(outgoing.times.first_byte);
+    match send_body(cx) {
+        Ok(()) => SENT,
+        Err(error) => fail(cx, error),
+    }
+}
+
+/// Sends on of the request's body. When TCP has enough, or the client has sent no more, it is called again at the
+/// connection's next event.
+///
+/// # Errors
+/// The client does not send the rest.
+pub(super) fn send_body(cx: &mut Context<'_, Fetch>) -> Result<(), FetchError> {
+    if cx.request.is_sent {
+        return Ok(());
+    }
+    let Some(outgoing) = cx.request.job.as_ref().map(|job| job.outgoing.clone()) else { return Ok(()) };
+    let Some(upload) = &outgoing.upload else {
+        cx.request.is_sent = true;
+        return Ok(());
+    };
+    while cx.output.space() > 0 {
+        let piece = upload.borrow_mut().take(&mut cx.desk());
+        match piece {
+            Piece::Chunk(octets) if outgoing.is_chunked => {
+                let mut framing = Vec::with_capacity(32);
+                chunk_head(&mut framing, octets.len() as u64);
+                cx.output.send(&framing);
+                cx.output.send(&octets);
+                cx.output.send(CHUNK_END);
+            }
+            Piece::Chunk(octets) => cx.output.send(&octets),
+            Piece::Wait => return Ok(()),
+            Piece::End => {
+                if outgoing.is_chunked {
+                    let mut end = Vec::new();
+                    last_chunk(&mut end, []);
+                    cx.output.send(&end);
+                }
+                cx.request.is_sent = true;
+                // Only now it is the backend's turn.
+                cx.arm_after(outgoing.times.first_byte);
+                return Ok(());
+            }
+            Piece::CutOff => return Err(FetchError::RequestCutOff),
+        }
+    }
+    Ok(())
+}

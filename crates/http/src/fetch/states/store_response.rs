@@ -1,0 +1,54 @@
+//! *Store response*: a worker puts it into the cache.
+
+use afpa_engine::{Context, Outcome, Wake};
+
+use crate::fetch::flight::End;
+use crate::fetch::module::Fetch;
+use crate::fetch::table::{PENDING, STORED};
+use crate::fetch::{FetchError, shared};
+use crate::remote::store::{self, Kind};
+
+/// Until the cache has it, the flight answers for it. Then nobody joins that any more.
+pub(crate) fn store_response(cx: &mut Context<'_, Fetch>) -> Outcome {
+    if cx.wake == Wake::Continued {
+        return begin(cx);
+    }
+    match cx.completion::<store::Done>() {
+        None => PENDING,
+        Some(done) => finish(cx, done.flatten()),
+    }
+}
+
+fn begin(cx: &mut Context<'_, Fetch>) -> Outcome {
+    let (Some(job), Some(head)) = (&cx.request.job, &cx.request.head) else { return STORED };
+    let (flight, outgoing) = (job.flight.clone(), job.outgoing.clone());
+    let Some(keeping) = &outgoing.keeping else { return STORED };
+    let Some(kind) = Kind::of(keeping, head, &flight) else { return finish(cx, None) };
+    let (relay, head) = (cx.global.relay.clone(), head.clone());
+    let (key, purges, now) = (keeping.key.clone(), keeping.purges, cx.global.seconds.get());
+    match cx.spawn(move || store::store(&relay, &key, &head, kind, purges, now)) {
+        Ok(()) => PENDING,
+        Err(_) => finish(cx, None),
+    }
+}
+
+fn finish(cx: &mut Context<'_, Fetch>, done: store::Done) -> Outcome {
+    let Some(job) = &cx.request.job else { return STORED };
+    let (flight, outgoing) = (job.flight.clone(), job.outgoing.clone());
+    let shared: std::rc::Rc<std::cell::RefCell<shared::Shared>> = cx.global.shared.clone();
+    let engine = shared.borrow().engine;
+    let validates = cx.request.head.as_ref().is_some_and(|head| head.validates);
+    if validates {
+        let end = done.map_or(End::Failed(FetchError::Unavailable), End::Object);
+        flight.end(end, &mut cx.desk(), engine);
+    }
+    if let Some(keeping) = &outgoing.keeping {
+        let flights = &cx.global.relay.flights;
+        flights.remove(&keeping.key, &flight);
+        match cx.request.head.as_ref().is_some_and(|head| head.may_be_shared() || head.validates) {
+            true => flights.unite(&keeping.key),
+            false => flights.set_apart(&keeping.key, cx.global.seconds.get()),
+        }
+    }
+    STORED
+}

@@ -1,0 +1,58 @@
+//! *Tunnel*: after 101, octets go both ways, whatever they mean (RFC 9110 §7.8).
+
+use std::sync::Arc;
+
+use afpa_engine::{Context, Outcome, Time};
+
+use super::send_request::send_body;
+use super::{end, fail};
+use crate::fetch::FetchError;
+use crate::fetch::flight::End;
+use crate::fetch::module::Fetch;
+use crate::fetch::table::{ENDED, FAILED, PENDING};
+
+/// The flight carries what the backend sends, the upload what the client sends. Each half ends by itself.
+pub(crate) fn tunnel(cx: &mut Context<'_, Fetch>) -> Outcome {
+    let Some(job) = &cx.request.job else { return FAILED };
+    let flight = job.flight.clone();
+    let engine = cx.global.shared.borrow().engine;
+    // Silence is no fault of a tunnel: the client's side bounds it.
+    cx.arm(Time::NEVER);
+    if flight.readers() == 0 {
+        return fail(cx, FetchError::Abandoned);
+    }
+    let was_sent = cx.request.is_sent;
+    if send_body(cx).is_err() {
+        return fail(cx, FetchError::RequestCutOff);
+    }
+    cx.arm(Time::NEVER);
+    if cx.request.is_sent && !was_sent {
+        cx.output.finish();
+    }
+    if flight.has_room() && !cx.request.is_over {
+        let unread = cx.input.unread();
+        if !unread.is_empty() {
+            let octets = Arc::from(unread);
+            cx.input.consume(unread.len());
+            flight.push(octets, &mut cx.desk(), engine);
+        }
+        if cx.finished() && cx.input.is_present() {
+            cx.request.is_over = true;
+            flight.end(End::Complete(Arc::from(&[][..])), &mut cx.desk(), engine);
+        }
+    }
+    if cx.request.is_over && cx.request.is_sent {
+        finish(cx);
+        return ENDED;
+    }
+    PENDING
+}
+
+fn finish(cx: &mut Context<'_, Fetch>) {
+    let shared = cx.global.shared.clone();
+    let now = cx.now();
+    if let (Some(job), Some(place)) = (cx.request.job.take(), cx.connection.place) {
+        shared.borrow_mut().ended(&job, place, afpa_balancing::Outcome::Success, now);
+    }
+    end(cx);
+}

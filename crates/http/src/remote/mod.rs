@@ -1,0 +1,17 @@
+//! What comes from backends, on its way through the cache to clients.
+//!
+//! - [`Relay`]: what an operator decides. [`RemoteHead`]: a response's head, judged once, when it arrives.
+//! - [`Details`]: what is remembered of a stored response. [`store`]: how it gets into the cache. [`purge`]: how it gets out.
+//! - [`key`]: under which keys it lies.
+
+mod details;
+mod head;
+pub mod key;
+pub mod purge;
+mod relay;
+pub(crate) mod store;
+
+pub use details::Details;
+pub(crate) use details::Presented;
+pub(crate) use head::{RemoteHead, interim, trailer_lines};
+pub use relay::{ClientNames, Forwarding, Relay, RoutePlan};
