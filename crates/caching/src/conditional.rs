@@ -3,7 +3,7 @@
 use crate::date;
 use crate::fields::Fields;
 use crate::stored::Stored;
-use crate::validators::opaque_tag;
+use crate::validators::{is_strong, opaque_tag};
 
 /// The fields with which the origin is asked whether a stored response still holds: none, one or two.
 pub fn validation_fields(stored: &Stored) -> impl Iterator<Item = (&'static [u8], &[u8])> {
@@ -56,6 +56,21 @@ pub fn is_not_modified(stored: &Stored, fields: Fields<'_>) -> bool {
     // Without a date of modification, the response's own date stands for it.
     let modified = stored.validators.last_modified.as_ref().map_or(stored.date, |modified| modified.seconds);
     since.next().is_none() && modified <= date
+}
+
+/// Whether a request's Range is about this response: there is no If-Range, or it holds (RFC 9110 §13.1.5). Otherwise the
+/// whole is the answer.
+pub fn range_applies(stored: &Stored, fields: Fields<'_>) -> bool {
+    let mut conditions = fields.lines(b"if-range");
+    let Some(condition) = conditions.next() else { return true };
+    let holds = match &stored.validators.etag {
+        Some(own) if is_strong(own) && **own == *condition => true,
+        _ => stored.validators.last_modified.as_ref().is_some_and(|modified| {
+            // RFC 9110 §8.8.2.2: a date is a strong validator if the response was made later than in that second.
+            modified.seconds < stored.date && date::parse(condition) == Some(modified.seconds)
+        }),
+    };
+    holds && conditions.next().is_none()
 }
 
 #[cfg(test)]
@@ -112,5 +127,18 @@ mod tests {
         assert!(!is_not_modified(&tagged, Fields(&both)), "the entity tag counts");
         let since: [(&[u8], &[u8]); 1] = [(b"If-Modified-Since", DATE)];
         assert!(is_not_modified(&stored(&[]), Fields(&since)), "by its date");
+    }
+
+    #[test]
+    fn ranges_of_what_the_client_has() {
+        let tagged = stored(&[(b"ETag", b"\"a\""), (b"Last-Modified", EARLIER)]);
+        let weak = stored(&[(b"ETag", b"W/\"a\""), (b"Last-Modified", DATE)]);
+        assert!(range_applies(&tagged, Fields(&[])));
+        for (condition, holds) in
+            [(&b"\"a\""[..], true), (b"W/\"a\"", false), (b"\"b\"", false), (EARLIER, true), (DATE, false)]
+        {
+            assert_eq!(range_applies(&tagged, Fields(&[(b"If-Range", condition)])), holds);
+            assert!(!range_applies(&weak, Fields(&[(b"If-Range", condition)])));
+        }
     }
 }
