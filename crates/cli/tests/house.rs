@@ -12,17 +12,18 @@ use toml::de::{DeTable, DeValue};
 const IMPORTS: &[(&str, &[&str])] = &[
     ("platform", &[]),
     ("cache", &["platform"]),
+    ("caching", &[]),
     ("engine", &["cache", "platform"]),
     ("sockets", &["engine", "cache", "platform"]),
-    ("http", &["engine", "cache", "platform"]),
+    ("http", &["engine", "cache", "caching", "platform"]),
     ("dns", &["engine", "cache", "platform"]),
     ("wire", &[]),
     ("tcp", &["wire"]),
     ("sim", &["tcp", "wire"]),
     ("packetdrill", &["tcp", "wire"]),
     ("direct", &["tcp", "wire", "engine", "cache", "platform"]),
-    ("cli", &["direct", "tcp", "wire", "sockets", "http", "dns", "engine", "cache", "platform"]),
-    ("bench", &["direct", "tcp", "wire", "sockets", "http", "dns", "engine", "cache", "platform"]),
+    ("cli", &["direct", "tcp", "wire", "sockets", "http", "dns", "engine", "cache", "caching", "platform"]),
+    ("bench", &["direct", "tcp", "wire", "sockets", "http", "dns", "engine", "cache", "caching", "platform"]),
 ];
 /// The crates that may contain `unsafe`: the edge to the system, and a C interface for a test tool.
 const UNSAFE: &[&str] = &["platform", "packetdrill"];
