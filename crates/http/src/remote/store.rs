@@ -1,5 +1,6 @@
 //! How a response gets into the cache: on a worker, when all of it has come.
 
+use std::io::Write;
 use std::sync::Arc;
 
 use afpa_cache::{Body, Object};
@@ -96,7 +97,7 @@ fn mark_variants(relay: &Relay, key: &[u8], names: Box<[Box<[u8]>]>) {
 fn fill<'a>(relay: &Relay, lines: &[u8], length: u64, content: impl Iterator<Item = &'a [u8]>) -> Option<Arc<Body>> {
     let mut filling = relay.cache.fill(&immutable_head(lines, length), length).ok()?;
     for octets in content {
-        filling.write(octets);
+        filling.write_all(octets).ok()?;
     }
     Some(filling.finish())
 }
@@ -109,7 +110,7 @@ fn refill(relay: &Relay, lines: &[u8], object: &Object<Kept>, length: u64) -> Op
         let octets: &[u8] = extent;
         let start = skip.min(octets.len() as u64);
         skip -= start;
-        filling.write(&octets[start as usize..]);
+        filling.write_all(&octets[start as usize..]).ok()?;
     }
     Some(filling.finish())
 }

@@ -1,0 +1,94 @@
+//! What an operator decides about requests that other servers answer.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use afpa_balancing::HedgeConfig;
+use afpa_cache::Cache;
+use afpa_routing::Router;
+
+use super::purge::Purges;
+use crate::fetch::FetchTimes;
+use crate::fetch::flights::Flights;
+use crate::fetch::shared::PoolPlan;
+use crate::kept::Kept;
+use crate::syntax::ResponseLimits;
+
+/// Where requests go, and what the cache does for them. Shared by the engines, and replaced as a whole at a reload.
+pub struct Relay {
+    /// The name of this cache and proxy, in Cache-Status and Via.
+    pub name: String,
+    /// From a request to its route. Pools, sites of files and deferred servers are numbered as in the lists here and in
+    /// the module's settings.
+    pub router: Router,
+    /// By [`Route::caching`](afpa_routing::Route::caching).
+    pub policies: Vec<RoutePlan>,
+    /// By [`Target::Pool`](afpa_routing::Target::Pool).
+    pub pools: Vec<PoolPlan>,
+    /// How the pools' requests are timed and hedged, by pool.
+    pub times: Vec<FetchTimes>,
+    /// When a slow attempt is made again beside itself, by pool.
+    pub hedges: Vec<Option<HedgeConfig>>,
+    /// Which version of the PROXY protocol a pool's backends want, if any.
+    pub proxy_protocol: Vec<Option<u8>>,
+    /// By [`Target::Deferred`](afpa_routing::Target::Deferred): Unix sockets.
+    pub deferred: Vec<std::path::PathBuf>,
+    /// Where responses are kept.
+    pub cache: Arc<Cache<Kept>>,
+    /// Kept through reloads.
+    pub shared: RelayShared,
+    /// Bounds on a response's head.
+    pub limits: ResponseLimits,
+    /// The longest response that is kept, in octets.
+    pub largest: u64,
+    /// Octets of responses under way that all flights hold together; beyond it they are not kept.
+    pub most_held: u64,
+    /// What is told to backends about clients.
+    pub forwarding: Forwarding,
+}
+
+/// What lives through reloads.
+#[derive(Clone, Default)]
+pub struct RelayShared {
+    pub(crate) flights: Arc<Flights>,
+    /// What was purged.
+    pub purges: Arc<Purges>,
+}
+
+/// A cache policy, and how requests under it are fetched.
+#[derive(Clone)]
+pub struct RoutePlan {
+    /// What RFC 9111 leaves to an operator.
+    pub semantics: afpa_caching::Policy,
+    /// Whether those who miss together ask once.
+    pub collapses: bool,
+}
+
+/// What is told to backends about clients.
+pub struct Forwarding {
+    /// How.
+    pub names: ClientNames,
+    /// Peers whose word on who their clients are is believed.
+    pub is_trusted: Arc<dyn Fn(IpAddr) -> bool + Send + Sync>,
+}
+
+/// The fields that name clients to backends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum ClientNames {
+    /// X-Forwarded-For, -Proto and -Host.
+    #[default]
+    XForwarded,
+    /// Forwarded (RFC 7239).
+    Forwarded,
+    /// Both.
+    Both,
+    /// Nothing.
+    Off,
+}
+
+impl Relay {
+    /// Whether a flight that has so much may go on to keep what comes.
+    pub(crate) fn may_hold(&self, received: u64) -> bool {
+        received <= self.largest && self.shared.flights.held() <= self.most_held
+    }
+}
