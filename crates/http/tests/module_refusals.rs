@@ -120,7 +120,7 @@ fn it_does_not_matter_how_a_bad_request_is_cut() {
 
 #[test]
 fn heads_have_limits() {
-    let limits = Limits { head: 12_000, fields: 10, target: 8000, blank_lines: 2 };
+    let limits = Limits { head: 12_000, fields: 10, target: 8000, ..Limits::default() };
     let mut server = Server::new(Setup { limits, ..Setup::default() });
     server.write("page", "hello");
     let head = |target: &str, fields: &str| format!("GET {target} HTTP/1.1\r\nHost: a\r\n{fields}\r\n");

@@ -4,7 +4,9 @@ use std::fs;
 use std::path::Path;
 
 use afpa_http::files::{Coding, Codings};
-use afpa_http::syntax::{Body, Limits, Method, Progress, RequestError, RequestHead, RequestParser, TargetForm, fuzz};
+use afpa_http::syntax::{
+    Body, Limits, Method, Progress, RequestError, RequestHead, RequestParser, Scheme, TargetForm, fuzz,
+};
 use proptest::prelude::*;
 
 fn parse(input: &[u8], limits: &Limits) -> Result<Option<RequestHead>, RequestError> {
@@ -440,7 +442,7 @@ fn each_fault_is_named() {
 
 #[test]
 fn limits() {
-    let limits = Limits { head: 200, fields: 3, target: 50, blank_lines: 0 };
+    let limits = Limits { head: 200, fields: 3, target: 50, blank_lines: 0, ..Limits::default() };
     let target = |length: usize| format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "x".repeat(length - 1));
     let field = |length: usize| format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "x".repeat(length - 32));
     let fields = |count: usize| format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "X: y\r\n".repeat(count - 1));
@@ -474,6 +476,65 @@ fn limits() {
     assert!(default.target >= 8000, "RFC 9112 §3");
     let target = format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "x".repeat(7999));
     assert!(parse(target.as_bytes(), &default).is_ok());
+}
+
+#[test]
+fn unknown_methods_are_read_if_they_are_passed_on() {
+    let limits = Limits { extension_methods: true, ..Limits::default() };
+    let request = |method: &str| format!("{method} /x HTTP/1.1\r\nHost: a\r\n\r\n");
+    let longest = "X".repeat(32);
+    for method in ["PROPFIND", "M-SEARCH", "X", &longest] {
+        let text = request(method);
+        let head = parse(text.as_bytes(), &limits).unwrap().unwrap();
+        assert_eq!((head.method(), head.method_text(text.as_bytes())), (Method::Other, method.as_bytes()));
+        assert_eq!(head.target(text.as_bytes()), b"/x");
+        let refused = parse(text.as_bytes(), &Limits::default()).err().map(RequestError::status);
+        assert_eq!(refused, Some(501), "unless they are passed on");
+    }
+    for (method, known) in [("GET", Method::Get), ("PATCH", Method::Patch), ("TRACE", Method::Trace)] {
+        assert_eq!(parse(request(method).as_bytes(), &limits).unwrap().unwrap().method(), known);
+    }
+    // A backend might take the first two for what they are not.
+    for (method, status) in [("get", 501), ("Delete", 501), (&"X".repeat(33), 501), ("X(", 400), ("", 400)] {
+        let refused = parse(request(method).as_bytes(), &limits).err().map(RequestError::status);
+        assert_eq!(refused, Some(status), "{method}");
+    }
+    assert_eq!(parse("X".repeat(9000).as_bytes(), &limits).err().map(RequestError::status), Some(501));
+}
+
+#[test]
+fn what_only_a_proxy_asks() {
+    let head = with_fields("");
+    assert!(!head.has_cookie() && !head.has_cache_control() && !head.has_pragma() && !head.has_priority());
+    let head = with_fields("cookie: a\r\nCache-Control: no-cache\r\nPragma: no-cache\r\nPriority: u=1\r\n");
+    assert!(head.has_cookie() && head.has_cache_control() && head.has_pragma() && head.has_priority());
+    let text = "GET http://WWW.Example.org:8080 HTTP/1.1\r\nHost: other\r\n\r\n";
+    let (head, octets) = (accepted(text), text.as_bytes());
+    assert_eq!(head.host(octets), b"WWW.Example.org:8080");
+    assert_eq!(head.host_name(octets, &mut Vec::new()), Some(b"www.example.org".as_slice()));
+    assert_eq!(head.scheme(), Some(Scheme::Http));
+    assert_eq!(accepted("OPTIONS HTTPS://a HTTP/1.1\r\nHost: a\r\n\r\n").scheme(), Some(Scheme::Https));
+    assert_eq!(with_fields("").scheme(), None);
+    let text = "GET / HTTP/1.0\r\n\r\n";
+    assert_eq!(accepted(text).host_name(text.as_bytes(), &mut Vec::new()), None);
+}
+
+/// RFC 9110 §7.8.
+#[test]
+fn upgrades_that_are_asked_for() {
+    let rows = [
+        ("HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket", true),
+        ("HTTP/1.1\r\nUpgrade: websocket\r\nConnection: keep-alive, upgrade", true),
+        ("HTTP/1.1\r\nUpgrade: websocket", false),
+        ("HTTP/1.1\r\nConnection: upgrade", false),
+        ("HTTP/1.0\r\nConnection: Upgrade\r\nUpgrade: websocket", false),
+    ];
+    for (rest, asked) in rows {
+        let text = format!("GET / {rest}\r\nHost: a\r\n\r\n");
+        let head = accepted(&text);
+        let protocols: Option<Vec<_>> = head.upgrade(text.as_bytes()).map(Iterator::collect);
+        assert_eq!(protocols, asked.then(|| vec![&b"websocket"[..]]), "{rest}");
+    }
 }
 
 #[test]

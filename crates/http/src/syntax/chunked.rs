@@ -43,6 +43,13 @@ enum Expects {
     Nothing,
 }
 
+impl Expects {
+    fn is_trailer(self) -> bool {
+        use Expects::{LastLineFeed, TrailerLineFeed, TrailerName, TrailerOrEnd, TrailerValue};
+        matches!(self, TrailerOrEnd | TrailerName | TrailerValue | TrailerLineFeed | LastLineFeed)
+    }
+}
+
 impl ChunkedDecoder {
     /// Reads `input` and drops the data. Returns how much of `input` belongs to the body, and whether
     /// the body is complete; unless it is, that is all of `input`.
@@ -57,7 +64,18 @@ impl ChunkedDecoder {
     ///
     /// # Errors
     /// As [`ChunkedDecoder::advance`]. Data that came before the fault has been given.
-    pub fn decode(&mut self, input: &[u8], mut sink: impl FnMut(&[u8])) -> Result<(usize, bool), RequestError> {
+    pub fn decode(&mut self, input: &[u8], sink: impl FnMut(&[u8])) -> Result<(usize, bool), RequestError> {
+        self.decode_all(input, sink, |_| ())
+    }
+
+    /// As [`ChunkedDecoder::decode`]; gives the octets of the trailer section to `trailer`, each once, and
+    /// before they are checked.
+    pub(super) fn decode_all(
+        &mut self,
+        input: &[u8],
+        mut sink: impl FnMut(&[u8]),
+        mut trailer: impl FnMut(u8),
+    ) -> Result<(usize, bool), RequestError> {
         let mut read = 0;
         while self.expects != Expects::Nothing && read < input.len() {
             if self.expects == Expects::Data {
@@ -69,11 +87,19 @@ impl ChunkedDecoder {
                     self.expects = Expects::DataCarriageReturn;
                 }
             } else {
+                if self.expects.is_trailer() {
+                    trailer(input[read]);
+                }
                 self.expects = self.octet(input[read])?;
                 read += 1;
             }
         }
         Ok((read, self.expects == Expects::Nothing))
+    }
+
+    /// Whether the body is complete.
+    pub fn is_complete(&self) -> bool {
+        self.expects == Expects::Nothing
     }
 
     /// Takes one octet of what is not data. Returns what comes next.

@@ -82,6 +82,8 @@ pub enum RequestError {
     Trailer,
     /// A trailer section longer than is tolerated (RFC 9112 §7.1.2).
     TrailerTooLarge,
+    /// More options in Connection than are tolerated, in a request that is passed on (RFC 9110 §7.6.1).
+    TooManyConnectionOptions,
 }
 
 impl RequestError {
@@ -144,6 +146,7 @@ impl RequestError {
             RequestError::ChunkExtension => "malformed or too many chunk extensions",
             RequestError::Trailer => "a malformed trailer section",
             RequestError::TrailerTooLarge => "a trailer section that is too large",
+            RequestError::TooManyConnectionOptions => "too many options in Connection",
         }
     }
 }

@@ -104,7 +104,7 @@ fn is_registered(name: &[u8]) -> bool {
 }
 
 /// RFC 9110 §8.6: digits and nothing else, and a value that fits.
-fn decimal(digits: &[u8]) -> Option<u64> {
+pub(super) fn decimal(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() {
         return None;
     }

@@ -3,10 +3,11 @@
 use super::encoding::AcceptEncoding;
 use super::error::RequestError;
 use super::framing::Body;
+use super::host;
 use super::method::Method;
 use super::octet::trimmed;
 use super::span::Span;
-use super::target::{self, Target, TargetForm};
+use super::target::{self, Scheme, Target, TargetForm};
 use crate::files::Codings;
 
 /// What a request head says, as places in it. Holds no reference, so that it can be kept with the
@@ -25,6 +26,11 @@ pub struct RequestHead {
     pub(super) keep_alive: bool,
     pub(super) expects_continue: bool,
     pub(super) authorization: bool,
+    pub(super) cookie: bool,
+    pub(super) pragma: bool,
+    pub(super) cache_control: bool,
+    pub(super) priority: bool,
+    pub(super) connection_upgrade: bool,
     pub(super) accept_encoding: AcceptEncoding,
     pub(super) body: Body,
     pub(super) host: Span,
@@ -36,6 +42,7 @@ pub struct RequestHead {
     pub(super) range: Span,
     pub(super) user_agent: Span,
     pub(super) referer: Span,
+    pub(super) upgrade: Span,
 }
 
 impl RequestHead {
@@ -89,6 +96,44 @@ impl RequestHead {
         if self.target.authority.is_present() { self.target.authority.of(octets) } else { self.host.of(octets) }
     }
 
+    /// The host alone, in lower case and without the port, to choose by. It lies in `octets` if it was
+    /// sent like that, and else in `scratch`. `None` if HTTP/1.0 sent none.
+    pub fn host_name<'a>(&self, octets: &'a [u8], scratch: &'a mut Vec<u8>) -> Option<&'a [u8]> {
+        let host = host::parse(self.host(octets))?.host;
+        if !host.iter().any(u8::is_ascii_uppercase) {
+            return Some(host);
+        }
+        host::lower_case(host, scratch);
+        Some(scratch)
+    }
+
+    /// The scheme that a target in absolute form names. It is what the client says, not how it came.
+    pub fn scheme(&self) -> Option<Scheme> {
+        self.target.scheme()
+    }
+
+    /// The target as it is sent to an origin server (RFC 9112 §3.2.1, §3.2.4): path and query as they
+    /// were sent, or `*`. It lies in `octets` unless an absolute URI has no path; then it is in `scratch`.
+    /// `None` for CONNECT.
+    pub fn origin_form<'a>(&self, octets: &'a [u8], scratch: &'a mut Vec<u8>) -> Option<&'a [u8]> {
+        let (path, query) = (self.target.path, self.target.query);
+        match self.target.form {
+            TargetForm::Authority => None,
+            TargetForm::Asterisk => Some(b"*"),
+            _ if path.of(octets).is_empty() => {
+                scratch.clear();
+                scratch.push(b'/');
+                if let Some(query) = query.get(octets) {
+                    scratch.push(b'?');
+                    scratch.extend_from_slice(query);
+                }
+                Some(scratch)
+            }
+            _ if query.is_present() => Some(path.through(query).of(octets)),
+            _ => Some(path.of(octets)),
+        }
+    }
+
     /// Whether the request is HTTP/1.0.
     #[inline]
     pub fn is_http_1_0(&self) -> bool {
@@ -121,6 +166,35 @@ impl RequestHead {
     /// Whether there is an Authorization field.
     pub fn has_authorization(&self) -> bool {
         self.authorization
+    }
+
+    /// Whether there is a Cookie field.
+    pub fn has_cookie(&self) -> bool {
+        self.cookie
+    }
+
+    /// Whether there is a Cache-Control field.
+    #[inline]
+    pub fn has_cache_control(&self) -> bool {
+        self.cache_control
+    }
+
+    /// Whether there is a Pragma field.
+    #[inline]
+    pub fn has_pragma(&self) -> bool {
+        self.pragma
+    }
+
+    /// Whether there is a Priority field (RFC 9218 §5).
+    pub fn has_priority(&self) -> bool {
+        self.priority
+    }
+
+    /// The values of Upgrade, if the client asks for it as RFC 9110 §7.8 has it: with the connection option,
+    /// and not in HTTP/1.0, where it is to be ignored.
+    pub fn upgrade<'a>(&self, octets: &'a [u8]) -> Option<FieldValues<'a>> {
+        let asked = self.connection_upgrade && !self.http_1_0;
+        FieldValues::new("upgrade", self.upgrade, octets).filter(|_| asked)
     }
 
     /// Whether [`evaluate`](super::conditional::evaluate) has something to evaluate.

@@ -1,6 +1,9 @@
 //! Request methods.
 
-/// The methods that are known here. What is not one of them is answered with 501.
+use super::octet::is_token;
+
+/// The methods that are known here. What is not one of them is answered with 501, unless
+/// [`Limits::extension_methods`](super::Limits::extension_methods) lets it through as [`Method::Other`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub enum Method {
     /// RFC 9110 §9.3.1.
@@ -22,6 +25,9 @@ pub enum Method {
     Trace,
     /// RFC 5789.
     Patch,
+    /// One that is not known here, to be passed on: what it does is between client and backend. Its name
+    /// is [`RequestHead::method_text`](super::RequestHead::method_text).
+    Other,
 }
 
 impl Method {
@@ -40,21 +46,43 @@ impl Method {
         Method::Patch,
     ];
 
-    /// The method that `line` starts with, if a space follows it. Names are case-sensitive (RFC 9110
-    /// §9.1).
+    /// The longest name of a method that is passed on without being known, in octets.
+    pub(super) const LONGEST_EXTENSION: usize = 32;
+
+    /// The method that `line` starts with, if a space follows it, and its name's length. Names are
+    /// case-sensitive (RFC 9110 §9.1).
     #[inline]
-    pub(super) fn of_line(line: &[u8]) -> Option<Method> {
+    pub(super) fn of_line(line: &[u8]) -> Option<(Method, usize)> {
         match line {
-            [b'G', b'E', b'T', b' ', ..] => Some(Method::Get),
-            [b'H', b'E', b'A', b'D', b' ', ..] => Some(Method::Head),
-            _ => Method::ALL.into_iter().find(|method| {
+            [b'G', b'E', b'T', b' ', ..] => Some((Method::Get, 3)),
+            [b'H', b'E', b'A', b'D', b' ', ..] => Some((Method::Head, 4)),
+            _ => Method::ALL.into_iter().find_map(|method| {
                 let name = method.name().as_bytes();
-                line.starts_with(name) && line.get(name.len()) == Some(&b' ')
+                (line.starts_with(name) && line.get(name.len()) == Some(&b' ')).then_some((method, name.len()))
             }),
         }
     }
 
-    /// Its name.
+    /// The unknown method that `line` starts with. One that differs from a known one by case alone is
+    /// refused: a backend that forgives it would see another method than we do.
+    pub(super) fn extension(line: &[u8]) -> Option<(Method, usize)> {
+        let length = line.iter().take(Method::LONGEST_EXTENSION + 1).position(|&octet| octet == b' ')?;
+        let name = &line[..length];
+        let is_other = !Method::ALL.iter().any(|known| known.name().as_bytes().eq_ignore_ascii_case(name));
+        (length > 0 && is_other && name.iter().copied().all(is_token)).then_some((Method::Other, length))
+    }
+
+    /// Whether requests with it change nothing at the server (RFC 9110 §9.2.1).
+    pub const fn is_safe(self) -> bool {
+        matches!(self, Method::Get | Method::Head | Method::Options | Method::Trace)
+    }
+
+    /// Whether sending it twice does what sending it once does (RFC 9110 §9.2.2).
+    pub const fn is_idempotent(self) -> bool {
+        self.is_safe() || matches!(self, Method::Put | Method::Delete)
+    }
+
+    /// Its name; empty for [`Method::Other`].
     pub const fn name(self) -> &'static str {
         match self {
             Method::Get => "GET",
@@ -66,6 +94,7 @@ impl Method {
             Method::Options => "OPTIONS",
             Method::Trace => "TRACE",
             Method::Patch => "PATCH",
+            Method::Other => "",
         }
     }
 }

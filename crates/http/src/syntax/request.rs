@@ -25,11 +25,25 @@ pub struct Limits {
     pub target: usize,
     /// Empty lines that are skipped before a request line: 400 beyond them (RFC 9112 §2.2).
     pub blank_lines: u8,
+    /// Whether methods that are not known here are parsed, as [`Method::Other`], for another server to
+    /// answer; 501 if not.
+    pub extension_methods: bool,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { head: 32 << 10, fields: 100, target: 8 << 10, blank_lines: 2 }
+        Limits { head: 32 << 10, fields: 100, target: 8 << 10, blank_lines: 2, extension_methods: false }
+    }
+}
+
+impl Limits {
+    fn longest_method(&self) -> usize {
+        if self.extension_methods { Method::LONGEST_EXTENSION } else { Method::LONGEST }
+    }
+
+    #[cold]
+    fn extension(&self, line: &[u8]) -> Option<(Method, usize)> {
+        self.extension_methods.then(|| Method::extension(line)).flatten()
     }
 }
 
@@ -112,7 +126,7 @@ impl RequestParser {
         let line_feed = self.scanned + found;
         let line = &input[start..line_feed];
         if self.is_too_long(line, limits) {
-            return Err(self.too_long(line));
+            return Err(self.too_long(line, limits));
         }
         if line.last() != Some(&b'\r') {
             return Err(self.bare_line_feed(line));
@@ -134,12 +148,13 @@ impl RequestParser {
     #[inline]
     fn request_line(&mut self, input: &[u8], line: Range<usize>, limits: &Limits) -> Result<(), RequestError> {
         let text = &input[line.clone()];
-        let (Some(method), [.., b' ', b'H', b'T', b'T', b'P', b'/', b'1', b'.', minor @ b'0'..=b'9']) =
-            (Method::of_line(text), text)
+        let method = Method::of_line(text).or_else(|| limits.extension(text));
+        let (Some((method, length)), [.., b' ', b'H', b'T', b'T', b'P', b'/', b'1', b'.', minor @ b'0'..=b'9']) =
+            (method, text)
         else {
             return Err(request_line_fault(text));
         };
-        let start = line.start + method.name().len() + 1;
+        let start = line.start + length + 1;
         // Equal if there is nothing between the two spaces; less if there is one space.
         let end = line.end - VERSION;
         if start >= end {
@@ -177,13 +192,18 @@ impl RequestParser {
         match name.len() {
             4 if is("host") => return self.host(value, span),
             5 if is("range") => extend(&mut head.range, span),
+            6 if is("cookie") => head.cookie = true,
             6 if is("expect") => return self.expect(value),
+            6 if is("pragma") => head.pragma = true,
             7 if is("referer") => keep_first(&mut head.referer, span),
+            7 if is("upgrade") => extend(&mut head.upgrade, span),
             8 if is("if-match") => extend(&mut head.if_match, span),
             8 if is("if-range") => extend(&mut head.if_range, span),
+            8 if is("priority") => head.priority = true,
             10 if is("connection") => self.connection(value),
             10 if is("user-agent") => keep_first(&mut head.user_agent, span),
             13 if is("if-none-match") => extend(&mut head.if_none_match, span),
+            13 if is("cache-control") => head.cache_control = true,
             13 if is("authorization") => head.authorization = true,
             14 if is("content-length") => return self.framing.content_length(value),
             15 if is("accept-encoding") => head.accept_encoding.add(value),
@@ -221,6 +241,7 @@ impl RequestParser {
         for option in value.split(|&octet| octet == b',').map(trimmed) {
             self.head.close |= option.eq_ignore_ascii_case(b"close");
             self.head.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+            self.head.connection_upgrade |= option.eq_ignore_ascii_case(b"upgrade");
         }
     }
 
@@ -239,7 +260,7 @@ impl RequestParser {
     #[cold]
     fn check_part(&self, part: &[u8], limits: &Limits) -> Result<(), RequestError> {
         if self.is_too_long(part, limits) {
-            return Err(self.too_long(part));
+            return Err(self.too_long(part, limits));
         }
         if self.stage == Stage::RequestLine && part.first().is_some_and(|&octet| octet != b'\r') {
             return first_octet_fault(part).map_or(Ok(()), Err);
@@ -253,7 +274,7 @@ impl RequestParser {
     fn is_too_long(&self, line: &[u8], limits: &Limits) -> bool {
         let whole = self.line + line.len() >= limits.head.min(u32::MAX as usize);
         let content = line.len() - usize::from(line.last() == Some(&b'\r'));
-        whole || self.stage == Stage::RequestLine && content > Method::LONGEST + 1 + limits.target + VERSION
+        whole || self.stage == Stage::RequestLine && content > limits.longest_method() + 1 + limits.target + VERSION
     }
 
     /// A line that LF ends without CR. What makes it no request line at all is found before its end is.
@@ -266,11 +287,11 @@ impl RequestParser {
     /// Which limit is broken. Only the line's start matters, so that it is the same however much of it
     /// has come.
     #[cold]
-    fn too_long(&self, line: &[u8]) -> RequestError {
+    fn too_long(&self, line: &[u8], limits: &Limits) -> RequestError {
         if self.stage != Stage::RequestLine {
             return RequestError::HeadTooLarge;
         }
-        let method = &line[..line.len().min(Method::LONGEST + 1)];
+        let method = &line[..line.len().min(limits.longest_method() + 1)];
         match first_octet_fault(line) {
             Some(fault) => fault,
             None if method.contains(&b' ') => RequestError::TargetTooLong,

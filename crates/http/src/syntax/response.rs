@@ -26,8 +26,18 @@ pub fn status_line(out: &mut Vec<u8>, status: u16) {
 /// Appends a field line. `name` is a token; a control character in `value` becomes a space, as RFC
 /// 9110 §5.5 has recipients do, so no value can end its line.
 pub fn field(out: &mut Vec<u8>, name: &str, value: impl AsRef<[u8]>) {
-    let value = value.as_ref();
-    name_and_colon(out, name);
+    field_octets(out, name.as_bytes(), value.as_ref());
+}
+
+/// As [`field`], of a name that was received.
+pub(super) fn field_octets(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    out.extend_from_slice(name);
+    out.extend_from_slice(b": ");
+    value_and_end(out, value);
+}
+
+/// Appends the value of a field and the end of its line.
+pub(super) fn value_and_end(out: &mut Vec<u8>, value: &[u8]) {
     if has_control(value) {
         out.extend(value.iter().map(|&octet| if is_control(octet) { b' ' } else { octet }));
     } else {
@@ -157,7 +167,7 @@ fn name_and_colon(out: &mut Vec<u8>, name: &str) {
 }
 
 /// Appends `number` in decimal, without going through formatting.
-fn decimal(out: &mut Vec<u8>, mut number: u64) {
+pub(super) fn decimal(out: &mut Vec<u8>, mut number: u64) {
     let mut digits = [0; 20];
     let mut start = digits.len();
     loop {

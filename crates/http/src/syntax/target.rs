@@ -20,10 +20,31 @@ pub enum TargetForm {
     Asterisk,
 }
 
+/// The scheme of a URI (RFC 9110 §4.2).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Scheme {
+    /// `http`.
+    Http,
+    /// `https`.
+    Https,
+}
+
+impl Scheme {
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Scheme::Http => "http",
+            Scheme::Https => "https",
+        }
+    }
+}
+
 /// A target's parts, as spans of the head.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Target {
     pub(super) form: TargetForm,
+    /// Of an absolute URI, whether its scheme is https.
+    pub(super) https: bool,
     pub(super) whole: Span,
     /// The path as it was sent; empty if an absolute URI has none.
     pub(super) path: Span,
@@ -35,6 +56,12 @@ pub(super) struct Target {
 }
 
 impl Target {
+    /// The scheme that an absolute URI has.
+    pub(super) fn scheme(&self) -> Option<Scheme> {
+        let is_absolute = self.authority.is_present() && self.form != TargetForm::Authority;
+        is_absolute.then_some(if self.https { Scheme::Https } else { Scheme::Http })
+    }
+
     /// Parses the target that is `head[start..end]`.
     #[inline]
     pub(super) fn parse(method: Method, head: &[u8], start: usize, end: usize) -> Result<Target, RequestError> {
@@ -63,20 +90,23 @@ impl Target {
 
     fn parse_absolute(method: Method, head: &[u8], start: usize, end: usize) -> Result<Target, RequestError> {
         let text = &head[start..end];
-        let scheme = ["http://", "https://"]
+        let (scheme, prefix) = [(Scheme::Http, "http://"), (Scheme::Https, "https://")]
             .into_iter()
-            .find(|scheme| text.get(..scheme.len()).is_some_and(|text| text.eq_ignore_ascii_case(scheme.as_bytes())))
+            .find(|(_, prefix)| {
+                text.get(..prefix.len()).is_some_and(|text| text.eq_ignore_ascii_case(prefix.as_bytes()))
+            })
             .ok_or(RequestError::Target)?;
-        let rest = &text[scheme.len()..];
+        let rest = &text[prefix.len()..];
         let length = rest.iter().position(|octet| matches!(octet, b'/' | b'?')).unwrap_or(rest.len());
         if !host::is_valid(&rest[..length]) {
             return Err(RequestError::Target);
         }
-        let path = start + scheme.len() + length;
+        let path = start + prefix.len() + length;
         let mut target = Target {
             form: TargetForm::Absolute,
+            https: scheme == Scheme::Https,
             whole: Span::new(start..end),
-            authority: Span::new(start + scheme.len()..path),
+            authority: Span::new(start + prefix.len()..path),
             ..Target::default()
         };
         target.set_path(head, path, end)?;

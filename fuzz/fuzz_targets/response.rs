@@ -1,0 +1,4 @@
+//! Response heads of backends.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| afpa_http::syntax::fuzz::response(data));
