@@ -15,15 +15,35 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("caching", &[]),
     ("engine", &["cache", "platform"]),
     ("sockets", &["engine", "cache", "platform"]),
-    ("http", &["engine", "cache", "caching", "platform"]),
+    ("balancing", &[]),
+    ("routing", &[]),
+    ("classes", &[]),
+    ("deferred", &[]),
+    ("http", &["engine", "cache", "platform", "wire", "caching", "balancing", "routing", "classes"]),
     ("dns", &["engine", "cache", "platform"]),
     ("wire", &[]),
     ("tcp", &["wire"]),
     ("sim", &["tcp", "wire"]),
     ("packetdrill", &["tcp", "wire"]),
     ("direct", &["tcp", "wire", "engine", "cache", "platform"]),
-    ("cli", &["direct", "tcp", "wire", "sockets", "http", "dns", "engine", "cache", "caching", "platform"]),
-    ("bench", &["direct", "tcp", "wire", "sockets", "http", "dns", "engine", "cache", "caching", "platform"]),
+    ("cli", COMPOSERS),
+    ("bench", COMPOSERS),
+];
+/// What may be imported where things are wired together.
+const COMPOSERS: &[&str] = &[
+    "direct",
+    "tcp",
+    "wire",
+    "sockets",
+    "http",
+    "dns",
+    "engine",
+    "cache",
+    "platform",
+    "caching",
+    "balancing",
+    "routing",
+    "classes",
 ];
 /// The crates that may contain `unsafe`: the edge to the system, and a C interface for a test tool.
 const UNSAFE: &[&str] = &["platform", "packetdrill"];
