@@ -63,7 +63,7 @@ use crate::module::{Context, ProtocolModule};
 /// The most states, and the most outcomes, that a module may have. Sizes the transition counters.
 pub const MAX_STATES: usize = 24;
 /// See [`MAX_STATES`].
-pub const MAX_OUTCOMES: usize = 24;
+pub const MAX_OUTCOMES: usize = 32;
 
 /// A state of a module. Declare each as a `const`, numbered from zero without gaps.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

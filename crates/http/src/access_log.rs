@@ -65,12 +65,29 @@ pub enum CacheOutcome {
     Revalidated = 3,
     /// The cache had no part in it: errors, redirects, listings.
     None = 4,
+    /// Another request's answer: it waited for that, and asked nobody.
+    Collapsed = 5,
+    /// Asked of a backend first, whose answer was that the cache's is still good.
+    Validated = 6,
+    /// From the cache, although it was out of date, because the backend failed.
+    Stale = 7,
+    /// Asked of a backend, without the cache.
+    Pass = 8,
 }
 
 impl CacheOutcome {
     /// Every outcome, each at its number.
-    pub const ALL: [CacheOutcome; 5] =
-        [CacheOutcome::Hit, CacheOutcome::Miss, CacheOutcome::File, CacheOutcome::Revalidated, CacheOutcome::None];
+    pub const ALL: [CacheOutcome; 9] = [
+        CacheOutcome::Hit,
+        CacheOutcome::Miss,
+        CacheOutcome::File,
+        CacheOutcome::Revalidated,
+        CacheOutcome::None,
+        CacheOutcome::Collapsed,
+        CacheOutcome::Validated,
+        CacheOutcome::Stale,
+        CacheOutcome::Pass,
+    ];
 
     /// Its name in logs and metrics.
     pub const fn name(self) -> &'static str {
@@ -79,6 +96,10 @@ impl CacheOutcome {
             CacheOutcome::Miss => "miss",
             CacheOutcome::File => "file",
             CacheOutcome::Revalidated => "revalidated",
+            CacheOutcome::Collapsed => "collapsed",
+            CacheOutcome::Validated => "validated",
+            CacheOutcome::Stale => "stale",
+            CacheOutcome::Pass => "pass",
             CacheOutcome::None => "none",
         }
     }

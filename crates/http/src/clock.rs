@@ -53,6 +53,11 @@ impl Clock {
         &self.ok[persistence as usize]
     }
 
+    /// Seconds since the epoch.
+    pub(crate) fn seconds(&self) -> u64 {
+        self.seconds
+    }
+
     /// `Date: …` with its CRLF.
     pub(crate) fn date(&self) -> &[u8] {
         &self.date

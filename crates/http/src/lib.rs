@@ -8,9 +8,11 @@
 
 pub mod access_log;
 mod clock;
+pub mod fetch;
 pub mod files;
 mod kept;
 pub mod module;
+pub mod remote;
 pub mod states;
 pub mod stats;
 pub mod syntax;

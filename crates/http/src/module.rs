@@ -1,20 +1,26 @@
 //! The HTTP module: its three kinds of data (AFPA §3.2).
 
+use std::cell::{Cell, RefCell};
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::net::IpAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime};
 
-use afpa_cache::{Cache, View};
+use afpa_cache::{Cache, Object, View};
+use afpa_caching::Handled;
 use afpa_engine::seam::Origin;
-use afpa_engine::{ConnectionId, ControlTable, ProtocolModule, Time};
+use afpa_engine::{ConnectionId, ControlTable, Desk, ProtocolModule, Time};
+use afpa_routing::Captures;
 
 use crate::access_log::{CacheOutcome, Recorder};
 use crate::clock::Clock;
+use crate::fetch::Shared;
 use crate::files::Site;
 use crate::kept::Kept;
+use crate::remote::{EngineRelay, Relay, RemoteRequest, Routed};
 use crate::stats::HttpStats;
 use crate::syntax::{ChunkedDecoder, Limits, RequestParser};
 use crate::table::TABLE;
@@ -53,6 +59,19 @@ pub struct Global {
     pub(crate) key: Vec<u8>,
     /// A path that had to be normalised, and heads that are made on the spot. Kept, likewise.
     pub(crate) scratch: Vec<u8>,
+    /// Where requests go, unless they are all for one site of files.
+    pub(crate) relaying: Option<Relaying>,
+}
+
+/// What an engine needs to let other servers answer.
+pub(crate) struct Relaying {
+    pub(crate) relay: Rc<EngineRelay>,
+    /// What both HTTP modules of the engine know.
+    pub(crate) shared: Rc<RefCell<Shared>>,
+    /// Seconds since the epoch, for the other module.
+    pub(crate) seconds: Rc<Cell<u64>>,
+    /// Memory that routes are found in.
+    pub(crate) captures: Captures,
 }
 
 /// Connection data.
@@ -77,6 +96,14 @@ pub struct Request {
     pub(crate) head_length: usize,
     /// The number of the site of files that answers, if one does.
     pub(crate) site: u16,
+    /// The route that it takes, if there are routes.
+    pub(crate) routed: Option<Routed>,
+    /// What the cache has, if it may not simply be used, and why a backend is asked.
+    pub(crate) missed: Option<(Option<Arc<Object<Kept>>>, Handled)>,
+    /// What has become of it, if another server is to answer it.
+    pub(crate) remote: Option<Box<RemoteRequest>>,
+    /// Its body was read to its end.
+    pub(crate) is_body_read: bool,
     pub(crate) started: Time,
     pub(crate) persistent: bool,
     pub(crate) refusal: Option<Refusal>,
@@ -111,6 +138,10 @@ pub(crate) enum Answer {
     Options,
     /// 301 to this location.
     Redirect(Vec<u8>),
+    /// This status and location, both whole.
+    RedirectTo(u16, Vec<u8>),
+    /// This status, type and content.
+    Fixed(u16, String, Arc<[u8]>),
     /// 200 with this HTML, not cached.
     Page(Vec<u8>),
 }
@@ -127,7 +158,22 @@ impl Global {
         // The standard library's hasher is keyed from the system's randomness.
         let nonce = RandomState::new().hash_one(0);
         let clock = Clock::new(wall);
-        Global { settings, view, clock, stats, log, nonce, key: Vec::new(), scratch: Vec::new() }
+        Global { settings, view, clock, stats, log, nonce, key: Vec::new(), scratch: Vec::new(), relaying: None }
+    }
+
+    /// Lets other servers answer as `relay` says. `shared` and `seconds` are those of the engine's
+    /// [`Fetch`](crate::fetch::Fetch).
+    pub fn relay_through(&mut self, relay: Arc<Relay>, shared: Rc<RefCell<Shared>>, seconds: Rc<Cell<u64>>) {
+        seconds.set(self.clock.seconds());
+        let relay = EngineRelay::new(relay);
+        self.relaying = Some(Relaying { relay, shared, seconds, captures: Captures::new() });
+    }
+
+    /// Replaces where requests go. One in flight ends under the routes with which it began.
+    pub fn reload_relay(&mut self, relay: Arc<Relay>) {
+        if let Some(relaying) = &mut self.relaying {
+            relaying.relay = EngineRelay::new(relay);
+        }
     }
 
     /// Replaces the settings. A request in flight ends under those with which it started to be
@@ -153,9 +199,19 @@ impl ProtocolModule for Http {
         Connection::default()
     }
 
+    /// What was asked for on its behalf is not waited for any more.
+    fn disconnected(global: &mut Global, desk: &mut Desk<'_>, _connection: &mut Connection, request: &mut Request) {
+        if let (Some(remote), Some(relaying)) = (request.remote.take(), &global.relaying) {
+            remote.leave(relaying.shared.borrow().engine, desk);
+        }
+    }
+
     fn pass(global: &mut Global, now: Time) {
         global.clock.refresh(now);
         global.view.apply();
+        if let Some(relaying) = &global.relaying {
+            relaying.seconds.set(global.clock.seconds());
+        }
         global.stats.pins.set(global.view.pins().load(Relaxed));
     }
 }

@@ -5,8 +5,9 @@ use afpa_engine::{ControlTable, Outcome, State, StateFunction, row};
 
 use crate::module::Http;
 use crate::states::{
-    answer_directly, check_body, complete_request, derive_cached_response, derive_error_response, derive_miss_response,
-    derive_request, derive_uncached_response, drain_request, linger, send_response,
+    answer_directly, check_body, choose_route, complete_request, derive_cached_response, derive_error_response,
+    derive_miss_response, derive_remote_response, derive_request, derive_uncached_response, drain_request, linger,
+    send_response, tunnel,
 };
 
 /// Reads a request head from the input.
@@ -31,6 +32,13 @@ pub const DRAIN_REQUEST: State = State::new(8, "drain request");
 pub const LINGER: State = State::new(9, "linger");
 /// Reads a chunked body, to see that it is one.
 pub const CHECK_BODY: State = State::new(10, "check body");
+
+/// Finds the route of a request, where there are routes.
+pub const CHOOSE_ROUTE: State = State::new(11, "choose route");
+/// Passes on what a backend answers.
+pub const DERIVE_REMOTE_RESPONSE: State = State::new(12, "derive remote response");
+/// Passes octets both ways, whatever they mean.
+pub const TUNNEL: State = State::new(13, "tunnel");
 
 /// A whole request head was read.
 pub const COMPLETE: Outcome = Outcome::new(0, "complete");
@@ -69,18 +77,27 @@ pub const LAST_UNREAD: Outcome = Outcome::new(16, "last, unread");
 /// A whole request head was read, and what follows it has to be read before it is believed.
 pub const CHUNKED: Outcome = Outcome::new(17, "chunked");
 
+/// A whole request head was read, and there are routes.
+pub const ROUTED: Outcome = Outcome::new(18, "routed");
+/// Files answer on this route.
+pub const FILES: Outcome = Outcome::new(19, "files");
+/// Another server answers.
+pub const REMOTE: Outcome = Outcome::new(20, "remote");
+/// The protocol is another one from here on.
+pub const SWITCHED: Outcome = Outcome::new(21, "switched");
+
 const FUNCTIONS: &[StateFunction<Http>] = &[
     StateFunction {
         state: DERIVE_REQUEST,
         run: derive_request::derive_request,
-        outcomes: &[COMPLETE, CHUNKED, INCOMPLETE, REFUSED, IDLE_END],
+        outcomes: &[COMPLETE, CHUNKED, ROUTED, INCOMPLETE, REFUSED, IDLE_END],
     },
     StateFunction {
         state: DERIVE_CACHED_RESPONSE,
         run: derive_cached_response::derive_cached_response,
-        outcomes: &[HIT, MISS, DIRECT, REFUSED],
+        outcomes: &[HIT, MISS, DIRECT, PENDING, REFUSED],
     },
-    StateFunction { state: DERIVE_MISS_RESPONSE, run: derive_miss_response::derive_miss_response, outcomes: &[FILE] },
+    StateFunction { state: DERIVE_MISS_RESPONSE, run: derive_miss_response::derive_miss_response, outcomes: &[FILE, REMOTE] },
     StateFunction {
         state: DERIVE_UNCACHED_RESPONSE,
         run: derive_uncached_response::derive_uncached_response,
@@ -109,6 +126,17 @@ const FUNCTIONS: &[StateFunction<Http>] = &[
         run: check_body::check_body,
         outcomes: &[COMPLETE, INCOMPLETE, REFUSED, IDLE_END],
     },
+    StateFunction {
+        state: CHOOSE_ROUTE,
+        run: choose_route::choose_route,
+        outcomes: &[FILES, CHUNKED, REMOTE, DIRECT, REFUSED],
+    },
+    StateFunction {
+        state: DERIVE_REMOTE_RESPONSE,
+        run: derive_remote_response::derive_remote_response,
+        outcomes: &[PENDING, READY, SENT, SWITCHED, REFUSED, CUT_OFF],
+    },
+    StateFunction { state: TUNNEL, run: tunnel::tunnel, outcomes: &[PENDING, LAST, CUT_OFF] },
 ];
 
 /// Checked at compile time: exactly one row for each (state, outcome) declared above.
@@ -118,6 +146,7 @@ pub const TABLE: ControlTable<Http> = ControlTable::checked(
     &[
         row(DERIVE_REQUEST, COMPLETE, Run(DERIVE_CACHED_RESPONSE)),
         row(DERIVE_REQUEST, CHUNKED, Run(CHECK_BODY)),
+        row(DERIVE_REQUEST, ROUTED, Run(CHOOSE_ROUTE)),
         row(DERIVE_REQUEST, INCOMPLETE, Wait(DERIVE_REQUEST)),
         row(DERIVE_REQUEST, REFUSED, Run(DERIVE_ERROR_RESPONSE)),
         row(DERIVE_REQUEST, IDLE_END, Close),
@@ -125,11 +154,27 @@ pub const TABLE: ControlTable<Http> = ControlTable::checked(
         row(CHECK_BODY, INCOMPLETE, Wait(CHECK_BODY)),
         row(CHECK_BODY, REFUSED, Run(DERIVE_ERROR_RESPONSE)),
         row(CHECK_BODY, IDLE_END, Close),
+        row(CHOOSE_ROUTE, FILES, Run(DERIVE_CACHED_RESPONSE)),
+        row(CHOOSE_ROUTE, CHUNKED, Run(CHECK_BODY)),
+        row(CHOOSE_ROUTE, REMOTE, Run(DERIVE_CACHED_RESPONSE)),
+        row(CHOOSE_ROUTE, DIRECT, Run(ANSWER_DIRECTLY)),
+        row(CHOOSE_ROUTE, REFUSED, Run(DERIVE_ERROR_RESPONSE)),
+        row(DERIVE_CACHED_RESPONSE, PENDING, Wait(DERIVE_CACHED_RESPONSE)),
         row(DERIVE_CACHED_RESPONSE, HIT, Run(SEND_ENGINE)),
         row(DERIVE_CACHED_RESPONSE, MISS, Run(DERIVE_MISS_RESPONSE)),
         row(DERIVE_CACHED_RESPONSE, DIRECT, Run(ANSWER_DIRECTLY)),
         row(DERIVE_CACHED_RESPONSE, REFUSED, Run(DERIVE_ERROR_RESPONSE)),
         row(DERIVE_MISS_RESPONSE, FILE, Run(DERIVE_UNCACHED_RESPONSE)),
+        row(DERIVE_MISS_RESPONSE, REMOTE, Run(DERIVE_REMOTE_RESPONSE)),
+        row(DERIVE_REMOTE_RESPONSE, PENDING, Wait(DERIVE_REMOTE_RESPONSE)),
+        row(DERIVE_REMOTE_RESPONSE, READY, Run(SEND_ENGINE)),
+        row(DERIVE_REMOTE_RESPONSE, SENT, Run(COMPLETE_REQUEST)),
+        row(DERIVE_REMOTE_RESPONSE, SWITCHED, Run(TUNNEL)),
+        row(DERIVE_REMOTE_RESPONSE, REFUSED, Run(DERIVE_ERROR_RESPONSE)),
+        row(DERIVE_REMOTE_RESPONSE, CUT_OFF, Abort),
+        row(TUNNEL, PENDING, Wait(TUNNEL)),
+        row(TUNNEL, LAST, Close),
+        row(TUNNEL, CUT_OFF, Abort),
         row(DERIVE_UNCACHED_RESPONSE, PENDING, Wait(DERIVE_UNCACHED_RESPONSE)),
         row(DERIVE_UNCACHED_RESPONSE, READY, Run(SEND_ENGINE)),
         row(DERIVE_UNCACHED_RESPONSE, REFUSED, Run(DERIVE_ERROR_RESPONSE)),

@@ -191,6 +191,11 @@ impl Flight {
         state.attempts
     }
 
+    /// How many attempts there were.
+    pub(crate) fn attempts(&self) -> u32 {
+        self.state().attempts
+    }
+
     /// An attempt answers; whether it is the first, and the others are for nothing.
     pub(crate) fn claim(&self, attempt: u32, seat: Seat) -> bool {
         let mut state = self.state();

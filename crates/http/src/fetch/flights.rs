@@ -47,6 +47,11 @@ impl Flights {
         Flight::new(reader, false, self.held.clone())
     }
 
+    /// A flight that nobody else joins, and whose answer may be kept.
+    pub(crate) fn apart(&self, reader: Seat) -> Arc<Flight> {
+        Flight::new(Some(reader), true, self.held.clone())
+    }
+
     /// Joins whoever fetches `key`, or becomes the one who does. `now` in seconds.
     pub(crate) fn join(&self, key: &[u8], seat: Seat, now: u64) -> Joined {
         let mut table = self.table();

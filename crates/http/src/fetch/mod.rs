@@ -19,4 +19,4 @@ pub(crate) mod upload;
 pub use error::FetchError;
 pub use module::{Fetch, FetchGlobal};
 pub use outgoing::FetchTimes;
-pub use shared::{KEEPER, Shared};
+pub use shared::{KEEPER, PoolPlan, Shared};

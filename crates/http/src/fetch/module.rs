@@ -59,8 +59,8 @@ impl FetchGlobal {
     }
 
     /// Replaces what an operator decides.
-    pub fn reload(&mut self, relay: Arc<Relay>) {
-        self.shared.borrow_mut().reload(&relay.pools);
+    pub fn reload(&mut self, relay: Arc<Relay>, now: Time) {
+        self.shared.borrow_mut().reload(&relay.pools, now);
         self.relay = relay;
     }
 }

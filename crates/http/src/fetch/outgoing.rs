@@ -9,6 +9,7 @@ use afpa_cache::Object;
 
 use super::upload::Upload;
 use crate::kept::Kept;
+use crate::remote::Routed;
 use crate::syntax::Method;
 
 /// A request as it is sent on. On the engine of the client who asked first.
@@ -34,6 +35,8 @@ pub(crate) struct Outgoing {
     pub(crate) preamble: Vec<u8>,
     /// To whom the answer goes beside the clients who wait.
     pub(crate) keeping: Option<Keeping>,
+    /// The route, for what it changes in responses.
+    pub(crate) routed: Routed,
     pub(crate) times: FetchTimes,
 }
 
@@ -41,9 +44,10 @@ pub(crate) struct Outgoing {
 pub(crate) struct Keeping {
     /// The key without what responses vary by.
     pub(crate) key: Vec<u8>,
-    /// The request's head as the client sent it, and where in it the fields start.
+    /// The absolute URI that it is about.
+    pub(crate) uri: Vec<u8>,
+    /// The request's head as the client sent it.
     pub(crate) octets: Vec<u8>,
-    pub(crate) method: Method,
     /// The number of the cache policy.
     pub(crate) policy: usize,
     /// The object that the backend is asked about, if it has one to compare.
@@ -65,12 +69,4 @@ pub struct FetchTimes {
     pub between_bytes: Duration,
     /// The whole of it, seen from the client; zero for no bound.
     pub total: Duration,
-}
-
-impl Outgoing {
-    /// Whether it may be sent again to another backend (RFC 9110 §9.2.2), given whether any of it was sent.
-    pub(crate) fn may_be_repeated(&self, was_sent: bool) -> bool {
-        let is_whole = self.upload.as_ref().is_none_or(|upload| upload.borrow().is_whole());
-        is_whole && (!was_sent || self.method.is_idempotent())
-    }
 }

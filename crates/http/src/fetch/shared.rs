@@ -1,12 +1,13 @@
 //! What the two HTTP modules of an engine share: pools, the connections to their backends, and what waits for one.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use afpa_balancing::{
-    Admission, BackendAddress, BackendIndex, Balancer, Choice, FailedAttempt, FailureKind, Outcome, PoolState, Retries,
+    Admission, BackendAddress, BackendIndex, Balancer, Choice, FailedAttempt, FailureKind, Hedgeable,
+    HedgeConfig, Hedging, Outcome, PoolState, Published, Retries, RetryConfig, Waiting,
 };
 use afpa_engine::seam::Address;
 use afpa_engine::{Desk, EngineHandle, Notice, Open, Owner, Time};
@@ -24,9 +25,10 @@ pub struct Shared {
     pub(crate) handle: EngineHandle,
     /// The module that owns connections to backends.
     pub(crate) fetcher: Owner,
+    /// All pools that there ever were.
     pools: Vec<EnginePool>,
-    /// Raised when pools are replaced: what began under older ones is counted no more, and its connections end.
-    generation: u32,
+    /// Those that there are, by their numbers in the configuration.
+    by_number: Vec<usize>,
     /// Connections that are being opened, by tag.
     opening: HashMap<u64, Opening>,
     next_tag: u64,
@@ -39,9 +41,11 @@ pub struct Shared {
 #[derive(Clone)]
 pub struct PoolPlan {
     /// Its backends, and what all engines know of them.
-    pub state: Arc<PoolState>,
+    pub state: Arc<Published<PoolState>>,
     /// Whether and how often an attempt may fail.
-    pub retries: afpa_balancing::RetryConfig,
+    pub retries: RetryConfig,
+    /// When a slow attempt is made again beside itself.
+    pub hedge: Option<HedgeConfig>,
     /// The most idle connections that an engine keeps to one backend.
     pub idle: usize,
     /// How long an idle connection is kept.
@@ -54,12 +58,16 @@ pub struct PoolPlan {
 
 /// One engine's part of a pool.
 struct EnginePool {
+    name: String,
     plan: PoolPlan,
+    /// Which state of it the balancer has.
+    generation: u64,
     balancer: Balancer,
     retries: Retries,
-    /// By backend; the most recently used is the last.
-    idle: Vec<Vec<Notice>>,
-    waiting: VecDeque<Job>,
+    hedging: Option<Hedging>,
+    /// The most recently used is the last.
+    idle: HashMap<BackendIndex, Vec<Notice>>,
+    waiting: Waiting<Job>,
 }
 
 struct Opening {
@@ -74,6 +82,8 @@ pub(crate) struct Job {
     pub(crate) outgoing: Rc<Outgoing>,
     /// Tells attempts for one flight apart.
     pub(crate) attempt: u32,
+    /// The engine's pool.
+    pool: usize,
     /// Backends that failed before.
     tried: Vec<BackendIndex>,
     began: Time,
@@ -81,52 +91,50 @@ pub(crate) struct Job {
     deadline: Time,
 }
 
-/// A backend, in one version of the pools.
+/// A backend of a pool of an engine.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Place {
     pool: usize,
     backend: BackendIndex,
-    generation: u32,
+}
+
+/// What a free connection does.
+pub(crate) enum Free {
+    Job(Job),
+    /// It waits, at most so long.
+    Idle(Duration),
 }
 
 impl Shared {
     /// For engine number `engine`; connections to backends belong to the module `fetcher`.
-    pub fn new(engine: u32, handle: EngineHandle, fetcher: Owner, plans: &[PoolPlan]) -> Shared {
+    pub fn new(engine: u32, handle: EngineHandle, fetcher: Owner, plans: &[PoolPlan], now: Time) -> Shared {
         let mut shared = Shared {
             engine,
             handle,
             fetcher,
             pools: Vec::new(),
-            generation: 0,
+            by_number: Vec::new(),
             opening: HashMap::new(),
             next_tag: KEEPER + 1,
             assigned: HashMap::new(),
             keeper: None,
         };
-        shared.pools = plans.iter().map(|plan| shared.pool(plan)).collect();
+        shared.reload(plans, now);
         shared
     }
 
-    /// Replaces the pools. Requests that wait for a connection of one that is gone are refused; those under way end
-    /// as they began.
-    pub fn reload(&mut self, plans: &[PoolPlan]) {
-        self.generation = self.generation.wrapping_add(1);
-        let pools = plans.iter().map(|plan| self.pool(plan)).collect();
-        let old: Vec<EnginePool> = std::mem::replace(&mut self.pools, pools);
-        for EnginePool { plan, waiting, .. } in old {
-            let name = &plan.state.config().name;
-            let Some(pool) = self.pools.iter_mut().find(|pool| pool.plan.state.config().name == *name) else { continue };
-            pool.waiting = waiting;
-        }
-    }
-
-    fn pool(&self, plan: &PoolPlan) -> EnginePool {
-        EnginePool {
-            balancer: Balancer::new(plan.state.clone(), u64::from(self.engine)),
-            retries: Retries::new(plan.retries),
-            idle: vec![Vec::new(); plan.state.backends().len()],
-            waiting: VecDeque::new(),
-            plan: plan.clone(),
+    /// Takes over the pools of a configuration. What is under way to backends that leave ends as it began.
+    pub fn reload(&mut self, plans: &[PoolPlan], now: Time) {
+        self.by_number.clear();
+        for plan in plans {
+            let state = plan.state.latest();
+            let known = self.pools.iter().position(|pool| pool.name == state.config().name);
+            let place = known.unwrap_or(self.pools.len());
+            match known {
+                Some(place) => self.pools[place].change(plan, now),
+                None => self.pools.push(EnginePool::new(plan, u64::from(self.engine), now)),
+            }
+            self.by_number.push(place);
         }
     }
 
@@ -135,54 +143,92 @@ impl Shared {
         Seat { notice, engine: self.engine, handle: self.handle.clone() }
     }
 
-    /// Has `flight` fetched.
-    pub(crate) fn fetch(&mut self, flight: Arc<Flight>, outgoing: Rc<Outgoing>, desk: &mut Desk<'_>) {
+    /// Has `flight` fetched. After how long it may be hedged, if it may.
+    pub(crate) fn fetch(
+        &mut self,
+        flight: &Arc<Flight>,
+        outgoing: &Rc<Outgoing>,
+        desk: &mut Desk<'_>,
+    ) -> Option<Duration> {
         let now = desk.now();
-        let deadline = now.after(outgoing.times.connect);
-        if let Some(pool) = self.pools.get_mut(outgoing.pool) {
-            pool.retries.began(now.0);
-        }
-        let attempt = flight.new_attempt();
-        self.start(Job { flight, outgoing, attempt, tried: Vec::new(), began: now, deadline }, desk);
+        let Some(&place) = self.by_number.get(outgoing.pool) else {
+            flight.end(End::Failed(FetchError::Unavailable), desk, self.engine);
+            return None;
+        };
+        let pool = &mut self.pools[place];
+        pool.retries.request(now.0);
+        let hedge_after = pool.hedging.as_mut().and_then(|hedging| hedging.request(now.0));
+        self.begin(place, flight, outgoing, desk);
+        hedge_after.map(Duration::from_nanos)
     }
 
-    /// Sends a job to a backend, lets it wait, or refuses it.
-    fn start(&mut self, job: Job, desk: &mut Desk<'_>) {
-        let now = desk.now();
-        let Some(pool) = self.pools.get_mut(job.outgoing.pool) else {
-            return self.refuse(&job, FetchError::Unavailable, desk);
+    /// Starts a second attempt beside one that is slow. Whichever answers first is believed.
+    pub(crate) fn hedge(&mut self, flight: &Arc<Flight>, outgoing: &Rc<Outgoing>, desk: &mut Desk<'_>) {
+        let Some(&place) = self.by_number.get(outgoing.pool) else { return };
+        let request = Hedgeable {
+            method: outgoing.method.name().as_bytes(),
+            has_body: outgoing.upload.is_some(),
+            responded: !flight.is_untouched(),
+            hedged: flight.attempts() > 1,
         };
-        match pool.admit(&job, now) {
-            Ok(backend) => self.send_to(backend, job, desk),
-            Err(Wait::ForRoom) if pool.waiting.len() < pool.plan.pending => {
-                pool.waiting.push_back(job);
-                self.wake_keeper(desk);
+        let may = self.pools[place].hedging.as_mut().is_some_and(|hedging| hedging.may_hedge(&request, desk.now().0));
+        if may {
+            self.begin(place, flight, outgoing, desk);
+        }
+    }
+
+    fn begin(&mut self, pool: usize, flight: &Arc<Flight>, outgoing: &Rc<Outgoing>, desk: &mut Desk<'_>) {
+        let now = desk.now();
+        let deadline = now.after(outgoing.times.connect);
+        let (attempt, flight, outgoing) = (flight.new_attempt(), flight.clone(), outgoing.clone());
+        self.start(Job { flight, outgoing, attempt, pool, tried: Vec::new(), began: now, deadline }, false, desk);
+    }
+
+    /// Sends a job to a backend, lets it wait, or refuses it. One that `has_waited` goes before those who wait.
+    fn start(&mut self, job: Job, has_waited: bool, desk: &mut Desk<'_>) {
+        let now = desk.now();
+        let pool = &mut self.pools[job.pool];
+        pool.refresh();
+        let Outgoing { hash, sticky, .. } = &*job.outgoing;
+        let choice = Choice { hash: *hash, sticky: sticky.as_deref(), excluded: &job.tried };
+        let nobody = Waiting::new(pool.plan.pending);
+        let before = if has_waited { &nobody } else { &pool.waiting };
+        match pool.balancer.admit(&choice, before, now.0) {
+            Admission::Go(backend) => self.send_to(backend, job, desk),
+            Admission::Wait => {
+                let deadline = job.deadline;
+                match pool.waiting.push(job, deadline.0) {
+                    Ok(_) => self.wake_keeper(desk),
+                    Err(job) => self.refuse(&job, FetchError::Unavailable, desk),
+                }
             }
-            Err(_) => self.refuse(&job, FetchError::Unavailable, desk),
+            Admission::Refuse(_) => self.refuse(&job, FetchError::Unavailable, desk),
         }
     }
 
     /// Takes an idle connection, or opens one.
     fn send_to(&mut self, backend: BackendIndex, mut job: Job, desk: &mut Desk<'_>) {
         let now = desk.now();
-        let index = job.outgoing.pool;
-        let pool = &mut self.pools[index];
-        pool.balancer.began(backend, now.0);
+        let pool = &mut self.pools[job.pool];
+        pool.balancer.began(backend);
         job.began = now;
+        let place = Place { pool: job.pool, backend };
         let needs_its_own = !job.outgoing.preamble.is_empty();
-        if !needs_its_own && let Some(notice) = pool.idle[backend.index()].pop() {
+        if !needs_its_own && let Some(notice) = pool.idle.get_mut(&backend).and_then(Vec::pop) {
             self.assigned.insert(notice, job);
             desk.notify(notice);
             return;
         }
-        let address = match pool.plan.state.backends()[backend.index()].address() {
-            BackendAddress::Inet(address) => Address::Inet(*address),
-            BackendAddress::Unix(path) => Address::Unix(path.clone()),
-            // Resolved before it came here.
-            BackendAddress::Host(..) => return self.refuse(&job, FetchError::Unavailable, desk),
+        let address = match pool.balancer.state(backend).map(|state| state.address()) {
+            Some(BackendAddress::Inet(address)) => Address::Inet(*address),
+            Some(BackendAddress::Unix(path)) => Address::Unix(path.clone()),
+            // Names are resolved before they come here.
+            Some(BackendAddress::Host(..)) | None => {
+                self.ended(&job, place, Outcome::Abandoned, now);
+                return self.refuse(&job, FetchError::Unavailable, desk);
+            }
         };
         pool.balancer.connected(backend);
-        let place = Place { pool: index, backend, generation: self.generation };
         let (tag, deadline) = (self.next_tag, now.after(job.outgoing.times.connect));
         self.next_tag += 1;
         self.opening.insert(tag, Opening { job, place, deadline });
@@ -200,18 +246,23 @@ impl Shared {
         if self.assigned.is_empty() { None } else { self.assigned.remove(&notice) }
     }
 
-    /// The connection `tag` cannot be opened.
+    /// The connection `tag` cannot be opened. Without an error, for a reason that says nothing of the backend.
     pub(crate) fn unreachable(&mut self, tag: u64, error: Option<FetchError>, desk: &mut Desk<'_>) {
         let Some((job, place)) = self.opened(tag) else { return };
         self.disconnected(place, desk);
         match error {
             Some(error) => self.failed(job, place, error, false, desk),
-            // Want of room on this side says nothing of the backend.
             None => {
                 self.ended(&job, place, Outcome::Abandoned, desk.now());
                 self.refuse(&job, FetchError::Unavailable, desk);
             }
         }
+    }
+
+    /// An idle connection was found closed before anything was sent on it: that says nothing of the backend.
+    pub(crate) fn reassign(&mut self, job: Job, place: Place, desk: &mut Desk<'_>) {
+        self.ended(&job, place, Outcome::Abandoned, desk.now());
+        self.start(job, true, desk);
     }
 
     /// An attempt ended without a response that can be passed on. `was_sent`: the backend may have seen the request.
@@ -222,32 +273,26 @@ impl Shared {
             // Another attempt is under way, or has won.
             return;
         }
-        let same_pools = place.generation == self.generation;
-        let may_repeat = error.may_retry() && job.flight.is_untouched() && job.outgoing.may_be_repeated(was_sent);
-        let granted = may_repeat
-            && self.pools.get_mut(job.outgoing.pool).is_some_and(|pool| {
-                let failed = FailedAttempt { attempts: job.tried.len() as u32 + 1, failure: failure_kind(error, was_sent) };
-                pool.retries.may_retry(&failed, now.0)
-            });
-        if !granted {
+        if !error.may_retry() {
             return self.refuse(&job, error, desk);
         }
-        if same_pools {
-            job.tried.push(place.backend);
-        } else {
-            job.tried.clear();
+        let failed = FailedAttempt {
+            method: job.outgoing.method.name().as_bytes(),
+            failure: failure_kind(error, was_sent),
+            attempts: job.tried.len() as u32 + 1,
+            sent: was_sent,
+            has_body: job.outgoing.upload.as_ref().is_none_or(|upload| upload.borrow().is_whole()),
+            responded: !job.flight.is_untouched(),
+        };
+        match self.pools[job.pool].retries.again(&failed, now.0) {
+            None => self.refuse(&job, error, desk),
+            Some(_) => {
+                job.tried.push(place.backend);
+                job.attempt = job.flight.new_attempt();
+                job.deadline = now.after(job.outgoing.times.connect);
+                self.start(job, true, desk);
+            }
         }
-        job.attempt = job.flight.new_attempt();
-        self.start(job, desk);
-    }
-
-    /// Starts a second attempt beside one that is slow. Whichever answers first is believed.
-    pub(crate) fn hedge(&mut self, flight: &Arc<Flight>, outgoing: &Rc<Outgoing>, desk: &mut Desk<'_>) {
-        let now = desk.now();
-        let attempt = flight.new_attempt();
-        let deadline = now.after(outgoing.times.connect);
-        let (flight, outgoing) = (flight.clone(), outgoing.clone());
-        self.start(Job { flight, outgoing, attempt, tried: Vec::new(), began: now, deadline }, desk);
     }
 
     fn refuse(&mut self, job: &Job, error: FetchError, desk: &mut Desk<'_>) {
@@ -256,64 +301,70 @@ impl Shared {
 
     /// An attempt ended, and its backend is judged by it.
     pub(crate) fn ended(&mut self, job: &Job, place: Place, outcome: Outcome, now: Time) {
-        if place.generation != self.generation {
-            return;
-        }
         let pool = &mut self.pools[place.pool];
         let latency = now.since(job.began).as_nanos() as u64;
-        for ejection in pool.balancer.ended(place.backend, outcome, latency, now.0) {
-            pool.ejected(&ejection);
+        if let (Outcome::Success, Some(hedging)) = (outcome, &mut pool.hedging) {
+            hedging.answered(latency);
         }
+        // Ejections are counted by their backends.
+        let _ = pool.balancer.ended(place.backend, outcome, latency, now.0);
     }
 
     /// A connection that carried a request is free: it takes the next that waits, or waits itself. `None`: it is not
     /// to be kept.
     pub(crate) fn release(&mut self, notice: Notice, place: Place, requests: u32, desk: &mut Desk<'_>) -> Option<Free> {
-        if place.generation != self.generation {
-            return None;
-        }
         let now = desk.now();
         let pool = &mut self.pools[place.pool];
-        let worn = pool.plan.requests > 0 && requests >= pool.plan.requests;
-        if worn || pool.plan.state.config().backends[place.backend.index()].draining {
+        let is_worn = pool.plan.requests > 0 && requests >= pool.plan.requests;
+        if is_worn || !pool.balancer.keeps_connections(place.backend) {
             return None;
         }
-        let next = pool.waiting.iter().position(|job| job.outgoing.preamble.is_empty() && job.may_use(place.backend));
-        if let Some(mut job) = next.and_then(|index| pool.waiting.remove(index)) {
-            pool.balancer.began(place.backend, now.0);
+        while let Some(mut job) = pool.waiting.pop() {
+            if job.flight.is_over() {
+                continue;
+            }
+            let fits = job.outgoing.preamble.is_empty() && job.outgoing.hash.is_none() && job.outgoing.sticky.is_none();
+            if !fits || job.tried.contains(&place.backend) {
+                let idle = pool.keep_idle(notice, place.backend);
+                self.start(job, true, desk);
+                return idle;
+            }
+            pool.balancer.began(place.backend);
             job.began = now;
             return Some(Free::Job(job));
         }
-        let idle = &mut pool.idle[place.backend.index()];
-        if idle.len() >= pool.plan.idle {
-            return None;
-        }
-        idle.push(notice);
-        Some(Free::Idle(pool.plan.idle_timeout))
+        pool.keep_idle(notice, place.backend)
     }
 
-    /// An idle connection is to end. `false`: too late, it has something to do.
-    pub(crate) fn retire(&mut self, notice: Notice, place: Place) -> bool {
-        if self.assigned.contains_key(&notice) {
-            return false;
+    /// An idle connection is to end.
+    pub(crate) fn retire(&mut self, notice: Notice, place: Place) {
+        if let Some(idle) = self.pools[place.pool].idle.get_mut(&place.backend) {
+            idle.retain(|other| *other != notice);
         }
-        if place.generation == self.generation {
-            self.pools[place.pool].idle[place.backend.index()].retain(|other| *other != notice);
-        }
-        true
     }
 
     /// A connection is gone.
     pub(crate) fn disconnected(&mut self, place: Place, desk: &mut Desk<'_>) {
-        if place.generation != self.generation {
-            return;
-        }
         let pool = &mut self.pools[place.pool];
         pool.balancer.disconnected(place.backend);
-        // There may be room now for one that waits.
-        if let Some(job) = pool.waiting.pop_front() {
-            self.start(job, desk);
+        if pool.idle.get(&place.backend).is_some_and(Vec::is_empty) && pool.balancer.state(place.backend).is_none() {
+            pool.idle.remove(&place.backend);
         }
+        // There may be room now for one that waits.
+        if let Some(job) = pool.waiting.pop() {
+            self.start(job, true, desk);
+        }
+    }
+
+    /// Octets that went to a backend and came from it.
+    pub(crate) fn transferred(&self, place: Place, sent: u64, received: u64) {
+        self.pools[place.pool].balancer.transferred(place.backend, sent, received);
+    }
+
+    /// The Set-Cookie value that keeps a client with the backend that answered it.
+    pub(crate) fn cookie(&self, place: Place, received: Option<&[u8]>) -> Option<Vec<u8>> {
+        let mut value = Vec::new();
+        self.pools[place.pool].balancer.set_cookie(place.backend, received, &mut value).then_some(value)
     }
 
     /// The exchange that keeps watch.
@@ -329,22 +380,14 @@ impl Shared {
         for tag in late {
             self.unreachable(tag, Some(FetchError::TimedOut), desk);
         }
-        let mut refused = Vec::new();
-        for pool in &mut self.pools {
-            while pool.waiting.front().is_some_and(|job| job.deadline <= now || job.flight.is_over()) {
-                refused.extend(pool.waiting.pop_front());
+        for place in 0..self.pools.len() {
+            while let Some(job) = self.pools[place].waiting.expired(now.0) {
+                self.refuse(&job, FetchError::Unavailable, desk);
             }
         }
-        for job in refused {
-            self.refuse(&job, FetchError::Unavailable, desk);
-        }
         let opening = self.opening.values().map(|opening| opening.deadline);
-        opening.chain(self.pools.iter().flat_map(|pool| &pool.waiting).map(|job| job.deadline)).min()
-    }
-
-    /// How many wait for a connection, by pool.
-    pub fn waiting(&self) -> impl Iterator<Item = usize> + '_ {
-        self.pools.iter().map(|pool| pool.waiting.len())
+        let waiting = self.pools.iter().filter_map(|pool| pool.waiting.next_deadline()).map(Time);
+        opening.chain(waiting).min()
     }
 
     fn wake_keeper(&self, desk: &mut Desk<'_>) {
@@ -354,38 +397,45 @@ impl Shared {
     }
 }
 
-/// What a free connection does.
-pub(crate) enum Free {
-    Job(Job),
-    /// It waits, at most so long.
-    Idle(Duration),
-}
-
-/// Why a job is not sent now.
-enum Wait {
-    ForRoom,
-    InVain,
-}
-
 impl EnginePool {
-    fn admit(&mut self, job: &Job, now: Time) -> Result<BackendIndex, Wait> {
-        let Outgoing { hash, sticky, .. } = &*job.outgoing;
-        let choice = Choice { hash: *hash, sticky: sticky.as_deref(), excluded: &job.tried };
-        match self.balancer.admit(&choice, now.0) {
-            Admission::Go(backend) => Ok(backend),
-            Admission::Wait => Err(Wait::ForRoom),
-            Admission::Refuse(_) => Err(Wait::InVain),
+    fn new(plan: &PoolPlan, seed: u64, now: Time) -> EnginePool {
+        let mut generation = 0;
+        let state = plan.state.newer(&mut generation).unwrap_or_else(|| plan.state.latest());
+        EnginePool {
+            name: state.config().name.clone(),
+            balancer: Balancer::new(state, seed),
+            generation,
+            retries: Retries::new(plan.retries.clone(), now.0),
+            hedging: plan.hedge.clone().map(|config| Hedging::new(config, now.0)),
+            idle: HashMap::new(),
+            waiting: Waiting::new(plan.pending),
+            plan: plan.clone(),
         }
     }
 
-    fn ejected(&self, ejection: &afpa_balancing::Ejection) {
-        let _ = ejection;
+    fn change(&mut self, plan: &PoolPlan, now: Time) {
+        self.plan = plan.clone();
+        self.generation = 0;
+        self.refresh();
+        self.retries = Retries::new(plan.retries.clone(), now.0);
+        self.hedging = plan.hedge.clone().map(|config| Hedging::new(config, now.0));
+        self.waiting.set_limit(plan.pending);
     }
-}
 
-impl Job {
-    fn may_use(&self, backend: BackendIndex) -> bool {
-        !self.tried.contains(&backend) && self.outgoing.hash.is_none() && self.outgoing.sticky.is_none()
+    /// Takes over backends that came and went.
+    fn refresh(&mut self) {
+        if let Some(state) = self.plan.state.newer(&mut self.generation) {
+            self.balancer.update(state);
+        }
+    }
+
+    fn keep_idle(&mut self, notice: Notice, backend: BackendIndex) -> Option<Free> {
+        let idle = self.idle.entry(backend).or_default();
+        if idle.len() >= self.plan.idle {
+            return None;
+        }
+        idle.push(notice);
+        Some(Free::Idle(self.plan.idle_timeout))
     }
 }
 

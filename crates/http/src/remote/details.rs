@@ -113,7 +113,7 @@ impl Presented<'_> {
 }
 
 /// A member of a list that something precedes.
-pub(super) fn append_member(member: &CacheStatus<'_>, out: &mut Vec<u8>) {
+pub(crate) fn append_member(member: &CacheStatus<'_>, out: &mut Vec<u8>) {
     // It separates itself from what is in the list already; here that has been done.
     let start = out.len();
     member.append(out);
@@ -139,11 +139,7 @@ impl Representation for Presented<'_> {
         fields(&self.details.head).first("content-type").unwrap_or_default()
     }
 
-    fn has_ranges(&self) -> bool {
-        self.details.stored.status == 200
-    }
-
-    fn has_conditions(&self) -> bool {
+    fn is_selected(&self) -> bool {
         self.details.stored.status == 200
     }
 

@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use afpa_caching::{Fields, NotStored, OtherRepresentation, Request, Response, Stored, Times};
 
+use afpa_routing::FieldChange;
+
 use super::relay::Relay;
 use crate::fetch::outgoing::{Keeping, Outgoing};
 use crate::kept::Kept;
-use crate::syntax::forward::is_end_to_end;
+use crate::syntax::forward::end_to_end;
 use crate::syntax::{ResponseBody, ResponseHead, fields, response};
 
 /// What clients and the cache need of it.
@@ -25,6 +27,8 @@ pub(crate) struct RemoteHead {
     pub(crate) age: Option<u64>,
     /// It has no date of its own.
     pub(crate) lacks_date: bool,
+    /// The protocol that is switched to.
+    pub(crate) upgrade: Option<Vec<u8>>,
     /// What the cache makes of it; `None` if it is not asked.
     pub(crate) verdict: Option<Result<Stored, NotStored>>,
     /// The key of the request's variant, if responses vary.
@@ -48,12 +52,13 @@ impl RemoteHead {
         received: u64,
     ) -> RemoteHead {
         let pairs: Vec<_> = head.fields(octets).collect();
-        let mut remote = RemoteHead::plain(head.status(), &pairs, framing);
+        let edits = &outgoing.routed.route().response_fields;
+        let mut remote = RemoteHead::plain(head.status(), &pairs, framing, edits);
+        remote.upgrade = head.upgrade(octets).map(<[u8]>::to_vec);
         let Some(keeping) = &outgoing.keeping else { return remote };
         let times = Times { requested: keeping.requested_at, received };
         let asked: Vec<_> = fields(&keeping.octets).collect();
-        let method = if outgoing.method == crate::syntax::Method::Head { &b"HEAD"[..] } else { b"GET" };
-        let request = Request { method, uri: &keeping.uri, fields: Fields(&asked) };
+        let request = Request { method: outgoing.method.name().as_bytes(), uri: &keeping.uri, fields: Fields(&asked) };
         let policy = &relay.policies[keeping.policy];
         if head.status() == 304
             && let Some(Kept::Remote(validated)) = keeping.validates.as_ref().map(|object| &**object.details())
@@ -61,7 +66,7 @@ impl RemoteHead {
             let lines = validated.lines();
             match validated.stored.refresh(&policy.semantics, &request, Fields(&lines), Fields(&pairs), times) {
                 Ok(refreshed) => {
-                    remote = RemoteHead::plain(validated.stored.status, &refreshed.fields, framing);
+                    remote = RemoteHead::plain(validated.stored.status, &refreshed.fields, framing, edits);
                     remote.validates = true;
                     remote.sent_status = 304;
                     remote.length = Some(validated.length);
@@ -81,10 +86,11 @@ impl RemoteHead {
     }
 
     /// The part that has nothing to do with the cache.
-    fn plain(status: u16, pairs: &[(&[u8], &[u8])], framing: ResponseBody) -> RemoteHead {
+    fn plain(status: u16, pairs: &[(&[u8], &[u8])], framing: ResponseBody, edits: &[FieldChange]) -> RemoteHead {
         let mut lines = Vec::with_capacity(pairs.iter().map(|(name, value)| name.len() + value.len() + 4).sum());
         let (mut cache_status, mut age, mut lacks_date) = (Vec::new(), None, true);
-        for &(name, value) in pairs {
+        // With too many options in Connection, none of the fields is believed.
+        for (name, value) in end_to_end(pairs.iter().copied()).into_iter().flatten() {
             let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
             if is("cache-status") {
                 if !cache_status.is_empty() {
@@ -93,9 +99,14 @@ impl RemoteHead {
                 cache_status.extend_from_slice(value);
             } else if is("age") {
                 age = age.or_else(|| first_number(value));
-            } else if !is("content-length") && is_end_to_end(name, pairs.iter().copied()) {
+            } else if !is("content-length") && !edits.iter().any(|edit| replaces(edit, name)) {
                 lacks_date &= !is("date");
                 response::field_octets(&mut lines, name, value);
+            }
+        }
+        for edit in edits {
+            if let Some(value) = edit.value() {
+                response::field(&mut lines, edit.name(), value);
             }
         }
         let (length, has_content) = match framing {
@@ -111,6 +122,7 @@ impl RemoteHead {
             has_content,
             age,
             lacks_date,
+            upgrade: None,
             verdict: None,
             variant: None,
             validates: false,
@@ -171,14 +183,16 @@ impl RemoteHead {
 pub(crate) fn interim(head: &ResponseHead, octets: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     response::status_line(&mut out, head.status());
-    let pairs: Vec<_> = head.fields(octets).collect();
-    for &(name, value) in &pairs {
-        if is_end_to_end(name, pairs.iter().copied()) {
-            response::field_octets(&mut out, name, value);
-        }
+    for (name, value) in end_to_end(head.fields(octets)).into_iter().flatten() {
+        response::field_octets(&mut out, name, value);
     }
     response::end(&mut out);
     out
+}
+
+/// Whether a change takes the place of what a backend sent.
+fn replaces(edit: &FieldChange, name: &[u8]) -> bool {
+    !matches!(edit, FieldChange::Add { .. }) && name.eq_ignore_ascii_case(edit.name().as_bytes())
 }
 
 /// Trailer fields as they are passed on.

@@ -9,9 +9,13 @@ mod head;
 pub mod key;
 pub mod purge;
 mod relay;
+mod request;
+mod routed;
 pub(crate) mod store;
 
 pub use details::Details;
-pub(crate) use details::Presented;
+pub(crate) use details::{Presented, append_member};
 pub(crate) use head::{RemoteHead, interim, trailer_lines};
-pub use relay::{ClientNames, Forwarding, Relay, RoutePlan};
+pub use relay::{Forwarding, HashOn, Relay, RelayShared, RoutePlan};
+pub(crate) use request::{Framing, RemoteRequest};
+pub(crate) use routed::{EngineRelay, Routed};

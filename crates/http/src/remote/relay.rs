@@ -3,16 +3,16 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use afpa_balancing::HedgeConfig;
 use afpa_cache::Cache;
 use afpa_routing::Router;
 
 use super::purge::Purges;
 use crate::fetch::FetchTimes;
 use crate::fetch::flights::Flights;
-use crate::fetch::shared::PoolPlan;
+use crate::fetch::PoolPlan;
 use crate::kept::Kept;
 use crate::syntax::ResponseLimits;
+use crate::syntax::forward::Provenance;
 
 /// Where requests go, and what the cache does for them. Shared by the engines, and replaced as a whole at a reload.
 pub struct Relay {
@@ -25,10 +25,10 @@ pub struct Relay {
     pub policies: Vec<RoutePlan>,
     /// By [`Target::Pool`](afpa_routing::Target::Pool).
     pub pools: Vec<PoolPlan>,
-    /// How the pools' requests are timed and hedged, by pool.
+    /// How long the pools' backends may take, by pool.
     pub times: Vec<FetchTimes>,
-    /// When a slow attempt is made again beside itself, by pool.
-    pub hedges: Vec<Option<HedgeConfig>>,
+    /// What decides among a pool's backends, by pool, where something of the request does.
+    pub hash_on: Vec<Option<HashOn>>,
     /// Which version of the PROXY protocol a pool's backends want, if any.
     pub proxy_protocol: Vec<Option<u8>>,
     /// By [`Target::Deferred`](afpa_routing::Target::Deferred): Unix sockets.
@@ -43,7 +43,20 @@ pub struct Relay {
     pub largest: u64,
     /// Octets of responses under way that all flights hold together; beyond it they are not kept.
     pub most_held: u64,
-    /// What is told to backends about clients.
+    /// What of a request decides among backends.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum HashOn {
+    /// Host, path and query.
+    Url,
+    /// The client's address.
+    Client,
+    /// A header field.
+    Field(String),
+    /// A cookie.
+    Cookie(String),
+}
+
+/// What is told to backends about clients.
     pub forwarding: Forwarding,
 }
 
@@ -66,24 +79,10 @@ pub struct RoutePlan {
 
 /// What is told to backends about clients.
 pub struct Forwarding {
-    /// How.
-    pub names: ClientNames,
+    /// The fields that name clients to backends.
+    pub provenance: Provenance,
     /// Peers whose word on who their clients are is believed.
     pub is_trusted: Arc<dyn Fn(IpAddr) -> bool + Send + Sync>,
-}
-
-/// The fields that name clients to backends.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum ClientNames {
-    /// X-Forwarded-For, -Proto and -Host.
-    #[default]
-    XForwarded,
-    /// Forwarded (RFC 7239).
-    Forwarded,
-    /// Both.
-    Both,
-    /// Nothing.
-    Off,
 }
 
 impl Relay {

@@ -66,7 +66,7 @@ pub(crate) fn store(
             (refill(relay, &lines, object, details.length)?, details.length)
         }
     };
-    let purges = relay.purges.count();
+    let purges = relay.shared.purges.count();
     let (names, own_key) = (stored.vary.clone(), head.variant.as_deref().unwrap_or(key));
     let details = Details::new(stored, lines, length, &head.cache_status, since);
     if !names.is_empty() {
@@ -74,7 +74,7 @@ pub(crate) fn store(
     }
     let object = relay.cache.insert(own_key, body, Arc::new(Kept::Remote(Arc::new(details))));
     let Kept::Remote(details) = &**object.details() else { return None };
-    if purges != since && relay.purges.is_hit(own_key, details) {
+    if purges != since && relay.shared.purges.is_hit(own_key, details) {
         relay.cache.purge(own_key);
     }
     Some(object)

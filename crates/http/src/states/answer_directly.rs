@@ -20,6 +20,7 @@ pub fn answer_directly(cx: &mut Context<'_, Http>) -> Outcome {
         // RFC 9110 §9.3.7.
         Answer::Options | Answer::Nothing => 204,
         Answer::Redirect(_) => 301,
+        Answer::RedirectTo(status, _) | Answer::Fixed(status, ..) => *status,
         Answer::Page(_) => 200,
     };
     start(scratch, status, clock, persistence);
@@ -34,6 +35,11 @@ pub fn answer_directly(cx: &mut Context<'_, Http>) -> Outcome {
             html(scratch, response::redirect_page(status, &location).into_bytes())
         }
         Answer::Page(page) => html(scratch, page),
+        Answer::RedirectTo(_, location) => {
+            response::location(scratch, &location);
+            html(scratch, response::redirect_page(status, &location).into_bytes())
+        }
+        Answer::Fixed(_, content_type, body) => fixed(scratch, status, &content_type, &body),
     };
     response::end(scratch);
     cx.output.send(scratch);
@@ -45,6 +51,18 @@ pub fn answer_directly(cx: &mut Context<'_, Http>) -> Outcome {
     cx.request.outcome = None;
     cx.request.answered(Answered { status, payload, outcome: CacheOutcome::None });
     READY
+}
+
+/// RFC 9110 §15.3.5, §15.4.5: some statuses have no content.
+fn fixed(out: &mut Vec<u8>, status: u16, content_type: &str, body: &[u8]) -> Vec<u8> {
+    if matches!(status, 204 | 304) {
+        return Vec::new();
+    }
+    response::field_number(out, "Content-Length", body.len() as u64);
+    if !content_type.is_empty() {
+        response::field(out, "Content-Type", content_type);
+    }
+    body.to_vec()
 }
 
 fn html(out: &mut Vec<u8>, page: Vec<u8>) -> Vec<u8> {

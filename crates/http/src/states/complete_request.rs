@@ -10,6 +10,11 @@ use crate::table::{BODY_LEFT, LAST, LAST_UNREAD, PERSISTENT};
 
 /// Everything has been given to TCP; what is left is bookkeeping.
 pub fn complete_request(cx: &mut Context<'_, Http>) -> Outcome {
+    count(cx);
+    next(cx)
+}
+
+pub(super) fn count(cx: &mut Context<'_, Http>) {
     let started = cx.request.started;
     cx.record_latency(started);
     let outcome = cx.request.outcome.unwrap_or(CacheOutcome::None);
@@ -17,12 +22,11 @@ pub fn complete_request(cx: &mut Context<'_, Http>) -> Outcome {
     if cx.global.log.is_some() {
         log(cx, outcome);
     }
-    next(cx)
 }
 
 fn next(cx: &mut Context<'_, Http>) -> Outcome {
     let Request { persistent, refusal, .. } = *cx.request;
-    let body = cx.request.parser.head().body();
+    let body = if cx.request.is_body_read { Body::None } else { cx.request.parser.head().body() };
     if cx.request.kept_head.is_empty() && cx.input.is_present() {
         cx.input.consume(cx.request.head_length);
     }

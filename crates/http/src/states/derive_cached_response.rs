@@ -2,6 +2,7 @@
 
 use afpa_engine::{Context, Outcome};
 
+use super::derive_kept_response::derive_kept_response;
 use super::respond::Derivation;
 use crate::files::RequestKey;
 use crate::kept::Kept;
@@ -11,6 +12,9 @@ use crate::table::{DIRECT, HIT, MISS, REFUSED};
 
 /// A hit is answered here and now; nothing on this way allocates, locks, or touches the payload.
 pub fn derive_cached_response(cx: &mut Context<'_, Http>) -> Outcome {
+    if cx.request.is_for_others() {
+        return derive_kept_response(cx);
+    }
     match cx.request.parser.head().method() {
         Method::Get | Method::Head => {}
         Method::Options => {
@@ -29,7 +33,7 @@ pub fn derive_cached_response(cx: &mut Context<'_, Http>) -> Outcome {
     };
     RequestKey { site: cx.request.site, accepts: head.accepts(), path }.encode(key);
     let Some(resident) = view.get(key) else { return MISS };
-    let Kept::File(details) = &**resident.object.details();
+    let Kept::File(details) = &**resident.object.details() else { return MISS };
     let derivation = Derivation { head, octets, persistence, clock, nonce: *nonce, scratch, output: &mut cx.output };
     let answered = derivation.respond(&resident.body, &**details);
     cx.request.answered(answered);

@@ -3,10 +3,10 @@
 use afpa_engine::{Context, Outcome};
 
 use crate::module::Http;
-use crate::table::FILE;
+use crate::table::{FILE, REMOTE};
 
-/// Files answer. A backend (*derive remote response*) and a local server that takes the connection
-/// over (*derive deferred response*) are the other rows of AFPA's Figure 1.
-pub fn derive_miss_response(_cx: &mut Context<'_, Http>) -> Outcome {
-    FILE
+/// Files, or a backend. The third row of AFPA's Figure 1, a local server that takes the connection over, is chosen with
+/// the route.
+pub fn derive_miss_response(cx: &mut Context<'_, Http>) -> Outcome {
+    if cx.request.is_for_others() { REMOTE } else { FILE }
 }

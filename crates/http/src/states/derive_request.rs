@@ -4,7 +4,7 @@ use afpa_engine::{Context, Outcome, Wake};
 
 use crate::module::Http;
 use crate::syntax::{Body, Progress};
-use crate::table::{CHUNKED, COMPLETE, IDLE_END, INCOMPLETE, REFUSED};
+use crate::table::{CHUNKED, COMPLETE, IDLE_END, INCOMPLETE, REFUSED, ROUTED};
 
 /// Parses as far as the input goes.
 pub fn derive_request(cx: &mut Context<'_, Http>) -> Outcome {
@@ -39,6 +39,11 @@ pub fn derive_request(cx: &mut Context<'_, Http>) -> Outcome {
 fn complete(cx: &mut Context<'_, Http>) -> Outcome {
     let head = cx.request.parser.head();
     let (body, waits) = (head.body(), head.expects_continue());
+    if cx.global.relaying.is_some() {
+        // What becomes of the body is the route's to say.
+        cx.request.persistent = head.is_persistent() && !cx.draining();
+        return ROUTED;
+    }
     let readable = match body {
         Body::None | Body::Length(0) => true,
         // A client that waits for 100 may send its body or not: the next request cannot be told.

@@ -72,7 +72,10 @@ fn finish(cx: &mut Context<'_, Http>, outcome: FillOutcome, cache: &Arc<Cache<Ke
             let (head, octets) = (cx.request.parser.head(), cx.request.kept_head.as_slice());
             let derivation =
                 Derivation { head, octets, persistence, clock, nonce: *nonce, scratch, output: &mut cx.output };
-            let Kept::File(details) = &**resident.object.details();
+            let Kept::File(details) = &**resident.object.details() else {
+                cx.request.refuse(500);
+                return REFUSED;
+            };
             let answered = derivation.respond(&resident.body, &**details);
             cx.request.answered(answered);
             READY

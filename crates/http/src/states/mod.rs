@@ -2,22 +2,38 @@
 
 pub mod answer_directly;
 pub mod check_body;
+pub mod choose_route;
 pub mod complete_request;
 pub mod derive_cached_response;
 pub mod derive_error_response;
+mod derive_kept_response;
 pub mod derive_miss_response;
+pub mod derive_remote_response;
+mod invalidate;
+mod remote_body;
+mod remote_request;
 pub mod derive_request;
 pub mod derive_uncached_response;
 pub mod drain_request;
 pub mod linger;
 mod respond;
 pub mod send_response;
+pub mod tunnel;
+
+pub(crate) use respond::Representation;
 
 use afpa_engine::Context;
+use afpa_routing::Target;
 
 use crate::module::{Http, Refusal, Request};
 
 impl Request {
+    /// Whether another server is to answer it.
+    pub(crate) fn is_for_others(&self) -> bool {
+        let target = self.routed.as_ref().map(|routed| &routed.route().target);
+        matches!(target, Some(Target::Pool(_) | Target::Deferred(_)))
+    }
+
     /// The request's head: where it arrived, or the copy that was kept of it.
     pub(crate) fn head<'a>(&'a self, unread: &'a [u8]) -> &'a [u8] {
         if self.kept_head.is_empty() { &unread[..self.head_length.min(unread.len())] } else { &self.kept_head }

@@ -54,15 +54,21 @@ pub(super) struct Derivation<'a, 'o> {
 }
 
 /// What a response is derived of: an object's details, wherever the object came from.
-pub(super) trait Representation {
+pub(crate) trait Representation {
     /// What preconditions are compared with.
     fn validators(&self) -> Validators<'_>;
     /// Octets of the payload.
     fn content_length(&self) -> u64;
     /// Content-Type's value; empty if there is none.
     fn content_type(&self) -> &[u8];
-    /// Whether a part of it may be asked for.
-    fn has_ranges(&self) -> bool;
+    /// Whether a part of it may be asked for, and conditions are about it (RFC 9110 §13.2.1, §14.2).
+    fn is_selected(&self) -> bool {
+        true
+    }
+    /// The status of a whole response.
+    fn status(&self) -> u16 {
+        200
+    }
     /// Replaces `out` by the status line and the fields that change from one response to the next.
     fn start(&self, out: &mut Vec<u8>, status: u16, clock: &Clock, persistence: Persistence);
     /// Sends the mutable head of a whole response.
@@ -94,10 +100,6 @@ impl Representation for Details {
         self.content_type.as_bytes()
     }
 
-    fn has_ranges(&self) -> bool {
-        true
-    }
-
     fn start(&self, out: &mut Vec<u8>, status: u16, clock: &Clock, persistence: Persistence) {
         start(out, status, clock, persistence);
     }
@@ -124,7 +126,7 @@ impl Derivation<'_, '_> {
     /// Answers GET or HEAD with a representation of which `body` is the head and the payload.
     #[inline]
     pub(super) fn respond(self, body: &Rc<ResidentBody>, of: &impl Representation) -> Answered {
-        if self.head.has_preconditions() || self.head.has_range() {
+        if (self.head.has_preconditions() || self.head.has_range()) && of.is_selected() {
             return self.respond_conditionally(body, of);
         }
         self.whole(body, of)
@@ -139,9 +141,6 @@ impl Derivation<'_, '_> {
             Evaluation::PreconditionFailed => return self.refused(412, of),
             Evaluation::Proceed => {}
         }
-        if !of.has_ranges() {
-            return self.whole(body, of);
-        }
         match range::wanted(self.head, self.octets, &validators, of.content_length()) {
             Ranges::Whole => self.whole(body, of),
             Ranges::Unsatisfiable => self.refused(416, of),
@@ -155,7 +154,7 @@ impl Derivation<'_, '_> {
         let end = if self.head.method() == Method::Head { body.head_len() } else { body.len() };
         of.send_mutable_head(self.scratch, self.clock, self.persistence, self.output);
         self.output.respond(body.clone(), 0, end);
-        Answered { status: 200, payload: end - body.head_len(), outcome: of.level() }
+        Answered { status: of.status(), payload: end - body.head_len(), outcome: of.level() }
     }
 
     /// RFC 9110 §15.4.5: what a 200 would say that a cache may need to update.

@@ -27,7 +27,7 @@ pub fn send_response(cx: &mut Context<'_, Http>) -> Outcome {
 
 /// Whether the peer took less than the minimum rate over the last interval. Counted is what reached
 /// the peer, not what the kernel holds for it.
-fn is_too_slow(cx: &mut Context<'_, Http>) -> bool {
+pub(super) fn is_too_slow(cx: &mut Context<'_, Http>) -> bool {
     let least = cx.global.settings.min_rate * RATE_INTERVAL.as_secs();
     let due = cx.wake == Wake::Expired;
     match cx.request.rate_mark {

@@ -30,7 +30,7 @@ pub fn field(out: &mut Vec<u8>, name: &str, value: impl AsRef<[u8]>) {
 }
 
 /// As [`field`], of a name that was received.
-pub(super) fn field_octets(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+pub(crate) fn field_octets(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     out.extend_from_slice(name);
     out.extend_from_slice(b": ");
     value_and_end(out, value);

@@ -43,7 +43,7 @@ fn finish(cx: &mut Context<'_, Fetch>, done: store::Done) -> Outcome {
         flight.end(end, &mut cx.desk(), engine);
     }
     if let Some(keeping) = &outgoing.keeping {
-        let flights = &cx.global.relay.flights;
+        let flights = &cx.global.relay.shared.flights;
         flights.remove(&keeping.key, &flight);
         match cx.request.head.as_ref().is_some_and(|head| head.may_be_shared() || head.validates) {
             true => flights.unite(&keeping.key),

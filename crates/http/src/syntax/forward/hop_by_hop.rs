@@ -24,6 +24,17 @@ const NAMES: &[&str] = &[
     "upgrade",
 ];
 
+/// Those of `fields` that go on to others: none that is meant for the next hop, or frames the message.
+///
+/// # Errors
+/// [`RequestError::TooManyConnectionOptions`].
+pub fn end_to_end<'f>(
+    fields: impl Iterator<Item = (&'f [u8], &'f [u8])> + Clone,
+) -> Result<impl Iterator<Item = (&'f [u8], &'f [u8])>, RequestError> {
+    let hop_by_hop = HopByHop::of(fields.clone())?;
+    Ok(fields.filter(move |(name, _)| !hop_by_hop.has(name)))
+}
+
 /// Tells hop-by-hop fields from others.
 pub(super) struct HopByHop<'a> {
     options: [&'a [u8]; MAX_CONNECTION_OPTIONS],

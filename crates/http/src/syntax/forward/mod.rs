@@ -14,7 +14,7 @@ mod response;
 mod untrusted;
 
 pub use edit::FieldEdit;
-pub use hop_by_hop::MAX_CONNECTION_OPTIONS;
+pub use hop_by_hop::{MAX_CONNECTION_OPTIONS, end_to_end};
 pub use provenance::{ClientEnd, Provenance};
 pub use request::{ForwardedRequest, RequestPolicy, max_forwards, passed_through};
 pub use response::{ForwardedResponse, write_status_line};

@@ -1,0 +1,91 @@
+//! *Choose route*: which site, and what of it, a request is for.
+
+use afpa_engine::{Context, Outcome};
+use afpa_routing::{Fields, RequestView, Target};
+
+use crate::module::{Answer, Global, Http};
+use crate::remote::{Routed, key};
+use crate::syntax::{Body, FieldSection, Method, TargetForm, fields};
+use crate::table::{CHUNKED, DIRECT, FILES, REFUSED, REMOTE};
+
+/// Routes see the host in lower case and the path in its one form. For what a cache may hold, the key is made here.
+pub fn choose_route(cx: &mut Context<'_, Http>) -> Outcome {
+    let octets = cx.request.head(cx.input.unread());
+    let head = cx.request.parser.head();
+    let Global { relaying, key, scratch, .. } = &mut *cx.global;
+    let Some(relaying) = relaying else { return FILES };
+    let mut lowered = Vec::new();
+    let host = head.host_name(octets, &mut lowered).unwrap_or_default();
+    let path = match head.target_form() {
+        TargetForm::Authority => &b""[..],
+        TargetForm::Asterisk => b"*",
+        _ => match head.path(octets, scratch) {
+            Ok(path) => path,
+            Err(error) => {
+                let status = error.status();
+                cx.request.refuse(status);
+                return REFUSED;
+            }
+        },
+    };
+    let lines = Lines(fields(octets));
+    let view =
+        RequestView { method: head.method_text(octets), host, path, query: head.query(octets), fields: &lines };
+    let Some(routed) = Routed::of(&relaying.relay, &view, &mut relaying.captures) else {
+        cx.request.refuse(404);
+        return REFUSED;
+    };
+    let route = routed.route();
+    let outcome = match &route.target {
+        Target::Files(number) => {
+            cx.request.site = *number as u16;
+            FILES
+        }
+        Target::Pool(_) | Target::Deferred(_) => {
+            if route.caching.is_some() {
+                key::start(key);
+                route.key.append(host, path, view.query, &lines, key);
+            }
+            REMOTE
+        }
+        Target::Redirect { .. } => {
+            let mut location = Vec::new();
+            let status = route.redirect(&view, &relaying.captures, &mut location).unwrap_or(302);
+            cx.request.answer = Answer::RedirectTo(status, location);
+            DIRECT
+        }
+        Target::Respond { status, content_type, body } => {
+            cx.request.answer = Answer::Fixed(*status, content_type.clone(), body.clone());
+            DIRECT
+        }
+    };
+    cx.request.routed = Some(routed);
+    let (body, waits) = (head.body(), head.expects_continue());
+    let is_relayed = outcome == REMOTE;
+    if !is_relayed {
+        let readable = match body {
+            Body::None | Body::Length(0) | Body::Chunked => true,
+            Body::Length(length) => length <= cx.global.settings.body_drain,
+        };
+        cx.request.persistent &= readable && (!waits || body == Body::None);
+    }
+    if outcome == FILES && body == Body::Chunked && !waits { CHUNKED } else { outcome }
+}
+
+/// A request's fields, as routes look at them.
+pub(crate) struct Lines<'a>(pub(crate) FieldSection<'a>);
+
+impl Fields for Lines<'_> {
+    fn each_value<'a>(&'a self, name: &str, visit: &mut dyn FnMut(&'a [u8]) -> bool) {
+        for (_, value) in self.0.clone().filter(|(own, _)| own.eq_ignore_ascii_case(name.as_bytes())) {
+            if visit(value) {
+                return;
+            }
+        }
+    }
+}
+
+/// Whether responses to a method can be in the cache.
+pub(crate) fn is_kept(method: Method) -> bool {
+    matches!(method, Method::Get | Method::Head)
+}

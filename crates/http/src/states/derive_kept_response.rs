@@ -1,0 +1,214 @@
+//! *Derive cached response*, of what came from a backend.
+
+use std::sync::Arc;
+
+use afpa_cache::Object;
+use afpa_caching::{Fields, Handled, RequestDirectives, Reuse};
+use afpa_engine::{Context, Outcome, Wake};
+
+use super::choose_route::is_kept;
+use super::derive_remote_response::refresh_in_background;
+use super::respond::Derivation;
+use crate::access_log::CacheOutcome;
+use crate::kept::Kept;
+use crate::module::{Global, Http, Request};
+use crate::remote::{Details, Presented, key};
+use crate::syntax::fields;
+use crate::table::{HIT, MISS, PENDING, REFUSED};
+
+/// What a worker found, under which key.
+type Looked = (Vec<u8>, Option<Arc<Object<Kept>>>);
+
+/// What the cache says of a request.
+enum Found {
+    /// An object, as good as it is.
+    Object(Arc<Object<Kept>>),
+    /// There are others that differ in what the request says.
+    OtherVariants,
+    Nothing,
+    /// Somebody is changing the store: a worker has to look.
+    Busy,
+}
+
+/// The key was made when the route was chosen. A fresh object answers as a file's does; of one that is not, it is
+/// remembered that the cache has it.
+pub(super) fn derive_kept_response(cx: &mut Context<'_, Http>) -> Outcome {
+    let Some(policy) = policy(cx.request) else { return miss(cx, None, Handled::Bypass) };
+    let method = cx.request.parser.head().method();
+    if !is_kept(method) {
+        return miss(cx, None, Handled::Method);
+    }
+    if cx.wake == Wake::Completed {
+        // The worker's find is in the view, or there is nothing.
+        if let Some(Some((key, found))) = cx.completion::<Looked>() {
+            // Other requests have made theirs meanwhile.
+            cx.global.key = key;
+            if let Some(object) = found {
+                cx.global.view.admit(object);
+            }
+        }
+    }
+    if let Some(outcome) = answer_plainly(cx) {
+        return outcome;
+    }
+    let found = find(cx);
+    let directives = directives(cx, policy);
+    match found {
+        Found::Object(object) => weigh(cx, object, directives),
+        Found::OtherVariants if directives.only_if_cached => unavailable(cx),
+        Found::Nothing if directives.only_if_cached => unavailable(cx),
+        Found::OtherVariants => miss(cx, None, Handled::VaryMiss),
+        Found::Nothing => miss(cx, None, Handled::UriMiss),
+        Found::Busy => look_on_a_worker(cx),
+    }
+}
+
+/// The hit path: the object is in this engine's view, it is fresh, and the request asks for nothing special.
+fn answer_plainly(cx: &mut Context<'_, Http>) -> Option<Outcome> {
+    let octets = cx.request.head(cx.input.unread());
+    let (head, persistence) = (cx.request.parser.head(), cx.request.persistence());
+    if head.has_cache_control() || head.has_pragma() {
+        return None;
+    }
+    let Global { view, clock, key, scratch, nonce, relaying, .. } = &mut *cx.global;
+    let relay = &relaying.as_ref()?.relay.relay;
+    let resident = view.get(key)?;
+    let Kept::Remote(details) = &**resident.object.details() else { return None };
+    let seconds = clock.seconds();
+    if !details.is_plainly_fresh(seconds) || relay.shared.purges.is_hit(key, details) {
+        return None;
+    }
+    let presented = Presented {
+        details,
+        seconds,
+        name: &relay.name,
+        handled: Handled::Hit,
+        forward_status: None,
+        collapsed: false,
+        outcome: CacheOutcome::Hit,
+        added: &[],
+    };
+    let derivation = Derivation { head, octets, persistence, clock, nonce: *nonce, scratch, output: &mut cx.output };
+    let answered = derivation.respond(&resident.body, &presented);
+    cx.request.answered(answered);
+    Some(HIT)
+}
+
+/// Looks into the view, then into the store, and once more under the variant's key.
+fn find(cx: &mut Context<'_, Http>) -> Found {
+    let octets = cx.request.head(cx.input.unread());
+    let Global { view, key, relaying, .. } = &mut *cx.global;
+    let Some(relaying) = relaying else { return Found::Nothing };
+    let purges = &relaying.relay.relay.shared.purges;
+    let primary = key.len();
+    let mut has_others = false;
+    let found = loop {
+        let object = match view.get(key) {
+            Some(resident) => resident.object.clone(),
+            None => match view.cache().try_lookup(key) {
+                None => break Found::Busy,
+                Some(None) => break if has_others { Found::OtherVariants } else { Found::Nothing },
+                Some(Some(object)) => view.admit(object).object.clone(),
+            },
+        };
+        match &**object.details() {
+            Kept::Varies(names) if !has_others => {
+                has_others = true;
+                let lines: Vec<_> = fields(octets).collect();
+                if !key::append_variant(names, Fields(&lines), key) {
+                    break Found::OtherVariants;
+                }
+            }
+            Kept::Remote(details) if !purges.is_hit(key, details) => break Found::Object(object),
+            _ => break Found::Nothing,
+        }
+    };
+    // What is fetched goes by the key without the variant.
+    key.truncate(primary);
+    found
+}
+
+fn weigh(cx: &mut Context<'_, Http>, object: Arc<Object<Kept>>, directives: RequestDirectives) -> Outcome {
+    let Kept::Remote(details) = &**object.details() else { return MISS };
+    let seconds = cx.global.clock.seconds();
+    match details.reuse(&directives, seconds) {
+        Reuse::Fresh | Reuse::Stale => answer(cx, &object, Handled::Hit, None, false, CacheOutcome::Hit),
+        Reuse::StaleWhileRevalidate => {
+            refresh_in_background(cx, &object);
+            answer(cx, &object, Handled::Hit, None, false, CacheOutcome::Hit)
+        }
+        Reuse::Validate(why) => miss(cx, Some(object), why.into()),
+        Reuse::Unavailable => unavailable(cx),
+    }
+}
+
+/// Answers with a stored object.
+pub(super) fn answer(
+    cx: &mut Context<'_, Http>,
+    object: &Arc<Object<Kept>>,
+    handled: Handled,
+    forward_status: Option<u16>,
+    collapsed: bool,
+    outcome: CacheOutcome,
+) -> Outcome {
+    let Kept::Remote(details) = &**object.details() else { return MISS };
+    let details: &Details = details;
+    let octets = cx.request.head(cx.input.unread());
+    let (head, persistence) = (cx.request.parser.head(), cx.request.persistence());
+    let Global { view, clock, scratch, nonce, relaying, .. } = &mut *cx.global;
+    let name = relaying.as_ref().map_or("", |relaying| &relaying.relay.relay.name);
+    let seconds = clock.seconds();
+    let presented =
+        Presented { details, seconds, name, handled, forward_status, collapsed, outcome, added: &[] };
+    let body = view.hold(object.body().clone());
+    let derivation = Derivation { head, octets, persistence, clock, nonce: *nonce, scratch, output: &mut cx.output };
+    let answered = derivation.respond(&body, &presented);
+    cx.request.answered(answered);
+    HIT
+}
+
+/// RFC 9111 §5.2.1.7.
+fn unavailable(cx: &mut Context<'_, Http>) -> Outcome {
+    cx.request.refuse(504);
+    REFUSED
+}
+
+fn miss(cx: &mut Context<'_, Http>, stale: Option<Arc<Object<Kept>>>, why: Handled) -> Outcome {
+    cx.request.missed = Some((stale, why));
+    MISS
+}
+
+fn look_on_a_worker(cx: &mut Context<'_, Http>) -> Outcome {
+    super::keep_head(cx);
+    let (cache, key) = (cx.global.view.cache().clone(), cx.global.key.clone());
+    let look = move || -> Looked {
+        let found = cache.lookup(&key);
+        (key, found)
+    };
+    match cx.spawn(look) {
+        Ok(()) => PENDING,
+        Err(_) => {
+            cx.request.refuse(503);
+            REFUSED
+        }
+    }
+}
+
+/// The number of the cache policy that holds for a request.
+fn policy(request: &Request) -> Option<usize> {
+    request.routed.as_ref()?.route().caching
+}
+
+/// What the client asks of caches.
+fn directives(cx: &mut Context<'_, Http>, policy: usize) -> RequestDirectives {
+    let octets = cx.request.head(cx.input.unread());
+    let head = cx.request.parser.head();
+    if !head.has_cache_control() && !head.has_pragma() {
+        return RequestDirectives::default();
+    }
+    let lines: Vec<_> = fields(octets).collect();
+    match &cx.request.routed {
+        Some(routed) => routed.relay.relay.policies[policy].semantics.request_directives(Fields(&lines)),
+        None => RequestDirectives::default(),
+    }
+}
