@@ -22,6 +22,8 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("http", &["engine", "cache", "platform", "wire", "caching", "balancing", "routing", "classes"]),
     ("dns", &["engine", "cache", "platform"]),
     ("wire", &[]),
+    ("http", &["wire", "engine", "cache", "platform"]),
+    ("dns", &["wire", "engine", "cache", "platform"]),
     ("tcp", &["wire"]),
     ("sim", &["tcp", "wire"]),
     ("packetdrill", &["tcp", "wire"]),

@@ -8,12 +8,8 @@ use afpa_dns::{cache, upstream, zone};
 
 type Target = (&'static str, fn(&[u8]));
 
-const TARGETS: &[Target] = &[
-    ("dns_zone", zone::fuzz_zone),
-    ("dns_image", cache::fuzz::image),
-    ("dns_answer", upstream::fuzz::answer),
-    ("proxy_header", upstream::fuzz::proxy_header),
-];
+const TARGETS: &[Target] =
+    &[("dns_zone", zone::fuzz_zone), ("dns_image", cache::fuzz::image), ("dns_answer", upstream::fuzz::answer)];
 
 fn seeds(target: &str) -> Vec<Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target);

@@ -7,6 +7,7 @@ use crate::checksum::{self, Integrity};
 use crate::ethernet::{self, Frame};
 use crate::icmp;
 use crate::ip::{self, Packet, Version};
+use crate::proxy_protocol::{self, Parsed};
 use crate::tcp;
 use crate::udp;
 
@@ -21,6 +22,21 @@ pub fn packet(data: &[u8]) {
     check_frame(data);
     check_packet(data);
     check_packet(&with_mended_header(data));
+}
+
+/// `data` is the start of what a load balancer sent. A header that is read can be written, and is the same then.
+///
+/// # Panics
+/// If not.
+pub fn proxy_header(data: &[u8]) {
+    let Ok(Parsed::Whole(header, len)) = proxy_protocol::read(data) else { return };
+    assert!(len <= data.len());
+    assert_eq!(proxy_protocol::read(&data[..len]), Ok(Parsed::Whole(header, len)), "a header depends on itself alone");
+    assert_eq!(proxy_protocol::read(&data[..len - 1]), Ok(Parsed::Incomplete));
+    let (Some(endpoints), Some(carrier)) = (header.endpoints, header.carrier) else { return };
+    let mut written = Vec::new();
+    proxy_protocol::write(Some(&endpoints), carrier, &mut written);
+    assert_eq!(proxy_protocol::read(&written), Ok(Parsed::Whole(header, written.len())));
 }
 
 fn check_sums(data: &[u8]) {

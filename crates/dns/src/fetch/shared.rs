@@ -7,11 +7,11 @@ use std::rc::Rc;
 use afpa_cache::View;
 use afpa_engine::seam::Address;
 use afpa_engine::{Notice, Open};
+use afpa_wire::proxy_protocol::Endpoints;
 
 use crate::cache::{Details, KeyFlags, Policy, Prepared, Subnet, key};
 use crate::message::{Query, Question, flag, option};
 use crate::route::{Route, RouteConfig, Routes, UnknownPool};
-use crate::upstream::proxy_protocol::Endpoints;
 use crate::upstream::{
     self, Ask, Attempt, BackendId, ClientSubnet, FlightId, FlightLimits, Flights, Pool, PoolConfig, PoolError, PoolId,
     Pools, Random, SubnetError, SubnetPolicy, Ticket,

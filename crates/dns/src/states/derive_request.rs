@@ -1,6 +1,7 @@
 //! *Derive request*: reads a query where it arrived.
 
 use afpa_engine::{Context, Outcome, Time, Wake};
+use afpa_wire::proxy_protocol::{self, Parsed};
 
 use crate::message::{Opcode, Query, Rcode, Unanswerable};
 use crate::module::{Carrier, Dns, socket_address};
@@ -9,7 +10,6 @@ use crate::query_log::Outcome as LogOutcome;
 use crate::query_log::Protocol;
 use crate::stats::Restraint;
 use crate::table::{COMPLETE, IDLE_END, INCOMPLETE, REFUSED, SILENT, STALLED};
-use crate::upstream::proxy_protocol::{self, Parsed};
 
 /// Octets of the length in front of a message on a stream (RFC 1035 §4.2.2).
 const LENGTH: usize = 2;

@@ -5,27 +5,11 @@ use std::time::Duration;
 
 use afpa_engine::Time;
 
-use super::proxy_protocol::{self, Parsed};
 use super::{
     Ask, Attempt, BackendConfig, ClientSubnet, Expected, PoolConfig, Pools, Received, SubnetPolicy, Verdict,
     build_query,
 };
 use crate::message::{HEADER_LEN, Header, NameBuf, Query, Question, Records, Type, flag};
-
-/// `data` is the start of what a load balancer sent. A header that is read can be written, and is the same then.
-///
-/// # Panics
-/// If not.
-pub fn proxy_header(data: &[u8]) {
-    let Ok(Parsed::Whole(header, len)) = proxy_protocol::read(data) else { return };
-    assert!(len <= data.len());
-    assert_eq!(proxy_protocol::read(&data[..len]), Ok(Parsed::Whole(header, len)), "a header depends on itself alone");
-    assert_eq!(proxy_protocol::read(&data[..len - 1]), Ok(Parsed::Incomplete));
-    let (Some(endpoints), Some(carrier)) = (header.endpoints, header.carrier) else { return };
-    let mut written = Vec::new();
-    proxy_protocol::write(Some(&endpoints), carrier, &mut written);
-    assert_eq!(proxy_protocol::read(&written), Ok(Parsed::Whole(header, written.len())));
-}
 
 /// `data` is what a backend sent: as it is, and behind the header and the question that it should have. What matches
 /// can be read, and the next question shows what was learnt.

@@ -22,7 +22,6 @@ mod framing;
 pub mod fuzz;
 mod health;
 mod pool;
-pub mod proxy_protocol;
 mod query;
 mod random;
 mod waiters;

@@ -1,13 +1,13 @@
 //! The question as it goes to a backend.
 
 use afpa_engine::Time;
+use afpa_wire::proxy_protocol::{self, Carrier, Endpoints};
 
 use super::client_subnet::ClientSubnet;
 use super::expected::{Expected, ExpectedEdns};
 use super::flights::Attempt;
 use super::framing;
 use super::pool::{Pool, SubnetPolicy};
-use super::proxy_protocol::{self, Carrier, Endpoints};
 use crate::message::{Class, HEADER_LEN, Header, Name, NameBuf, Rcode, Type, Writer, flag, option, write_option};
 
 /// The UDP payload that we take: small enough for any path not to cut it into fragments, which can be forged.

@@ -6,7 +6,6 @@ mod fuzzed;
 mod health;
 mod learning;
 mod matching;
-mod proxy_protocol;
 mod query;
 mod route;
 mod support;

@@ -3,9 +3,9 @@
 use std::net::IpAddr;
 
 use afpa_dns::message::{Class, Name, Query, Type, flag, option};
-use afpa_dns::upstream::proxy_protocol::{self, Carrier, Endpoints, Parsed};
 use afpa_dns::upstream::{Ask, Attempt, ClientSubnet, PoolConfig, SubnetError, SubnetPolicy, build_query};
 use afpa_engine::Time;
+use afpa_wire::proxy_protocol::{self, Carrier, Endpoints, Parsed};
 
 use crate::support::{attempt, backends, name, pools, seeded};
 

@@ -6,6 +6,7 @@
 
 pub mod chunk;
 pub mod chunked;
+pub mod client_address;
 pub mod conditional;
 pub mod content_type;
 pub mod date;

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use super::hop_by_hop::is_hop_by_hop;
 use super::untrusted::is_provenance;
 use super::{ClientEnd, ForwardedRequest, ForwardedResponse, PSEUDONYM, Provenance, RequestPolicy};
+use crate::syntax::client_address::{AddressField, client_address};
 use crate::syntax::field_section::{FieldSection, fields, tokens};
 use crate::syntax::framing::Body;
 use crate::syntax::method::Method;
@@ -31,6 +32,11 @@ fn request(data: &[u8], options: u8) {
     let mut parser = RequestParser::default();
     let Ok(Progress::Complete(length)) = parser.advance(data, &limits) else { return };
     let (head, octets, mut scratch) = (parser.head(), &data[..length], Vec::new());
+    for field in [AddressField::XForwardedFor, AddressField::Forwarded] {
+        let peer = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        assert_eq!(client_address(peer, fields(octets), field, |_| false), peer, "nobody's word counts");
+        client_address(peer, fields(octets), field, |address| address.is_loopback());
+    }
     let Some(target) = head.origin_form(octets, &mut scratch) else { return };
     let host = if head.host(octets).is_empty() { b"default" } else { head.host(octets) };
     let policy = RequestPolicy {

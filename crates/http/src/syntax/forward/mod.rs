@@ -16,7 +16,7 @@ mod untrusted;
 pub use edit::FieldEdit;
 pub use hop_by_hop::{MAX_CONNECTION_OPTIONS, end_to_end};
 pub use provenance::{ClientEnd, Provenance};
-pub use request::{ForwardedRequest, RequestPolicy, max_forwards, passed_through};
+pub use request::{ForwardedRequest, RequestPolicy, accepts_trailers, max_forwards, passed_through};
 pub use response::{ForwardedResponse, write_status_line};
 
 /// How a proxy calls itself in Via, unless it is told otherwise.

@@ -172,7 +172,7 @@ impl ForwardedRequest<'_> {
     /// What is between us and the backend alone. What it is that an option stands for, the option names
     /// (RFC 9110 §7.6.1, §10.1.4, §7.8).
     fn connection(&self, out: &mut Vec<u8>) {
-        let trailers = self.policy.accepts_trailers && self.accepts_trailers();
+        let trailers = self.policy.accepts_trailers && accepts_trailers(self.fields.clone());
         let upgrade = self.upgrade.filter(|protocol| !protocol.is_empty() && !protocol.eq_ignore_ascii_case(b"h2c"));
         let options = [("close", self.close), ("TE", trailers), ("upgrade", upgrade.is_some() && !self.close)];
         connection(out, options);
@@ -183,11 +183,11 @@ impl ForwardedRequest<'_> {
             field(out, "Upgrade", protocol);
         }
     }
+}
 
-    fn accepts_trailers(&self) -> bool {
-        let mut codings = self.fields.clone().values("te").flat_map(tokens);
-        codings.any(|coding| coding.eq_ignore_ascii_case(b"trailers"))
-    }
+/// Whether a client takes trailer fields, by its TE (RFC 9110 §10.1.4). Passed on to others, they are likely lost.
+pub fn accepts_trailers(fields: FieldSection<'_>) -> bool {
+    fields.values("te").flat_map(tokens).any(|coding| coding.eq_ignore_ascii_case(b"trailers"))
 }
 
 /// Max-Forwards of a request with TRACE or OPTIONS. At zero it is answered here, and not passed on (RFC 9110

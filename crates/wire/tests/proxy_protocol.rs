@@ -1,8 +1,11 @@
 //! PROXY protocol headers: what is written, what is read, and what is not.
 
+use std::fs;
 use std::net::SocketAddr;
+use std::path::Path;
 
-use afpa_dns::upstream::proxy_protocol::{
+use afpa_wire::fuzz;
+use afpa_wire::proxy_protocol::{
     Carrier, Endpoints, MAX_HEADER, Parsed, ProxyError, ProxyHeader, SIGNATURE, read, write,
 };
 use proptest::prelude::*;
@@ -150,6 +153,51 @@ proptest! {
         let octets = [starts[kind], &octets].concat();
         if let Ok(Parsed::Whole(_, len)) = read(&octets) {
             prop_assert!(len <= octets.len());
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn proxy_headers_keep_the_promises(
+        command in 0x1fu8..0x23,
+        family in prop::sample::select(vec![0, 0x10, 0x11, 0x12, 0x21, 0x22, 0x31]),
+        len in prop::sample::select(vec![0u8, 11, 12, 15, 19, 36, 40, 216]),
+        body in prop::collection::vec(any::<u8>(), 0..230),
+        line in "PROXY (TCP4|TCP6|UNKNOWN) ?[0-9a-f.: ]{0,40}\r?\n",
+    ) {
+        fuzz::proxy_header(&[&SIGNATURE[..], &[command, family, 0, len], &body].concat());
+        fuzz::proxy_header(line.as_bytes());
+    }
+}
+
+#[test]
+fn headers_that_are_good_keep_the_promises() {
+    for line in ["PROXY TCP4 192.0.2.7 198.51.100.1 4660 53\r\n", "PROXY TCP6 ::1 2001:db8::1 0 1\r\n"] {
+        fuzz::proxy_header(line.as_bytes());
+    }
+    fuzz::proxy_header(&[&SIGNATURE[..], &[0x21, 0x22, 0, 36], &[7; 40]].concat());
+    fuzz::proxy_header(&[&SIGNATURE[..], &[0x21, 0x31, 0, 216], &[7; 216]].concat());
+}
+
+/// What the fuzzer starts from: whole, cut short anywhere, and with octets changed.
+#[test]
+fn the_corpus_keeps_the_promises() {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/proxy_header");
+    let mut seeds: Vec<Vec<u8>> =
+        fs::read_dir(corpus).unwrap().map(|file| fs::read(file.unwrap().path()).unwrap()).collect();
+    assert!(seeds.len() >= 9, "{} seeds", seeds.len());
+    for seed in &mut seeds {
+        (0..=seed.len()).for_each(|len| fuzz::proxy_header(&seed[..len]));
+        for at in 0..seed.len() {
+            let kept = seed[at];
+            for octet in [0, 0x3f, 0x40, 0xc0, 0xff, kept ^ 1, kept ^ 0x80] {
+                seed[at] = octet;
+                fuzz::proxy_header(seed);
+            }
+            seed[at] = kept;
         }
     }
 }
