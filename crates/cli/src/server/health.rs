@@ -214,7 +214,7 @@ async fn read_status(stream: &mut (impl AsyncRead + Unpin)) -> Result<u16, Check
 }
 
 /// The status of the first response in `octets` that is not an interim one (RFC 9110 §15.2), if its head is whole.
-fn final_status(mut octets: &[u8]) -> Result<Option<u16>, CheckError> {
+pub(crate) fn final_status(mut octets: &[u8]) -> Result<Option<u16>, CheckError> {
     loop {
         let start = octets.len().min(5);
         if octets[..start] != b"HTTP/1."[..start] {
