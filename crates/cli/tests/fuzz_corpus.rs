@@ -13,7 +13,8 @@ fn the_configuration_corpus_keeps_the_promises() {
 
 #[test]
 fn the_corpora_of_backends_and_cookies_keep_the_promises() {
-    let targets: [(&str, fn(&[u8])); 2] =
+    type Target = fn(&[u8]);
+    let targets: [(&str, Target); 2] =
         [("check_response", afpa_cli::fuzz::check_response), ("cookie", afpa_balancing::fuzz::cookie)];
     for (name, target) in targets {
         let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(name);
