@@ -127,7 +127,8 @@ impl Balancer {
         &self.pool
     }
 
-    /// A backend for a new request, if one has room. Requests that wait already come first.
+    /// A backend for a new request, if one has room. Requests that wait already come first: each time that a request
+    /// ends or the pool changes, and now and then, the caller tries [`Balancer::choose`] for the first of them.
     pub fn admit<T>(&mut self, choice: &Choice<'_>, waiting: &Waiting<T>, now: u64) -> Admission {
         let chosen = match waiting.is_empty() {
             true => self.choose(choice, now),
@@ -176,10 +177,11 @@ impl Balancer {
         let Some(seated) = self.seated_mut(index).filter(|seated| seated.in_flight > 0) else { return Vec::new() };
         seated.in_flight -= 1;
         let in_a_row = seated.state.ended(outcome, latency_ns, server_errors);
-        let (state, is_member) = (seated.state.clone(), seated.is_member);
-        self.release(index.slot);
         // What left the pool does not count among those of which so many are ejected.
-        if is_member { self.pool.judge(&state, in_a_row, now) } else { Vec::new() }
+        let member = self.seated(index).filter(|seated| seated.is_member);
+        let ejections = member.map(|seated| self.pool.judge(&seated.state, in_a_row, now)).unwrap_or_default();
+        self.release(index.slot);
+        ejections
     }
 
     /// Counts octets that went to a backend and came from there.

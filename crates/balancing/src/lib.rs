@@ -19,6 +19,7 @@ mod balancer;
 mod budget;
 mod candidates;
 mod config;
+pub mod fuzz;
 mod hash;
 mod hedging;
 mod outliers;

@@ -185,7 +185,8 @@ mod tests {
         };
         let maglev = |table, bounded_load| Strategy::ConsistentHash(MaglevConfig { table, bounded_load });
         let locality = |low, high, targets| Strategy::Locality(LocalityConfig { low, high, targets });
-        let cases: [(PoolProblem, &dyn Fn(&mut PoolConfig)); 14] = [
+        type Case<'a> = (PoolProblem, &'a dyn Fn(&mut PoolConfig));
+        let cases: [Case<'_>; 14] = [
             (PoolProblem::TooManyBackends(1025), &|p| {
                 p.backends = (0..1025).map(|n| backend(&n.to_string())).collect();
             }),

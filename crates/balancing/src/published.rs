@@ -50,6 +50,12 @@ impl<T> Published<T> {
     }
 }
 
+impl<T: Default> Default for Published<T> {
+    fn default() -> Published<T> {
+        Published::new(Arc::default())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -233,6 +233,13 @@ impl BackendState {
         Some(if passed { HealthChange::Up } else { HealthChange::Down })
     }
 
+    /// Nobody checks it any more: what checks found does not hold for ever.
+    pub fn unchecked(&self) {
+        self.passed_in_a_row.store(0, Relaxed);
+        self.failed_in_a_row.store(0, Relaxed);
+        self.down.store(false, Relaxed);
+    }
+
     pub(crate) fn began(&self) {
         self.counters.active.fetch_add(1, Relaxed);
         self.counters.requests.fetch_add(1, Relaxed);

@@ -1,5 +1,6 @@
 //! A balancer as an engine uses it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use afpa_balancing::{
@@ -173,4 +174,12 @@ fn a_new_backend_gets_its_share_little_by_little() {
     assert_eq!(share(1000), 10, "a tenth of the weight");
     assert!((30..=40).contains(&share(1500)), "half of the weight: a third of the requests");
     assert_eq!(share(2000), 55);
+}
+
+#[test]
+fn engines_do_not_all_start_with_the_same_backend() {
+    let config = PoolConfig::new("p", ["a", "b", "c", "d"].map(backend).to_vec());
+    let pool = Registry::new().update_pool(config, 1).unwrap();
+    let first: BTreeSet<_> = (0..32).flat_map(|seed| names(&mut Balancer::new(pool.clone(), seed), 1)).collect();
+    assert_eq!(first.len(), 4);
 }

@@ -29,9 +29,11 @@ pub(crate) fn two_choices<'a>(
 
 /// Compares what loads would be with one more request: so an idle heavy one comes before an idle light one.
 fn compare(a: &Candidate, b: &Candidate, latency: bool) -> Ordering {
+    // One that has not answered yet is not known to be fast: it would be sent everything until it has.
+    let latency = latency && a.latency > 0 && b.latency > 0;
     let load = |candidate: &Candidate| {
         let requests = u128::from(candidate.active) + 1;
-        if latency { requests * u128::from(candidate.latency.max(1)) } else { requests }
+        if latency { requests * u128::from(candidate.latency) } else { requests }
     };
     // a/b < c/d without a division; a latency counts up to a day, so nothing overflows for any load that fits here.
     let scaled = |load: u128, weight: u64| load.saturating_mul(u128::from(weight));
@@ -71,6 +73,8 @@ mod tests {
             let loaded = candidates(&[(1, 9, 10), (1, 2, 1000)]);
             assert_eq!(two_choices(&loaded, &mut random, false).map(|c| c.slot), Some(1));
             assert_eq!(two_choices(&loaded, &mut random, true).map(|c| c.slot), Some(0));
+            let unknown = candidates(&[(1, 9, 0), (1, 2, 1000)]);
+            assert_eq!(two_choices(&unknown, &mut random, true).map(|c| c.slot), Some(1));
         }
         assert_eq!(two_choices(&candidates(&[(1, 9, 1)]), &mut random, false).map(|c| c.slot), Some(0));
         assert!(two_choices(&[], &mut random, false).is_none());

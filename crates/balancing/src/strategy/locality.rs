@@ -1,5 +1,5 @@
 //! Locality-aware request distribution (Pai et al., *Locality-Aware Request Distribution in Cluster-based Network
-//! Servers*, 1998, §3.3; *TCP Servers* cites it).
+//! Servers*, 1998, Figure 2; *TCP Servers* cites it).
 
 use super::lot::by_hash;
 use crate::candidates::{Candidate, Candidates};
@@ -100,7 +100,7 @@ impl Loads {
         u128::from(candidate.weight) * self.count
     }
 
-    /// Whether a target leaves its backend (§3.3, the condition of Figure 2).
+    /// Whether a target leaves its backend (the condition of Figure 2).
     fn must_move(&self, from: &Candidate, candidates: &[Candidate], config: &LocalityConfig) -> bool {
         let (low, high) = (u64::from(config.low), u64::from(config.high));
         let has_room = |candidate: &Candidate| self.load(candidate) < u128::from(low) * self.unit(candidate);

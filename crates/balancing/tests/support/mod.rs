@@ -5,6 +5,7 @@ use proptest::prelude::{Strategy as Generator, prop_oneof};
 use proptest::strategy::Just;
 
 /// Backends of these weights, named `b0` and so on.
+#[allow(dead_code, reason = "not every test needs all")]
 pub(crate) fn backends(weights: &[u32]) -> Vec<BackendConfig> {
     let backend = |(number, &weight): (u16, &u32)| {
         let address = BackendAddress::Inet(([192, 0, 2, 1], 8000 + number).into());
@@ -14,6 +15,7 @@ pub(crate) fn backends(weights: &[u32]) -> Vec<BackendConfig> {
 }
 
 /// Each strategy.
+#[allow(dead_code, reason = "not every test needs all")]
 pub(crate) fn strategies() -> impl Generator<Value = Strategy> {
     let maglev = |bounded_load| Strategy::ConsistentHash(MaglevConfig { table: 251, bounded_load });
     prop_oneof![

@@ -5,8 +5,11 @@ mod dns;
 mod doors;
 mod engine;
 mod frames;
+pub mod health;
 mod observed;
+pub mod pools;
 mod reach;
+pub mod resolve;
 mod running;
 mod serving;
 
