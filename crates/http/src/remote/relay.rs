@@ -43,20 +43,7 @@ pub struct Relay {
     pub largest: u64,
     /// Octets of responses under way that all flights hold together; beyond it they are not kept.
     pub most_held: u64,
-    /// What of a request decides among backends.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum HashOn {
-    /// Host, path and query.
-    Url,
-    /// The client's address.
-    Client,
-    /// A header field.
-    Field(String),
-    /// A cookie.
-    Cookie(String),
-}
-
-/// What is told to backends about clients.
+    /// What is told to backends about clients.
     pub forwarding: Forwarding,
 }
 
@@ -83,6 +70,19 @@ pub struct Forwarding {
     pub provenance: Provenance,
     /// Peers whose word on who their clients are is believed.
     pub is_trusted: Arc<dyn Fn(IpAddr) -> bool + Send + Sync>,
+}
+
+/// What of a request decides among backends.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum HashOn {
+    /// Host, path and query.
+    Url,
+    /// The client's address.
+    Client,
+    /// A header field.
+    Field(String),
+    /// A cookie.
+    Cookie(String),
 }
 
 impl Relay {

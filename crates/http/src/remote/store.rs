@@ -84,7 +84,7 @@ pub(crate) fn store(
 fn mark_variants(relay: &Relay, key: &[u8], names: Box<[Box<[u8]>]>) {
     if let Some(object) = relay.cache.lookup(key)
         && let Kept::Varies(known) = &**object.details()
-        && *known == names
+        && known[..] == names[..]
     {
         return;
     }

@@ -201,7 +201,7 @@ fn hash_of(
 /// The value of the cookie that names a backend.
 fn sticky(relay: &crate::remote::Relay, pool: usize, octets: &[u8]) -> Option<Vec<u8>> {
     let state = relay.pools.get(pool)?.state.latest();
-    let name = state.config().sticky.as_ref()?.name.clone();
+    let name = state.config().sticky.as_ref()?.cookie.clone();
     cookie(octets, name.as_bytes()).map(<[u8]>::to_vec)
 }
 
