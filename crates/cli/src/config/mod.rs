@@ -4,13 +4,17 @@
 //! - [`parse`]: TOML text to a `Config`, with every error and its place.
 //! - [`problems`]: what is well written and still cannot work.
 
+pub mod accelerate;
+pub mod classes;
 mod diagnostic;
 mod direct;
 pub mod dns;
 mod model;
+pub mod pools;
 mod problems;
 mod read;
 mod section;
+pub mod sites;
 mod words;
 
 use std::path::Path;
@@ -22,6 +26,7 @@ pub use model::{
 };
 pub use problems::{Problem, problems, surroundings};
 pub use read::{Parsed, parse};
+pub use sites::router;
 
 /// The longest configuration that is read.
 pub const MAX_FILE: u64 = 1 << 20;
