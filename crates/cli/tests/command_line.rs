@@ -26,7 +26,7 @@ fn version() {
 
 #[test]
 fn each_help_has_its_options_and_examples() {
-    let cases: [(&[&str], &[&str]); 10] = [
+    let cases: [(&[&str], &[&str]); 12] = [
         (
             &["--help"],
             &[
@@ -34,6 +34,8 @@ fn each_help_has_its_options_and_examples() {
                 "doctor",
                 "capture",
                 "serve",
+                "accelerate",
+                "explain",
                 "dns",
                 "run",
                 "check",
@@ -97,6 +99,21 @@ fn each_help_has_its_options_and_examples() {
                 "[dns]",
                 "Examples:",
             ],
+        ),
+        (
+            &["accelerate", "--help"],
+            &[
+                "<URL>...",
+                "--listen <ADDR>",
+                "--cache <SIZE>",
+                "--admin <ADDR>",
+                "http://unix:/run/app.sock",
+                "Examples:",
+            ],
+        ),
+        (
+            &["explain", "--help"],
+            &["--config <FILE>", "<METHOD>", "<URL>", "--header <NAME: VALUE>", "--client <ADDR>", "Exit status"],
         ),
         (&["lab", "--help"], &["up", "down", "status", "ip netns exec afpa-lab-server afpa serve"]),
         (&["lab", "up", "--help"], &["--mtu <N>", "[default: 1500]"]),
@@ -334,6 +351,27 @@ fn every_key_is_in(text: &str, sections: &[&str]) -> usize {
         }
     }
     checked
+}
+
+#[test]
+fn a_request_is_explained_without_a_server() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = write(
+        dir.path(),
+        "pools=[{name='app', backends=[{address='127.0.0.1:3000'}]}]\n\
+         [[sites]]\nhosts=['a.example']\nroutes=[{path-prefix='/x', pool='app', strip-prefix='/x'}]\n",
+    );
+    let (status, out, err) = said(&["explain", "--config", &config, "GET", "http://a.example/x/y?z"]);
+    assert_eq!((status, err.as_str()), (0, ""));
+    assert!(out.contains("target   pool app, two-choices among 127.0.0.1:3000\nasks for /y?z\n"), "{out}");
+    let (status, out, err) = said(&["explain", "--config", &config, "GET", "http://b.example/x"]);
+    assert_eq!((status, err.as_str()), (1, ""));
+    assert!(out.contains("- site a.example: the host b.example is none of its\nroute    none\n"), "{out}");
+    let broken = write(dir.path(), "[[sites]]\nroutes=[{pool='app'}]\n");
+    let (status, out, err) = said(&["explain", "--config", &broken, "GET", "http://b.example/x"]);
+    assert_eq!((status, out.as_str()), (1, ""));
+    let expected = "afpa.toml:2:15: sites[0].routes[0].pool: expected a pool, found \"app\", which is none\n";
+    assert!(err.ends_with(expected), "{err}");
 }
 
 #[test]
