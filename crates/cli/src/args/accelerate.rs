@@ -59,8 +59,8 @@ impl FromStr for Upstream {
             return Err(malformed().hint("TLS is not spoken with backends; let the server listen for http as well"));
         }
         let Some(authority) = text.strip_prefix("http://") else {
-            return Err(malformed().hint(format!("write http://{text}")))
-                .map_err(|error| if text.contains("://") { malformed() } else { error });
+            let has_scheme = text.contains("://");
+            return Err(if has_scheme { malformed() } else { malformed().hint(format!("write http://{text}")) });
         };
         if authority.starts_with("unix:") {
             return authority

@@ -389,6 +389,23 @@ mod tests {
     }
 
     #[test]
+    fn sites_and_pools_change_and_a_server_for_files_stays_one() {
+        let routed = || {
+            let text = "pools=[{name='a', backends=[{address='a:1'}]}]\n[[sites]]\nroutes=[{pool='a'}]\n";
+            crate::config::parse(text).config
+        };
+        let mut config = routed();
+        let mut new = routed();
+        new.sites[0].routes[0].upgrade = true;
+        new.pools[0].pending = 1;
+        new.overload.client_requests = 7;
+        assert_eq!(config.adopt(new.clone()), [""; 0]);
+        assert_eq!(config, new);
+        assert_eq!(config.adopt(Config::default()), ["site"]);
+        assert_eq!(config, new);
+    }
+
+    #[test]
     fn what_is_served_stays_what_it_is_and_dns_changes_as_far_as_it_can() {
         let mut site = Config::default();
         site.site.root = "/srv".into();

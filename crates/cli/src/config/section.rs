@@ -169,6 +169,7 @@ impl<'s> Section<'s> {
             self.report.error(value.span().start, self.wrong(key, &expected, value.get_ref()));
             return Vec::new();
         };
+        self.report.place(format!("{}{key}", self.prefix), value.span().start);
         let mut sections = Vec::new();
         for (i, item) in items.iter().enumerate() {
             match item.get_ref().as_table() {
