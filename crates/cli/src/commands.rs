@@ -14,18 +14,26 @@ use crate::graph::Graph;
 use crate::server;
 use crate::signals::Signals;
 use crate::supervisor::{Origin, Supervisor};
-use crate::{capture, lab, process, systemd};
+use crate::{capture, explain, lab, process, systemd};
 
 /// Does what the command line asks for.
 pub fn execute(command: Command) -> ExitCode {
     match command {
         Command::Serve(serve) => run_flags(serve.config(), serve.server.diagnostics),
+        Command::Accelerate(accelerate) => run_flags(accelerate.config(), accelerate.server.diagnostics),
         Command::Dns(dns) => run_flags(dns.config(), dns.server.diagnostics),
         Command::Run(file) => match config::load(&file.config) {
             Ok(config) => run(config, Origin::File(file.config), file.diagnostics),
             Err(errors) => refuse(&errors),
         },
         Command::Check(file) => check(&file.config),
+        Command::Explain(request) => match explain::execute(&request) {
+            Ok(explanation) => {
+                print(&explanation.text);
+                if explanation.taken { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+            }
+            Err(errors) => refuse(&errors),
+        },
         Command::Graph(graph) => {
             let of = match graph.module {
                 Module::Http => Graph::of::<afpa_http::Http>(),

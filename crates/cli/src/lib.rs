@@ -14,6 +14,7 @@ pub mod capture;
 pub mod commands;
 pub mod config;
 pub mod doctor;
+pub mod explain;
 pub mod fuzz;
 pub mod graph;
 pub mod lab;

@@ -3,7 +3,10 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
+use afpa_cli::config::accelerate::{Accelerate, Policy};
+use afpa_cli::config::classes::{Class, Overload};
 use afpa_cli::config::dns::{Backend, DEFAULT_POOL, Dns, Pool, RateLimit};
+use afpa_cli::config::pools::{self, Backend as PoolBackend, Health, Sticky};
 
 fn afpa(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_afpa")).args(arguments).output().unwrap()
@@ -23,7 +26,7 @@ fn version() {
 
 #[test]
 fn each_help_has_its_options_and_examples() {
-    let cases: [(&[&str], &[&str]); 10] = [
+    let cases: [(&[&str], &[&str]); 12] = [
         (
             &["--help"],
             &[
@@ -31,6 +34,8 @@ fn each_help_has_its_options_and_examples() {
                 "doctor",
                 "capture",
                 "serve",
+                "accelerate",
+                "explain",
                 "dns",
                 "run",
                 "check",
@@ -94,6 +99,21 @@ fn each_help_has_its_options_and_examples() {
                 "[dns]",
                 "Examples:",
             ],
+        ),
+        (
+            &["accelerate", "--help"],
+            &[
+                "<URL>...",
+                "--listen <ADDR>",
+                "--cache <SIZE>",
+                "--admin <ADDR>",
+                "http://unix:/run/app.sock",
+                "Examples:",
+            ],
+        ),
+        (
+            &["explain", "--help"],
+            &["--config <FILE>", "<METHOD>", "<URL>", "--header <NAME: VALUE>", "--client <ADDR>", "Exit status"],
         ),
         (&["lab", "--help"], &["up", "down", "status", "ip netns exec afpa-lab-server afpa serve"]),
         (&["lab", "up", "--help"], &["--mtu <N>", "[default: 1500]"]),
@@ -262,7 +282,7 @@ fn the_example_is_right_and_shows_every_default() {
     assert!(parsed.config.direct.interface.is_some() && parsed.config.direct.queues.is_some());
     assert_eq!(parsed.config.site.cache_control_rules.len(), 2);
 
-    let shown = parsed.config.dns.unwrap();
+    let shown = parsed.config.dns.clone().unwrap();
     let [zone, backend, pool] = [shown.zones.len(), shown.backends.len(), shown.pools.len()];
     assert_eq!(([zone, backend, pool], shown.routes.len(), shown.nsid.is_some()), ([1, 1, 1], 2, true));
     let unnamed = Backend { name: shown.backends[0].name.clone(), ..Backend::at(shown.backends[0].address) };
@@ -277,21 +297,46 @@ fn the_example_is_right_and_shows_every_default() {
         ..Dns::default()
     };
     assert_eq!(shown, defaults);
-    every_key_of_dns_is_in(&uncommented);
+    assert!(every_key_is_in(&uncommented, &["dns"]) >= 60);
+
+    let of_http = ["accelerate", "pools", "sites", "classes", "overload"];
+    assert!(every_key_is_in(&uncommented, &of_http) >= 100);
+    let shown = parsed.config;
+    let policies = vec![Policy { name: "assets".into(), ..shown.accelerate.policies[0].clone() }];
+    let purge_token = shown.accelerate.purge_token.clone();
+    assert_eq!(shown.accelerate, Accelerate { policies, purge_token, ..Accelerate::default() });
+    assert_eq!(shown.overload, Overload::default());
+    let pool = &shown.pools[0];
+    let health = Health { host: pool.health.as_ref().unwrap().host.clone(), ..Health::default() };
+    let backend = PoolBackend { zone: pool.zone.clone(), ..PoolBackend::at("127.0.0.1:3000".parse().unwrap()) };
+    let defaults = pools::Pool {
+        zone: pool.zone.clone(),
+        backends: vec![backend],
+        health: Some(health),
+        hedge: pool.hedge,
+        sticky: Some(Sticky::default()),
+        ..pools::Pool::named("app")
+    };
+    assert_eq!(*pool, defaults);
+    assert_eq!((shown.sites[0].routes.len(), &shown.classes[0]), (5, &Class::named("interactive")));
 }
 
 /// The parser knows the keys: it lists them when it finds one that is like none of them.
-fn every_key_of_dns_is_in(text: &str) {
-    let asked: String = text
-        .lines()
-        .flat_map(|line| [line, "\n", if line.contains("[dns") && line.starts_with('[') { "__q = 1\n" } else { "" }])
-        .collect();
+/// Returns how many there are in these sections.
+fn every_key_is_in(text: &str, sections: &[&str]) -> usize {
+    let is_meant = |line: &str| {
+        let path = line.trim_start_matches('[').trim_end_matches(']');
+        line.starts_with('[') && sections.contains(&path.split('.').next().unwrap())
+    };
+    let asked: String =
+        text.lines().flat_map(|line| [line, "\n", if is_meant(line) { "__q = 1\n" } else { "" }]).collect();
     let mut checked = 0;
     for diagnostic in afpa_cli::config::parse(&asked).diagnostics {
         let (section, keys) = diagnostic.message.split_once("; expected one of ").expect("a list of keys");
         // The sections from the one that is meant to the next; of a repeated one, all.
         let path = section.trim_start_matches("unknown key \"").split("__q").next().unwrap().trim_end_matches('.');
-        let path = path.split('[').next().unwrap();
+        // Without numbers: `pools[0].backends[0]` is `pools.backends`.
+        let path: String = path.split('[').map(|part| part.split_once(']').map_or(part, |(_, rest)| rest)).collect();
         let is_heading = |line: &str| line.trim_matches(['[', ']']) == path && line.starts_with('[');
         let bodies: Vec<_> = text
             .split("\n[")
@@ -305,7 +350,28 @@ fn every_key_of_dns_is_in(text: &str) {
             checked += 1;
         }
     }
-    assert!(checked >= 60, "{checked} keys");
+    checked
+}
+
+#[test]
+fn a_request_is_explained_without_a_server() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = write(
+        dir.path(),
+        "pools=[{name='app', backends=[{address='127.0.0.1:3000'}]}]\n\
+         [[sites]]\nhosts=['a.example']\nroutes=[{path-prefix='/x', pool='app', strip-prefix='/x'}]\n",
+    );
+    let (status, out, err) = said(&["explain", "--config", &config, "GET", "http://a.example/x/y?z"]);
+    assert_eq!((status, err.as_str()), (0, ""));
+    assert!(out.contains("target   pool app, two-choices among 127.0.0.1:3000\nasks for /y?z\n"), "{out}");
+    let (status, out, err) = said(&["explain", "--config", &config, "GET", "http://b.example/x"]);
+    assert_eq!((status, err.as_str()), (1, ""));
+    assert!(out.contains("- site a.example: the host b.example is none of its\nroute    none\n"), "{out}");
+    let broken = write(dir.path(), "[[sites]]\nroutes=[{pool='app'}]\n");
+    let (status, out, err) = said(&["explain", "--config", &broken, "GET", "http://b.example/x"]);
+    assert_eq!((status, out.as_str()), (1, ""));
+    let expected = "afpa.toml:2:15: sites[0].routes[0].pool: expected a pool, found \"app\", which is none\n";
+    assert!(err.ends_with(expected), "{err}");
 }
 
 #[test]

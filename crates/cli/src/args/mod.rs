@@ -1,9 +1,11 @@
 //! The command line.
 //!
 //! - [`Arguments`]: all of it, and the smaller commands.
-//! - [`Serve`], [`DnsServer`]: the commands that serve, with [`ServerFlags`], which they share.
+//! - [`Serve`], [`Accelerate`], [`DnsServer`]: the commands that serve, with [`ServerFlags`], which they share.
 
+mod accelerate;
 mod dns;
+mod explain;
 mod problem;
 mod serve;
 mod server;
@@ -13,7 +15,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use accelerate::{Accelerate, Upstream};
 pub use dns::{DnsServer, ZoneFile};
+pub use explain::{Explain, Header};
 pub use problem::in_flags;
 pub use serve::Serve;
 pub use server::{Diagnostics, DirectFlags, ServerFlags};
@@ -28,9 +32,11 @@ Examples:
   afpa serve .                                       this directory, on http://127.0.0.1:8080
   afpa serve /srv/www --listen :80 --listen [::]:80  a public site, IPv4 and IPv6
   afpa serve /srv/www --cores 2-3 --cache 2GiB       two engines, on CPUs 2 and 3
+  afpa accelerate http://127.0.0.1:3000              another server's answers, from memory
   afpa dns --backend 9.9.9.9:53                      a caching DNS forwarder, on 127.0.0.1:5353
   afpa dns --zone example.com=FILE --listen :53      an authoritative DNS server
   afpa check --config /etc/afpa.toml                 every error in a configuration
+  afpa explain --config FILE GET http://HOST/PATH    what becomes of a request, and why
   afpa graph http --format dot | dot -Tsvg           the HTTP module as a state diagram
   afpa doctor --interface eth0                       what this machine supports, and what is missing
   afpa lab up                                        a place to try the direct transport in
@@ -48,6 +54,13 @@ const RUN_EXAMPLES: &str = "\
 The smallest configurations, which may be one:
   [site]
   root = \"/srv/www\"
+
+  [[pools]]
+  name = \"app\"
+  backends = [{ address = \"127.0.0.1:3000\" }]
+  [[sites]]
+  hosts = [\"app.example.com\"]
+  routes = [{ pool = \"app\" }]
 
   [dns]
   backends = [{ address = \"9.9.9.9:53\" }]
@@ -98,6 +111,9 @@ pub enum Command {
     /// Serve a directory
     #[command(after_help = serve::EXAMPLES)]
     Serve(Box<Serve>),
+    /// Answer for other servers: from memory what they have answered, and the rest from them
+    #[command(after_help = accelerate::EXAMPLES)]
+    Accelerate(Box<Accelerate>),
     /// Answer DNS questions: from zones, from a cache, and from other servers
     #[command(after_help = dns::EXAMPLES)]
     Dns(Box<DnsServer>),
@@ -106,6 +122,9 @@ pub enum Command {
     Run(ConfigFile),
     /// Check a configuration file: exit status 0, or every error with its place
     Check(ConfigFile),
+    /// Say which route of a configuration takes a request, and what becomes of it
+    #[command(after_help = explain::EXAMPLES)]
+    Explain(Explain),
     /// Print a protocol module's control table as a state diagram
     Graph(Graph),
     /// Make, remove or show two network namespaces in which the direct transport can be tried

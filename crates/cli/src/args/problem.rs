@@ -10,6 +10,7 @@ pub fn in_flags(problem: &Problem) -> String {
         "site.root" => "DIR",
         "site.cache-control" => "--cache-control",
         "cache.size" | "dns.cache.size" => "--cache",
+        "pools" => "URL",
         "dns.zones" => "--zone",
         "dns.backends" => "--backend",
         "limits.grace-period" => "--grace-period",
@@ -31,6 +32,7 @@ pub fn in_flags(problem: &Problem) -> String {
     let mut message = problem.message.clone();
     for (setting, flag) in [
         ("dns.listen", "--listen"),
+        ("since listen has", "since --listen has"),
         ("admin.allow-remote", "--admin-allow-remote"),
         ("direct.interface", "--interface"),
         ("transport = \"direct\"", "--transport direct"),

@@ -4,13 +4,17 @@
 //! - [`parse`]: TOML text to a `Config`, with every error and its place.
 //! - [`problems`]: what is well written and still cannot work.
 
+pub mod accelerate;
+pub mod classes;
 mod diagnostic;
 mod direct;
 pub mod dns;
 mod model;
+pub mod pools;
 mod problems;
 mod read;
 mod section;
+pub mod sites;
 mod words;
 
 use std::path::Path;
@@ -22,6 +26,7 @@ pub use model::{
 };
 pub use problems::{Problem, problems, surroundings};
 pub use read::{Parsed, parse};
+pub use sites::router;
 
 /// The longest configuration that is read.
 pub const MAX_FILE: u64 = 1 << 20;
@@ -31,10 +36,22 @@ pub const MAX_FILE: u64 = 1 << 20;
 /// # Errors
 /// Every error found, in the order of the file.
 pub fn load(path: &Path) -> Result<Config, Vec<Diagnostic>> {
+    load_with(path, surroundings)
+}
+
+/// Like [`load`], but looks at nothing that the file names: it may be another machine's.
+///
+/// # Errors
+/// Every error found, in the order of the file.
+pub fn read(path: &Path) -> Result<Config, Vec<Diagnostic>> {
+    load_with(path, |_| Vec::new())
+}
+
+fn load_with(path: &Path, look: fn(&Config) -> Vec<Problem>) -> Result<Config, Vec<Diagnostic>> {
     let text = read_file(path).map_err(|reason| vec![Diagnostic::of_file(path, &reason)])?;
     let mut parsed = parse(&text);
-    let surroundings = surroundings(&parsed.config);
-    parsed.report(surroundings);
+    let found = look(&parsed.config);
+    parsed.report(found);
     if parsed.diagnostics.is_empty() {
         return Ok(parsed.config);
     }

@@ -4,8 +4,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use super::accelerate::Accelerate;
+use super::classes::{Class, Overload};
 use super::direct::{Direct, Transport};
 use super::dns::Dns;
+use super::pools::Pool;
+use super::sites;
 use super::words::words;
 use crate::units::{ListenAddress, Malformed, Size, Span};
 
@@ -26,6 +30,16 @@ pub struct Config {
     pub direct: Direct,
     /// The site that is served; none if its root is empty: see [`Config::has_site`].
     pub site: Site,
+    /// What holds for all that comes from backends.
+    pub accelerate: Accelerate,
+    /// Backends that answer the same.
+    pub pools: Vec<Pool>,
+    /// What becomes of requests, by host and path: see [`Config::serves_http`].
+    pub sites: Vec<sites::Site>,
+    /// Requests that are served before others, or less of them.
+    pub classes: Vec<Class>,
+    /// What is done when there is too much to do.
+    pub overload: Overload,
     /// DNS; off if absent.
     pub dns: Option<Dns>,
     /// The cache in memory.
@@ -50,6 +64,11 @@ impl Default for Config {
             transport: Transport::Sockets,
             direct: Direct::default(),
             site: Site::default(),
+            accelerate: Accelerate::default(),
+            pools: Vec::new(),
+            sites: Vec::new(),
+            classes: Vec::new(),
+            overload: Overload::default(),
             dns: None,
             cache: Cache::default(),
             limits: Limits::default(),
@@ -61,7 +80,12 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Whether files are served over HTTP.
+    /// Whether anything is served over HTTP: files of [`Config::site`], or what sites say.
+    pub fn serves_http(&self) -> bool {
+        self.has_site() || !self.sites.is_empty()
+    }
+
+    /// Whether files of [`Config::site`] are served over HTTP.
     pub fn has_site(&self) -> bool {
         !self.site.root.as_os_str().is_empty()
     }
@@ -69,7 +93,7 @@ impl Config {
     /// Takes over from `new` what a running server can change. Returns the settings that differ and
     /// stay as they are until a restart.
     pub fn adopt(&mut self, new: Config) -> Vec<&'static str> {
-        let keeps_site = self.has_site() == new.has_site();
+        let keeps_site = self.has_site() == new.has_site() && self.serves_http() == new.serves_http();
         let keeps_dns = self.dns.is_some() == new.dns.is_some();
         let fixed = [
             ("site", !keeps_site),
@@ -90,6 +114,11 @@ impl Config {
         ];
         if keeps_site {
             self.site = new.site;
+            self.sites = new.sites;
+            self.pools = new.pools;
+            self.accelerate = new.accelerate;
+            self.classes = new.classes;
+            self.overload = new.overload;
         }
         let mut of_dns = Vec::new();
         if let (Some(dns), Some(new)) = (&mut self.dns, new.dns) {
@@ -357,6 +386,23 @@ mod tests {
         expected.cache.revalidate = Span::seconds(3);
         assert_eq!(config, expected);
         assert_eq!(config.adopt(expected), [""; 0]);
+    }
+
+    #[test]
+    fn sites_and_pools_change_and_a_server_for_files_stays_one() {
+        let routed = || {
+            let text = "pools=[{name='a', backends=[{address='a:1'}]}]\n[[sites]]\nroutes=[{pool='a'}]\n";
+            crate::config::parse(text).config
+        };
+        let mut config = routed();
+        let mut new = routed();
+        new.sites[0].routes[0].upgrade = true;
+        new.pools[0].pending = 1;
+        new.overload.client_requests = 7;
+        assert_eq!(config.adopt(new.clone()), [""; 0]);
+        assert_eq!(config, new);
+        assert_eq!(config.adopt(Config::default()), ["site"]);
+        assert_eq!(config, new);
     }
 
     #[test]

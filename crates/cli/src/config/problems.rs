@@ -5,8 +5,8 @@ use std::fmt;
 use std::path::Path;
 
 use super::direct::{Direct, Transport};
-use super::dns;
 use super::model::{Config, Cores, LogFormat};
+use super::{accelerate, classes, dns, pools, sites};
 use crate::units::{ListenAddress, Size, Span};
 
 /// A setting that cannot work, alone or beside another.
@@ -43,11 +43,29 @@ pub fn problems(config: &Config) -> Vec<Problem> {
         dns::problems(dns, &mut found);
     }
     site(config, &mut found);
+    accelerate::problems(&config.accelerate, &mut found);
+    pools::problems(config, &mut found);
+    sites::problems(config, &mut found);
+    classes::problems(config, &mut found);
     sizes(config, &mut found);
     spans(config, &mut found);
     transport(config, &mut found);
     admin(config, &mut found);
     found
+}
+
+/// A size that lies outside its bounds.
+pub(super) fn size_within(key: String, size: Size, least: Size, most: Size, found: &mut Vec<Problem>) {
+    if size < least || size > most {
+        found.push(Problem::new(key, format!("expected a size from {least} to {most}, found {size}")));
+    }
+}
+
+/// A duration that lies outside its bounds.
+pub(super) fn span_within(key: String, span: Span, least: Span, most: Span, found: &mut Vec<Problem>) {
+    if span < least || span > most {
+        found.push(Problem::new(key, format!("expected a duration from {least} to {most}, found {span}")));
+    }
 }
 
 /// Everything on this machine that `config` needs and that is not there.
@@ -71,6 +89,7 @@ pub fn surroundings(config: &Config) -> Vec<Problem> {
     if let Some(dns) = &config.dns {
         dns::surroundings(dns, &mut found);
     }
+    sites::surroundings(config, &mut found);
     if let (Transport::Direct, Some(name)) = (config.transport, &config.direct.interface)
         && Direct::is_name(name)
         && !config.direct.makes_interface()
@@ -97,7 +116,7 @@ fn interface_index(name: &str) -> rustix::io::Result<u32> {
 }
 
 fn listeners(config: &Config, found: &mut Vec<Problem>) {
-    if let (Some(_), false) = (&config.dns, config.has_site()) {
+    if let (Some(_), false) = (&config.dns, config.serves_http()) {
         if config.listen != Config::default().listen {
             let message = "expected a section [site] beside it, found none; DNS listens at dns.listen";
             found.push(Problem::new("listen", message));
@@ -183,9 +202,7 @@ fn sizes(config: &Config, found: &mut Vec<Problem>) {
         ("direct.memory", config.direct.memory, Size::mib(1), Size(1 << 40)),
     ];
     for (key, size, least, most) in bounds {
-        if size < least || size > most {
-            found.push(Problem::new(key, format!("expected a size from {least} to {most}, found {size}")));
-        }
+        size_within(key.into(), size, least, most, found);
     }
 }
 
@@ -199,9 +216,7 @@ fn spans(config: &Config, found: &mut Vec<Problem>) {
         ("limits.grace-period", limits.grace_period, Span::seconds(0), Span::seconds(3600)),
     ];
     for (key, span, least, most) in bounds {
-        if span < least || span > most {
-            found.push(Problem::new(key, format!("expected a duration from {least} to {most}, found {span}")));
-        }
+        span_within(key.into(), span, least, most, found);
     }
 }
 

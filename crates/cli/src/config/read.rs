@@ -8,7 +8,7 @@ use super::direct::Direct;
 use super::model::{Admin, Cache, CacheControlRule, Config, Limits, Log, Site, Workers};
 use super::problems::{Problem, problems};
 use super::section::{Report, Section};
-use super::{Diagnostic, Interface, dns};
+use super::{Diagnostic, Interface, accelerate, classes, dns, pools, sites};
 
 /// What a text says, and everything that is wrong with it.
 #[derive(Debug)]
@@ -67,8 +67,18 @@ fn config(mut root: Section<'_>) -> Config {
     root.read("transport", &mut config.transport);
     if let Some((section, offset)) = root.section("site") {
         site(section, offset, &mut config.site);
-    } else if !root.has("dns") {
-        root.missing("site", "a section [site] with the root directory, or a section [dns]");
+    } else if !root.has("dns") && !root.has("sites") {
+        root.missing("site", "a section [site] with the root directory, sections [[sites]], or a section [dns]");
+    }
+    if let Some((section, _)) = root.section("accelerate") {
+        config.accelerate = accelerate::read(section);
+    }
+    config.pools = root.sections("pools").into_iter().map(|(section, offset)| pools::read(section, offset)).collect();
+    config.sites = root.sections("sites").into_iter().map(|(section, offset)| sites::read(section, offset)).collect();
+    config.classes =
+        root.sections("classes").into_iter().map(|(section, offset)| classes::read(section, offset)).collect();
+    if let Some((section, _)) = root.section("overload") {
+        classes::read_overload(section, &mut config.overload);
     }
     config.dns = root.section("dns").map(|(section, _)| dns::read(section));
     if let Some((section, _)) = root.section("cache") {
@@ -321,7 +331,11 @@ mod tests {
     #[test]
     fn each_error_names_its_place_what_was_expected_and_what_was_found() {
         let cases = [
-            ("", "1:1: site: expected a section [site] with the root directory, or a section [dns], found none\n"),
+            (
+                "",
+                "1:1: site: expected a section [site] with the root directory, sections [[sites]], \
+                 or a section [dns], found none\n",
+            ),
             ("[site]\n", "1:1: site.root: expected a value, found none\n"),
             ("[site]\nroot = 7\n", "2:8: site.root: expected a string, found the integer 7\n"),
             (
@@ -335,8 +349,8 @@ mod tests {
                  4:1: unknown key \"site.indexes\"; did you mean \"index\"?\n\
                  5:1: unknown key \"site.quux\"; expected one of root, index, listing, dotfiles, follow-symlinks, \
                  precompressed, compress, cache-control, cache-control-rules\n\
-                 6:2: unknown key \"zebra\"; expected one of listen, cores, io, respond, transport, site, dns, \
-                 cache, limits, workers, direct, admin, log\n",
+                 6:2: unknown key \"zebra\"; expected one of listen, cores, io, respond, transport, site, \
+                 accelerate, pools, sites, classes, overload, dns, cache, limits, workers, direct, admin, log\n",
             ),
             (
                 "listen = [':80', 81, 'localhost:82']\n[site]\nroot='/'\nfollow_symlinks=true",
@@ -429,6 +443,12 @@ mod tests {
                 "1979-05-27",
                 "inf",
                 "[limits]\n",
+                "[[sites]]\n[[sites.routes]]\n",
+                "path-regex = ",
+                "[[pools]]\nname = 'a'\n[[pools.backends]]\naddress = ",
+                "'127.0.0.1:80'",
+                "[accelerate]\nnegative = { 404",
+                "[[classes]]\nheaders = [{ ",
                 "[dns]\n",
                 "[[dns.zones]]\nname = ",
                 "[[dns.routes]]\nclients = ",

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -77,6 +78,18 @@ impl<'s> Section<'s> {
         self.convert(format!("{}{key}", self.prefix), value)
     }
 
+    /// A text that may have any length and lines of its own.
+    pub(super) fn text(&mut self, key: &'static str) -> Option<String> {
+        let value = self.find(key)?;
+        match value.get_ref().as_str() {
+            Some(text) => Some(text.to_owned()),
+            None => {
+                self.report.error(value.span().start, self.wrong(key, "a string", value.get_ref()));
+                None
+            }
+        }
+    }
+
     /// Like [`Section::optional`], and an error if `key` is missing.
     pub(super) fn required<T: FromValue>(&mut self, key: &'static str, offset: usize) -> Option<T> {
         if !self.has(key) {
@@ -113,6 +126,30 @@ impl<'s> Section<'s> {
         *into = items.iter().enumerate().filter_map(|(i, item)| self.convert(format!("{path}[{i}]"), item)).collect();
     }
 
+    /// Replaces `into` by the pairs of a table whose keys are values, too; `example` shows one.
+    pub(super) fn pairs<K: FromStr, V: FromValue>(&mut self, key: &'static str, example: &str, into: &mut Vec<(K, V)>) {
+        let Some(value) = self.find(key) else { return };
+        let path = format!("{}{key}", self.prefix);
+        self.report.place(path.clone(), value.span().start);
+        let expected = format!("a table such as {example}");
+        let Some(table) = value.get_ref().as_table() else {
+            self.report.error(value.span().start, self.wrong(key, &expected, value.get_ref()));
+            return;
+        };
+        into.clear();
+        for (name, value) in table {
+            let text: &str = name.get_ref();
+            match text.parse() {
+                Ok(name) => into.extend(self.convert(format!("{path}.{text}"), value).map(|value| (name, value))),
+                Err(_) => {
+                    let found = shorten(text);
+                    self.report
+                        .error(name.span().start, format!("{path}: expected {expected}, found the key {found:?}"));
+                }
+            }
+        }
+    }
+
     /// The table under `key`, with the offset of its heading.
     pub(super) fn section(&mut self, key: &'static str) -> Option<(Section<'s>, usize)> {
         let value = self.find(key)?;
@@ -132,6 +169,7 @@ impl<'s> Section<'s> {
             self.report.error(value.span().start, self.wrong(key, &expected, value.get_ref()));
             return Vec::new();
         };
+        self.report.place(format!("{}{key}", self.prefix), value.span().start);
         let mut sections = Vec::new();
         for (i, item) in items.iter().enumerate() {
             match item.get_ref().as_table() {
@@ -321,12 +359,20 @@ impl FromValue for std::net::SocketAddr {
 }
 
 /// Reads what is written as text; `expected` says what that would be, with quotation marks.
-pub(super) fn from_text<T: std::str::FromStr<Err = Malformed>>(
+pub(super) fn from_text<T: FromStr<Err = Malformed>>(value: &DeValue<'_>, expected: &str) -> Result<T, String> {
+    let text = value.as_str().ok_or_else(|| format!("expected {expected}, found {}", describe(value)))?;
+    text.parse().map_err(|malformed: Malformed| malformed.to_string())
+}
+
+/// Like [`from_text`]; a number stands for its digits.
+pub(super) fn from_number_or_text<T: FromStr<Err = Malformed>>(
     value: &DeValue<'_>,
     expected: &str,
 ) -> Result<T, String> {
-    let text = value.as_str().ok_or_else(|| format!("expected {expected}, found {}", describe(value)))?;
-    text.parse().map_err(|malformed: Malformed| malformed.to_string())
+    match integer(value) {
+        Some(number) => number.to_string().parse().map_err(|malformed: Malformed| malformed.to_string()),
+        None => from_text(value, expected),
+    }
 }
 
 fn integer(value: &DeValue<'_>) -> Option<i64> {
