@@ -97,7 +97,11 @@ const FUNCTIONS: &[StateFunction<Http>] = &[
         run: derive_cached_response::derive_cached_response,
         outcomes: &[HIT, MISS, DIRECT, PENDING, REFUSED],
     },
-    StateFunction { state: DERIVE_MISS_RESPONSE, run: derive_miss_response::derive_miss_response, outcomes: &[FILE, REMOTE] },
+    StateFunction {
+        state: DERIVE_MISS_RESPONSE,
+        run: derive_miss_response::derive_miss_response,
+        outcomes: &[FILE, REMOTE],
+    },
     StateFunction {
         state: DERIVE_UNCACHED_RESPONSE,
         run: derive_uncached_response::derive_uncached_response,

@@ -1,9 +1,11 @@
 //! One engine on its thread.
 
 use std::any::Any;
+use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{Builder, JoinHandle};
@@ -14,6 +16,8 @@ use afpa_engine::stats::ModuleStats;
 use afpa_engine::workers::Workers;
 use afpa_engine::{Engine, EngineHandle, Open, Owner, Time, TransportId};
 use afpa_http::access_log::Recorder;
+use afpa_http::fetch::{self, Fetch, FetchGlobal};
+use afpa_http::remote::Relay;
 use afpa_http::{Global, Http, HttpStats, Settings};
 use afpa_platform::clock;
 use afpa_sockets::{Sockets, SocketsConfig, SocketsStats};
@@ -50,6 +54,8 @@ pub(super) struct Plan {
 /// What an engine needs to serve the site.
 pub(super) struct HttpPlan {
     pub(super) settings: Arc<Settings>,
+    /// What lets other servers answer, if any shall.
+    pub(super) relay: Option<Arc<Relay>>,
     pub(super) recorder: Option<Recorder>,
 }
 
@@ -81,6 +87,14 @@ pub(super) struct HttpSeat {
     pub(super) owner: Owner,
     pub(super) module: Arc<ModuleStats>,
     pub(super) stats: Arc<HttpStats>,
+    /// The module that owns connections to backends.
+    pub(super) fetch: Option<FetchSeat>,
+}
+
+/// What asks backends on an engine.
+pub(super) struct FetchSeat {
+    pub(super) owner: Owner,
+    pub(super) module: Arc<ModuleStats>,
 }
 
 /// One engine's use of every door.
@@ -138,6 +152,8 @@ struct Unopened {
     owners: Owners,
     /// The module that asks backends, if there is DNS.
     fetcher: Option<Owner>,
+    /// The same of HTTP.
+    http_fetcher: Option<Owner>,
 }
 
 /// Who has what comes through which doors.
@@ -273,13 +289,14 @@ fn build(plan: Plan) -> Result<(Unopened, Seat), String> {
         (None, Some(dns)) => dns.arena(),
         (None, None) => return Err("there is nothing to serve".into()),
     };
-    let http = http.map(|http| install_http(&mut engine, http));
+    let http = http.map(|http| install_http(&mut engine, number, http));
     let dns = dns.map(|dns| dns.install(&mut engine)).transpose()?;
     let owners = Owners {
         http: http.as_ref().map_or_else(Owner::default, |http| http.owner),
         dns: dns.as_ref().map_or_else(Owner::default, |dns| dns.owner),
     };
     let fetcher = dns.as_ref().map(|dns| dns.fetcher);
+    let http_fetcher = http.as_ref().and_then(|http| http.fetch.as_ref()).map(|fetch| fetch.owner);
     let (mut interface, stats) = (sockets.interface().name(), sockets.stats());
     let mut observed = None;
     if let Some(wire) = wire {
@@ -290,21 +307,31 @@ fn build(plan: Plan) -> Result<(Unopened, Seat), String> {
     }
     let handle = engine.handle();
     let seat = Seat { cpu, handle, http, dns, sockets: stats, direct: observed, interface };
-    Ok((Unopened { engine, sockets, entrances, owners, fetcher }, seat))
+    Ok((Unopened { engine, sockets, entrances, owners, fetcher, http_fetcher }, seat))
 }
 
-fn install_http(engine: &mut Engine, HttpPlan { settings, recorder }: HttpPlan) -> HttpSeat {
+fn install_http(engine: &mut Engine, number: u32, HttpPlan { settings, relay, recorder }: HttpPlan) -> HttpSeat {
     let waker = engine.handle().waker();
     let view = settings.cache.view(Arc::new(move || waker.wake()));
     let stats = Arc::new(HttpStats::default());
-    let global = Global::new(settings, view, stats.clone(), recorder, SystemTime::now);
+    let mut global = Global::new(settings, view, stats.clone(), recorder, SystemTime::now);
+    let fetch = relay.map(|relay| {
+        let seconds = Rc::new(Cell::new(0));
+        let (handle, now) = (engine.handle(), Time(clock::now()));
+        let shared = Rc::new(RefCell::new(fetch::Shared::new(number, handle, &relay.pools, now)));
+        let of_fetch = FetchGlobal::new(shared.clone(), relay.clone(), seconds.clone());
+        let (owner, module) = engine.install::<Fetch>(of_fetch);
+        shared.borrow_mut().is_owned_by(owner);
+        global.relay_through(relay, shared, seconds);
+        FetchSeat { owner, module }
+    });
     let (owner, module) = engine.install::<Http>(global);
-    HttpSeat { owner, module, stats }
+    HttpSeat { owner, module, stats, fetch }
 }
 
 impl Unopened {
     fn open(self) -> Result<Engine, String> {
-        let Unopened { mut engine, mut sockets, entrances, owners, fetcher } = self;
+        let Unopened { mut engine, mut sockets, entrances, owners, fetcher, http_fetcher } = self;
         for entrance in entrances {
             enter(&mut sockets, entrance.way, owners.of(entrance.service))?;
         }
@@ -313,6 +340,9 @@ impl Unopened {
             .map_err(|error| format!("an engine cannot watch its mailbox: {error}"))?;
         if let Some(fetcher) = fetcher {
             engine.open(Open::Work, fetcher, afpa_dns::fetch::WATCH);
+        }
+        if let Some(fetcher) = http_fetcher {
+            engine.open(Open::Work, fetcher, afpa_http::fetch::KEEPER);
         }
         Ok(engine)
     }

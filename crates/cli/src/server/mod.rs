@@ -9,6 +9,7 @@ pub mod health;
 mod observed;
 pub mod pools;
 mod reach;
+mod relay;
 pub mod resolve;
 mod running;
 mod serving;
@@ -78,13 +79,13 @@ pub fn start(config: &Config, inherited: Vec<Inherited>) -> Result<Started, Stri
     let (mut prepared, mut rings) = (Vec::new(), Vec::new());
     for (number, &cpu) in cpus.iter().enumerate() {
         let capacity = usize::try_from(config.log.buffer.0).unwrap_or(usize::MAX);
-        let http = serving.site().map(|settings| {
+        let http = serving.http().map(|settings| {
             let recorder = logs.then(|| {
                 let (recorder, records) = access_log::ring(capacity);
                 rings.push(Ring::Http(records));
                 recorder
             });
-            HttpPlan { settings, recorder }
+            HttpPlan { settings, relay: serving.relay(), recorder }
         });
         let dns = serving.dns().cloned().zip(backends.clone()).map(|(serving, backends)| {
             let recorder = logs.then(|| {
@@ -134,7 +135,7 @@ fn open(mut prepared: Vec<Prepared>, wire: Option<&Wire>) -> Result<Vec<Seat>, S
 /// Every way in: to the site, if there is one, and to DNS, if that is served.
 fn open_doors(config: &Config, is_host: bool, inherited: Vec<Inherited>) -> Result<Vec<Door>, String> {
     let mut doors = Vec::new();
-    if config.has_site() {
+    if config.serves_http() {
         doors = if is_host {
             doors::of_host(Service::Http, &config.listen)?
         } else {
@@ -150,7 +151,7 @@ fn open_doors(config: &Config, is_host: bool, inherited: Vec<Inherited>) -> Resu
 
 /// The clients' connections of all services together.
 fn max_accepted(config: &Config) -> u32 {
-    let site = if config.has_site() { config.limits.connections } else { 0 };
+    let site = if config.serves_http() { config.limits.connections } else { 0 };
     let dns = config.dns.as_ref().map_or(0, |dns| dns.limits.connections);
     site.saturating_add(dns)
 }
@@ -158,7 +159,9 @@ fn max_accepted(config: &Config) -> u32 {
 /// Places for questions to backends, which clients must not take: one for each that waits, and another, because a
 /// conversation ends when its answer is kept, a moment after it was passed on.
 fn reserved(config: &Config) -> u32 {
-    config.dns.as_ref().map_or(0, |dns| dns.limits.flights.saturating_mul(2))
+    let of_dns = config.dns.as_ref().map_or(0, |dns| dns.limits.flights.saturating_mul(2));
+    let of_http = config.pools.iter().map(|pool| pool.connections.saturating_mul(pool.backends.len() as u32));
+    of_http.fold(of_dns, u32::saturating_add)
 }
 
 fn line(config: &Config, cpus: &[usize], doors: &[Door], seats: &[Seat]) -> String {
@@ -172,18 +175,27 @@ fn line(config: &Config, cpus: &[usize], doors: &[Door], seats: &[Seat]) -> Stri
         process::show_cpus(cpus),
         seats.first().map_or("nothing", |seat| seat.interface),
         match &config.dns {
-            Some(dns) if !config.has_site() => dns.cache.size,
+            Some(dns) if !config.serves_http() => dns.cache.size,
             _ => config.cache.size,
         },
     )
+}
+
+/// Sites with routes, in a few words: the backend, where there is but one.
+fn routed(config: &Config) -> String {
+    match (config.sites.as_slice(), config.pools.as_slice()) {
+        ([site], [pool]) if site.routes.len() == 1 && pool.backends.len() == 1 => pool.backends[0].address.to_string(),
+        (sites, _) => format!("{} site{}", sites.len(), if sites.len() == 1 { "" } else { "s" }),
+    }
 }
 
 /// What is served, in a few words.
 fn what(config: &Config) -> String {
     let plural = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
     let site = config.has_site().then(|| config.site.root.display().to_string());
+    let sites = (!config.sites.is_empty()).then(|| routed(config));
     let dns = config.dns.as_ref();
     let zones = dns.filter(|dns| !dns.zones.is_empty()).map(|dns| plural(dns.zones.len(), "zone"));
     let backends = dns.filter(|dns| !dns.backends.is_empty()).map(|dns| plural(dns.backends.len(), "backend"));
-    [site, zones, backends].into_iter().flatten().collect::<Vec<_>>().join(" and ")
+    [site, sites, zones, backends].into_iter().flatten().collect::<Vec<_>>().join(" and ")
 }

@@ -7,16 +7,19 @@ use std::time::{Duration, Instant};
 use afpa_cache::{Cache, CacheStats};
 use afpa_dns::cache::{is_of_name, is_within};
 use afpa_dns::{Dns, Fetch};
-use afpa_engine::ProtocolModule;
 use afpa_engine::stats::ModuleStats;
+use afpa_engine::{ProtocolModule, Time};
+use afpa_http::fetch::Fetch as HttpFetch;
 use afpa_http::files::{purge_under, purge_url};
+use afpa_http::remote::Relay;
 use afpa_http::{Http, Kept, Settings};
+use afpa_platform::clock;
 use afpa_platform::steering::Answers;
 
 use super::direct::Wire;
 use super::dns::DnsSeat;
 use super::doors::Door;
-use super::engine::Seat;
+use super::engine::{HttpSeat, Seat};
 use super::observed;
 use super::serving::Serving;
 use crate::access_log::LogStats;
@@ -60,9 +63,21 @@ impl Running {
     /// Of the site and of DNS together.
     fn cache(&self) -> stats::Cache {
         let serving = self.serving();
-        let site = serving.site().map(|settings| settings.cache.stats());
+        let site = serving.http().map(|settings| settings.cache.stats());
         let dns = serving.dns().map(|dns| dns.settings().cache.stats());
         site.into_iter().chain(dns).map(cache_of).fold(stats::Cache::default(), sum)
+    }
+}
+
+/// Hands new pools to what asks backends.
+fn reload_fetch(seat: &Seat, http: &HttpSeat, relay: Option<Arc<Relay>>) {
+    if let (Some(fetch), Some(relay)) = (&http.fetch, relay) {
+        let owner = fetch.owner;
+        seat.handle.command(move |control| {
+            if let Some(global) = control.global::<HttpFetch>(owner) {
+                global.reload(relay, Time(clock::now()));
+            }
+        });
     }
 }
 
@@ -107,12 +122,17 @@ impl Engines for Running {
     fn apply(&self, config: &Config) -> Result<(), String> {
         let serving = Serving::prepare(config, self.seats.len(), Some(&self.serving()))?;
         for seat in &self.seats {
-            if let (Some(http), Some(settings)) = (&seat.http, serving.site()) {
+            if let (Some(http), Some(settings)) = (&seat.http, serving.http()) {
+                let relay = serving.relay();
+                reload_fetch(seat, http, relay.clone());
                 let (owner, waker) = (http.owner, seat.handle.waker());
                 seat.handle.command(move |control| {
                     if let Some(global) = control.global::<Http>(owner) {
                         let cache = settings.cache.clone();
                         global.reload(settings, move || cache.view(Arc::new(move || waker.wake())));
+                        if let Some(relay) = relay {
+                            global.reload_relay(relay);
+                        }
                     }
                 });
             }
@@ -160,7 +180,7 @@ impl Source for Running {
 
     fn purge(&self, what: &Purge) -> usize {
         let serving = self.serving();
-        let (site, dns) = (serving.site(), serving.dns().map(|dns| dns.settings().cache.clone()));
+        let (site, dns) = (serving.http(), serving.dns().map(|dns| dns.settings().cache.clone()));
         let of_site = site.map_or(0, |site| match what {
             Purge::Path(path) => of_sites(&site, |cache, number| purge_url(cache, number, path)),
             Purge::Prefix(prefix) => of_sites(&site, |cache, number| purge_under(cache, number, prefix)),

@@ -81,12 +81,7 @@ impl ProtocolModule for Fetch {
     }
 
     /// Whatever was under way goes on elsewhere, if it may.
-    fn disconnected(
-        global: &mut FetchGlobal,
-        desk: &mut Desk<'_>,
-        connection: &mut Connection,
-        request: &mut Request,
-    ) {
+    fn disconnected(global: &mut FetchGlobal, desk: &mut Desk<'_>, connection: &mut Connection, request: &mut Request) {
         let Some(place) = connection.place.take() else { return };
         let mut shared = global.shared.borrow_mut();
         let assigned = connection.notice.and_then(|notice| shared.assignment(notice));

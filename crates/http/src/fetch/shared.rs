@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use afpa_balancing::{
-    Admission, BackendAddress, BackendIndex, Balancer, Choice, FailedAttempt, FailureKind, Hedgeable,
-    HedgeConfig, Hedging, Outcome, PoolState, Published, Retries, RetryConfig, Waiting,
+    Admission, BackendAddress, BackendIndex, Balancer, Choice, FailedAttempt, FailureKind, HedgeConfig, Hedgeable,
+    Hedging, Outcome, PoolState, Published, Retries, RetryConfig, Waiting,
 };
 use afpa_engine::seam::Address;
 use afpa_engine::{Desk, EngineHandle, Notice, Open, Owner, Time};
@@ -106,12 +106,12 @@ pub(crate) enum Free {
 }
 
 impl Shared {
-    /// For engine number `engine`; connections to backends belong to the module `fetcher`.
-    pub fn new(engine: u32, handle: EngineHandle, fetcher: Owner, plans: &[PoolPlan], now: Time) -> Shared {
+    /// For engine number `engine`.
+    pub fn new(engine: u32, handle: EngineHandle, plans: &[PoolPlan], now: Time) -> Shared {
         let mut shared = Shared {
             engine,
             handle,
-            fetcher,
+            fetcher: Owner::default(),
             pools: Vec::new(),
             by_number: Vec::new(),
             opening: HashMap::new(),
@@ -121,6 +121,11 @@ impl Shared {
         };
         shared.reload(plans, now);
         shared
+    }
+
+    /// Connections to backends belong to the module `fetcher`: call it before the engine runs.
+    pub fn is_owned_by(&mut self, fetcher: Owner) {
+        self.fetcher = fetcher;
     }
 
     /// Takes over the pools of a configuration. What is under way to backends that leave ends as it began.
@@ -266,7 +271,14 @@ impl Shared {
     }
 
     /// An attempt ended without a response that can be passed on. `was_sent`: the backend may have seen the request.
-    pub(crate) fn failed(&mut self, mut job: Job, place: Place, error: FetchError, was_sent: bool, desk: &mut Desk<'_>) {
+    pub(crate) fn failed(
+        &mut self,
+        mut job: Job,
+        place: Place,
+        error: FetchError,
+        was_sent: bool,
+        desk: &mut Desk<'_>,
+    ) {
         let now = desk.now();
         self.ended(&job, place, failure(error, was_sent), now);
         if !job.flight.attempt_failed(job.attempt) {

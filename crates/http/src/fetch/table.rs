@@ -56,11 +56,7 @@ pub const LAST: Outcome = Outcome::new(12, "last");
 
 const FUNCTIONS: &[StateFunction<Fetch>] = &[
     StateFunction { state: BEGIN, run: begin::begin, outcomes: &[REQUEST, WATCH, STALE] },
-    StateFunction {
-        state: AWAIT_REQUEST,
-        run: await_request::await_request,
-        outcomes: &[REQUEST, IDLE, ENDED],
-    },
+    StateFunction { state: AWAIT_REQUEST, run: await_request::await_request, outcomes: &[REQUEST, IDLE, ENDED] },
     StateFunction { state: SEND_REQUEST, run: send_request::send_request, outcomes: &[SENT, STALE, FAILED] },
     StateFunction { state: READ_HEAD, run: read_head::read_head, outcomes: &[PENDING, HEAD, SWITCHED, FAILED] },
     StateFunction { state: RELAY_BODY, run: relay_body::relay_body, outcomes: &[PENDING, COMPLETE, FAILED] },

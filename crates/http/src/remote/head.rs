@@ -151,7 +151,9 @@ impl RemoteHead {
 
     /// Whether others than the one who asked may get it (RFC 9111 §4), without asking for themselves.
     pub(crate) fn may_be_shared(&self) -> bool {
-        self.stored().is_some_and(|stored| !stored.freshness.always_validate && stored.freshness.fresh_until > stored.freshness.born)
+        self.stored().is_some_and(|stored| {
+            !stored.freshness.always_validate && stored.freshness.fresh_until > stored.freshness.born
+        })
     }
 
     /// Its lines as a head's, with a status line.

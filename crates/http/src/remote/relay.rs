@@ -8,8 +8,8 @@ use afpa_routing::Router;
 
 use super::purge::Purges;
 use crate::fetch::FetchTimes;
-use crate::fetch::flights::Flights;
 use crate::fetch::PoolPlan;
+use crate::fetch::flights::Flights;
 use crate::kept::Kept;
 use crate::syntax::ResponseLimits;
 use crate::syntax::forward::Provenance;
@@ -60,6 +60,8 @@ pub struct RelayShared {
 pub struct RoutePlan {
     /// What RFC 9111 leaves to an operator.
     pub semantics: afpa_caching::Policy,
+    /// Whether anything is kept.
+    pub keeps: bool,
     /// Whether those who miss together ask once.
     pub collapses: bool,
 }

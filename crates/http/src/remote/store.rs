@@ -37,14 +37,7 @@ impl Kind {
 
 /// Stores a response under `key`, and beside it, if it varies, that it does. `since`: the purges before it was asked for; after
 /// another one it is not stored, since it may be what that one was about.
-pub(crate) fn store(
-    relay: &Relay,
-    key: &[u8],
-    head: &RemoteHead,
-    kind: Kind,
-    since: u64,
-    _now: u64,
-) -> Done {
+pub(crate) fn store(relay: &Relay, key: &[u8], head: &RemoteHead, kind: Kind, since: u64, _now: u64) -> Done {
     let stored = match (&head.verdict, &kind) {
         (Some(Ok(stored)), _) => stored.clone(),
         // It answers those who wait, and is kept no longer.

@@ -29,8 +29,7 @@ pub fn choose_route(cx: &mut Context<'_, Http>) -> Outcome {
         },
     };
     let lines = Lines(fields(octets));
-    let view =
-        RequestView { method: head.method_text(octets), host, path, query: head.query(octets), fields: &lines };
+    let view = RequestView { method: head.method_text(octets), host, path, query: head.query(octets), fields: &lines };
     let Some(routed) = Routed::of(&relaying.relay, &view, &mut relaying.captures) else {
         cx.request.refuse(404);
         return REFUSED;

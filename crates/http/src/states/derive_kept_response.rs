@@ -158,8 +158,7 @@ pub(super) fn answer(
     let Global { view, clock, scratch, nonce, relaying, .. } = &mut *cx.global;
     let name = relaying.as_ref().map_or("", |relaying| &relaying.relay.relay.name);
     let seconds = clock.seconds();
-    let presented =
-        Presented { details, seconds, name, handled, forward_status, collapsed, outcome, added: &[] };
+    let presented = Presented { details, seconds, name, handled, forward_status, collapsed, outcome, added: &[] };
     let body = view.hold(object.body().clone());
     let derivation = Derivation { head, octets, persistence, clock, nonce: *nonce, scratch, output: &mut cx.output };
     let answered = derivation.respond(&body, &presented);

@@ -64,7 +64,7 @@ fn begin(cx: &mut Context<'_, Http>, alone: bool) -> Result<(), Refused> {
     let policy = routed.route().caching.map(|number| &relay.policies[number]);
     let directives = policy.map(|policy| policy.semantics.request_directives(asked)).unwrap_or_default();
     // A range or a condition that only the origin can judge is left to it, and its answer to the one who asked.
-    let keeps = policy.is_some()
+    let keeps = policy.is_some_and(|policy| policy.keeps)
         && method == Method::Get
         && body == Body::None
         && !head.has_range()
@@ -257,7 +257,11 @@ fn serve_stale(cx: &mut Context<'_, Http>, status: Option<u16>) -> Option<Outcom
 fn is_not_modified(cx: &Context<'_, Http>, head: &RemoteHead) -> bool {
     let request = cx.request.parser.head();
     let Some(stored) = head.stored().filter(|_| request.has_preconditions()) else { return false };
-    let is_ours = cx.request.remote.as_ref().is_some_and(|remote| remote.outgoing.as_ref().is_none_or(|out| out.keeping.is_some()));
+    let is_ours = cx
+        .request
+        .remote
+        .as_ref()
+        .is_some_and(|remote| remote.outgoing.as_ref().is_none_or(|out| out.keeping.is_some()));
     let lines: Vec<_> = fields(&cx.request.kept_head).collect();
     is_ours && head.status == 200 && conditional::is_not_modified(stored, Fields(&lines))
 }
@@ -310,8 +314,13 @@ fn write_head(cx: &mut Context<'_, Http>, head: &RemoteHead) {
     }
     response::end(scratch);
     cx.output.send(scratch);
-    let outcome = if remote.as_ref().is_some_and(|remote| remote.is_collapsed) { CacheOutcome::Collapsed } else { CacheOutcome::Miss };
-    let outcome = if remote.as_ref().is_some_and(|remote| remote.key.is_empty()) { CacheOutcome::Pass } else { outcome };
+    let outcome = if remote.as_ref().is_some_and(|remote| remote.is_collapsed) {
+        CacheOutcome::Collapsed
+    } else {
+        CacheOutcome::Miss
+    };
+    let outcome =
+        if remote.as_ref().is_some_and(|remote| remote.key.is_empty()) { CacheOutcome::Pass } else { outcome };
     cx.request.answered(Answered { status: head.status, payload: 0, outcome });
     cx.request.remote = remote.map(|mut remote| {
         remote.framing = Some(framing);
@@ -491,7 +500,11 @@ fn switch(cx: &mut Context<'_, Http>, head: &RemoteHead) -> Outcome {
 
 fn refuse(cx: &mut Context<'_, Http>, status: u16) -> Outcome {
     let is_unread = !cx.request.is_body_read && cx.request.parser.head().body() != Body::None;
-    if is_unread { cx.request.refuse_and_close(status) } else { cx.request.refuse(status) }
+    if is_unread {
+        cx.request.refuse_and_close(status)
+    } else {
+        cx.request.refuse(status)
+    }
     REFUSED
 }
 

@@ -62,13 +62,7 @@ pub(super) fn outgoing(
         rewrite(routed, head, octets, &host_name, &mut target)?;
     }
     let is_trusted = (relay.forwarding.is_trusted)(peer);
-    let client = ClientEnd {
-        peer,
-        client: peer,
-        is_trusted,
-        scheme: Scheme::Http,
-        host: head.host(octets),
-    };
+    let client = ClientEnd { peer, client: peer, is_trusted, scheme: Scheme::Http, host: head.host(octets) };
     let upgrade = head.upgrade(octets).and_then(|mut values| values.next()).filter(|_| route.upgrade);
     // A validation is about the whole, and so is what is to be kept.
     let mut edits = edits(&route.request_fields);
@@ -95,7 +89,8 @@ pub(super) fn outgoing(
         body => body,
     };
     let host = if head.host(octets).is_empty() { &host_name[..] } else { head.host(octets) };
-    let policy = RequestPolicy { pseudonym: &relay.name, provenance: relay.forwarding.provenance, ..RequestPolicy::default() };
+    let policy =
+        RequestPolicy { pseudonym: &relay.name, provenance: relay.forwarding.provenance, ..RequestPolicy::default() };
     let forwarded = ForwardedRequest {
         method: head.method_text(octets),
         target: &target,

@@ -90,7 +90,7 @@ impl Default for Policy {
             default_lifetime: Span::seconds(0),
             negative: Vec::new(),
             stale_while_revalidate: Span::seconds(0),
-            stale_if_error: Span::seconds(0),
+            stale_if_error: Span::seconds(60),
             collapse: true,
             compress: true,
             max_object: Size::mib(16),
