@@ -192,12 +192,25 @@ impl Script {
             return exchange.status.unwrap_or((200, "OK"));
         }
         let matches = |validator: &str, condition: &str| {
-            let sent = self.sent.get(&(number - 1))?;
-            let (_, value) = sent.iter().rev().find(|(name, _)| name == validator)?;
-            (request.fields.get(condition).as_ref() == Some(value)).then_some(())
+            let value = self.sent_before(number, validator)?;
+            (request.fields.get(condition) == Some(value)).then_some(())
         };
         let is_match = matches("ETag", "If-None-Match").or_else(|| matches("Last-Modified", "If-Modified-Since"));
         if is_match.is_some() { (304, "Not Modified") } else { (NOT_VALIDATED, "Not Validated") }
+    }
+
+    /// The value of a field in the response before the one of this number. One that nobody fetched counts as well, if
+    /// its script says what the value would have been.
+    fn sent_before(&self, number: usize, name: &str) -> Option<String> {
+        let previous = number.checked_sub(1)?;
+        if let Some(sent) = self.sent.get(&previous) {
+            return sent.iter().rfind(|(other, _)| other == name).map(|(_, value)| value.clone());
+        }
+        let scripted = &self.exchanges.get(previous.checked_sub(1)?)?.response_fields;
+        match &scripted.iter().rfind(|sent| sent.name == name)?.value {
+            Value::Text(text) => Some(text.clone()),
+            Value::At(_) | Value::AtInRfc850(_) | Value::Here(_) => None,
+        }
     }
 }
 

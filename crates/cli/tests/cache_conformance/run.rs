@@ -13,6 +13,8 @@ use crate::origin::Origin;
 /// How long a client pauses. Lifetimes that are to end meanwhile are 2 s at most; the time that passes is what a cache
 /// in front of a real origin is about, and nobody but the clock can tell it.
 const PAUSE: Duration = Duration::from_secs(3);
+/// Between two requests: a cache may store what it has answered before.
+const BREATH: Duration = Duration::from_millis(50);
 /// Between the starts of two cases: all at once they would be a test of load.
 const STAGGER: Duration = Duration::from_millis(4);
 
@@ -42,9 +44,7 @@ fn run_case(case: &Case, token: &str, origin: &Origin, proxy: SocketAddr) -> Res
         })?;
         judge_response(exchange, number, token, &response)?;
         responses.push(response);
-        if exchange.is_pausing {
-            thread::sleep(PAUSE);
-        }
+        thread::sleep(if exchange.is_pausing { PAUSE } else { BREATH });
     }
     judge_requests(&case.exchanges, &responses, &origin.seen(token))
 }
