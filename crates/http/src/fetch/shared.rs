@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use afpa_balancing::{
     Admission, BackendAddress, BackendIndex, Balancer, Choice, FailedAttempt, FailureKind, HedgeConfig, Hedgeable,
-    Hedging, Outcome, PoolState, Published, Retries, RetryConfig, Waiting,
+    Hedging, Outcome, PoolState, Published, Retries, RetryConfig, Unavailable, Waiting,
 };
 use afpa_engine::seam::Address;
 use afpa_engine::{Desk, EngineHandle, Notice, Open, Owner, Time};
@@ -86,6 +86,9 @@ pub(crate) struct Job {
     pool: usize,
     /// Backends that failed before.
     tried: Vec<BackendIndex>,
+    /// How often it failed, and how the last time.
+    failures: u32,
+    failure: Option<FetchError>,
     began: Time,
     /// Until when it may wait for a connection.
     deadline: Time,
@@ -186,7 +189,21 @@ impl Shared {
         let now = desk.now();
         let deadline = now.after(outgoing.times.connect);
         let (attempt, flight, outgoing) = (flight.new_attempt(), flight.clone(), outgoing.clone());
-        self.start(Job { flight, outgoing, attempt, pool, tried: Vec::new(), began: now, deadline }, false, desk);
+        self.start(
+            Job {
+                flight,
+                outgoing,
+                attempt,
+                pool,
+                tried: Vec::new(),
+                failures: 0,
+                failure: None,
+                began: now,
+                deadline,
+            },
+            false,
+            desk,
+        );
     }
 
     /// Sends a job to a backend, lets it wait, or refuses it. One that `has_waited` goes before those who wait.
@@ -207,7 +224,13 @@ impl Shared {
                     Err(job) => self.refuse(&job, FetchError::Unavailable, desk),
                 }
             }
-            Admission::Refuse(_) => self.refuse(&job, FetchError::Unavailable, desk),
+            // It was the only one that works: its connection may have been one that it had just closed.
+            Admission::Refuse(Unavailable::Excluded) if !job.tried.is_empty() => {
+                let mut job = job;
+                job.tried.clear();
+                self.start(job, has_waited, desk);
+            }
+            Admission::Refuse(_) => self.refuse(&job, job.failure.unwrap_or(FetchError::Unavailable), desk),
         }
     }
 
@@ -291,7 +314,7 @@ impl Shared {
         let failed = FailedAttempt {
             method: job.outgoing.method.name().as_bytes(),
             failure: failure_kind(error, was_sent),
-            attempts: job.tried.len() as u32 + 1,
+            attempts: job.failures + 1,
             sent: was_sent,
             has_body: job.outgoing.upload.as_ref().is_none_or(|upload| upload.borrow().is_whole()),
             responded: !job.flight.is_untouched(),
@@ -300,6 +323,7 @@ impl Shared {
             None => self.refuse(&job, error, desk),
             Some(_) => {
                 job.tried.push(place.backend);
+                (job.failures, job.failure) = (job.failures + 1, Some(error));
                 job.attempt = job.flight.new_attempt();
                 job.deadline = now.after(job.outgoing.times.connect);
                 self.start(job, true, desk);
