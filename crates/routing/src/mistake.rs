@@ -145,6 +145,13 @@ fn target(route: &Route, add: &mut impl FnMut(&'static str, String)) {
             if !matches!(status, 301 | 302 | 303 | 307 | 308) {
                 add("redirect", format!("expected the status 301, 302, 303, 307 or 308, found {status}"));
             }
+            if !location.is_location() {
+                let found = location.as_str();
+                add(
+                    "redirect",
+                    format!("expected a path, or http:// or https:// and a host without $1, found {found:?}"),
+                );
+            }
             let groups = if let PathCondition::Regex(pattern) = &route.path { pattern.groups() } else { 0 };
             if location.highest_group() > groups {
                 let group = location.highest_group();
@@ -235,7 +242,7 @@ mod tests {
     #[test]
     fn each_mistake_of_a_route_is_found() {
         type Change = fn(&mut Route);
-        let cases: [(Change, &str); 13] = [
+        let cases: [(Change, &str); 14] = [
             (|r| r.path = PathCondition::Exact("a".into()), "path: expected a path that starts with /, found \"a\""),
             (
                 |r| r.conditions.methods = vec!["get".into()],
@@ -268,6 +275,10 @@ mod tests {
             (
                 |r| r.target = Target::Redirect { status: 301, location: "/$1".parse().unwrap() },
                 "redirect: expected a group of the route's path-regex, which has 0, found $1",
+            ),
+            (
+                |r| r.target = Target::Redirect { status: 301, location: "//$query".parse().unwrap() },
+                "redirect: expected a path, or http:// or https:// and a host without $1, found \"//$query\"",
             ),
             (
                 |r| r.target = Target::Respond { status: 100, content_type: "a/b".into(), body: [][..].into() },
