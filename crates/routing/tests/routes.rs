@@ -111,6 +111,12 @@ fn the_nearest_path_has_the_request_and_what_fails_falls_through() {
 }
 
 #[test]
+fn a_router_is_shared_by_engines() {
+    fn shared<T: Send + Sync + Clone>(_: &T) {}
+    shared(&Router::new(vec![site("s", &["*"], vec![route("~ a")])]).unwrap());
+}
+
+#[test]
 fn nobody_routes_where_one_route_takes_everything() {
     let sole = |routes: Vec<Route>| Router::new(vec![site("s", &["*"], routes)]).unwrap().sole().is_some();
     assert!(sole(vec![route("any")]));
