@@ -195,15 +195,18 @@ fn class(
 ) {
     let route = matched.map(|matched| matched.route);
     let number = class_of(&config.classes, route, request, explain.client, &mut Captures::new());
+    let by_route = route.is_some_and(|route| route.class.is_some());
     let said = match number.map(|number| &config.classes[number]) {
         None if config.classes.is_empty() => return,
         None => "none".to_owned(),
-        Some(class) if route.is_some_and(|route| route.class.is_some()) => {
+        Some(class) if by_route => {
             format!("{}, priority {}, as the route says", class.name, class.priority)
         }
         Some(class) => format!("{}, priority {}, the first whose conditions hold", class.name, class.priority),
     };
-    line(text, &format!("class    {said}"));
+    let by_client = config.classes.iter().any(|class| !class.clients.is_empty());
+    let hint = if explain.client.is_none() && by_client && !by_route { "; --client says who asks" } else { "" };
+    line(text, &format!("class    {said}{hint}"));
 }
 
 fn line(text: &mut String, line: &str) {
@@ -252,7 +255,6 @@ mod tests {
         [[accelerate.policies]]
         name = "short"
         default-lifetime = "5s"
-        [accelerate]
         [[classes]]
         name = "first"
         priority = 7
@@ -263,7 +265,7 @@ mod tests {
     "#;
 
     fn explained(method: &str, url: &str, fields: &[&str], client: Option<&str>) -> (bool, String) {
-        let parsed = config::parse(&CONFIG.replace("[accelerate]\n", ""));
+        let parsed = config::parse(CONFIG);
         assert_eq!(parsed.diagnostics, []);
         let explain = Explain {
             config: "afpa.toml".into(),
@@ -306,7 +308,12 @@ class    crawlers, priority 1, the first whose conditions hold
         for (method, url, fields, expected) in [
             ("POST", "http://example.com/api", &[][..], "cache    policy short keeps only GET, HEAD\n"),
             ("GET", "http://example.com/api", &["x-canary: 1"], "  - route api: expected header x-canary absent\n"),
-            ("GET", "http://example.com/api", &["x-canary: 1"], "route    none\nclass    none\n"),
+            (
+                "GET",
+                "http://example.com/api",
+                &["x-canary: 1"],
+                "route    none\nclass    none; --client says who asks\n",
+            ),
             ("GET", "http://example.com/old/a?b", &[], "location https://example.com/new/a?b\n"),
             ("GET", "http://example.com/live", &[], "allowed  upgrades\ncache    off for this route\n"),
             ("GET", "http://example.com/live", &[], "class    first, priority 7, as the route says\n"),
@@ -314,7 +321,7 @@ class    crawlers, priority 1, the first whose conditions hold
                 "GET",
                 "https://other.example",
                 &[],
-                "route    files of site site\ntarget   files /srv/www\nclass    none\n",
+                "route    files of site site\ntarget   files /srv/www\nclass    none; --client",
             ),
             ("CONNECT", "example.com:443", &[], "route    none\n"),
             ("GET", "example.com", &[], "URL: expected http://HOST/PATH, found \"example.com\""),

@@ -95,9 +95,9 @@ fn names(site: usize, Site { routes, .. }: &Site, found: &mut Vec<Mistake>) {
 
 fn path(route: &Route, add: &mut impl FnMut(&'static str, String)) {
     if let PathCondition::Exact(path) | PathCondition::Prefix(path) = &route.path
-        && !path.starts_with('/')
+        && let Some(message) = decoded_path(path)
     {
-        add("path", format!("expected a path that starts with /, found {path:?}"));
+        add("path", message);
     }
     let is_method =
         |method: &str| !method.is_empty() && method.bytes().all(|octet| octet.is_ascii_uppercase() || octet == b'-');
@@ -108,11 +108,20 @@ fn path(route: &Route, add: &mut impl FnMut(&'static str, String)) {
         add("methods", "expected connect allowed beside the method CONNECT, found it forbidden".into());
     }
     let rewrite = &route.rewrite;
-    for prefix in [&rewrite.strip_prefix, &rewrite.add_prefix].into_iter().flatten() {
-        let dots = prefix.split('/').any(|segment| matches!(segment, "." | ".."));
-        if !prefix.starts_with('/') || dots || !prefix.bytes().all(|octet| matches!(octet, b'!'..=b'~')) {
-            add("rewrite", format!("expected a path that starts with / and is without dot segments, found {prefix:?}"));
-        }
+    if let Some(message) = rewrite.strip_prefix.as_deref().and_then(decoded_path) {
+        add("rewrite", message);
+    }
+    // What is added is sent as it is.
+    let is_sent = |octet: u8| matches!(octet, b'!'..=b'~') && !b"?#".contains(&octet);
+    if let Some(prefix) = &rewrite.add_prefix
+        && (!prefix.starts_with('/') || has_dot_segments(prefix) || !prefix.bytes().all(is_sent))
+    {
+        add("rewrite", format!("expected a path that starts with /, as it is sent, found {prefix:?}"));
+    }
+    if let Some((_, with)) = &rewrite.replace
+        && with.as_str().contains('#')
+    {
+        add("rewrite", format!("expected a part of a path without #, found {:?}", with.as_str()));
     }
     if let Some((pattern, with)) = &rewrite.replace
         && with.highest_group() > pattern.groups()
@@ -120,6 +129,23 @@ fn path(route: &Route, add: &mut impl FnMut(&'static str, String)) {
         let (group, groups) = (with.highest_group(), pattern.groups());
         add("rewrite", format!("expected a group of the pattern, which has {groups}, found ${group}"));
     }
+}
+
+/// What keeps a path from ever being one that is compared: those are decoded, without empty and dot segments.
+fn decoded_path(path: &str) -> Option<String> {
+    let is_escape = |part: &str| part.len() >= 2 && part.bytes().take(2).all(|octet| octet.is_ascii_hexdigit());
+    if !path.starts_with('/') {
+        return Some(format!("expected a path that starts with /, found {path:?}"));
+    }
+    if has_dot_segments(path) || path.contains("//") {
+        return Some(format!("expected a path without empty and dot segments, found {path:?}"));
+    }
+    let escaped = path.split('%').skip(1).any(is_escape);
+    escaped.then(|| format!("expected a decoded path, with a blank in place of %20, found {path:?}"))
+}
+
+fn has_dot_segments(path: &str) -> bool {
+    path.split('/').any(|segment| matches!(segment, "." | ".."))
 }
 
 fn fields(route: &Route, add: &mut impl FnMut(&'static str, String)) {
@@ -144,6 +170,13 @@ fn target(route: &Route, add: &mut impl FnMut(&'static str, String)) {
         Target::Redirect { status, location } => {
             if !matches!(status, 301 | 302 | 303 | 307 | 308) {
                 add("redirect", format!("expected the status 301, 302, 303, 307 or 308, found {status}"));
+            }
+            if !location.is_location() {
+                let found = location.as_str();
+                add(
+                    "redirect",
+                    format!("expected a path, or http:// or https:// and a host without $1, found {found:?}"),
+                );
             }
             let groups = if let PathCondition::Regex(pattern) = &route.path { pattern.groups() } else { 0 };
             if location.highest_group() > groups {
@@ -235,7 +268,7 @@ mod tests {
     #[test]
     fn each_mistake_of_a_route_is_found() {
         type Change = fn(&mut Route);
-        let cases: [(Change, &str); 13] = [
+        let cases: [(Change, &str); 18] = [
             (|r| r.path = PathCondition::Exact("a".into()), "path: expected a path that starts with /, found \"a\""),
             (
                 |r| r.conditions.methods = vec!["get".into()],
@@ -247,7 +280,23 @@ mod tests {
             ),
             (
                 |r| r.rewrite.add_prefix = Some("/a/..".into()),
-                "rewrite: expected a path that starts with / and is without dot segments, found \"/a/..\"",
+                "rewrite: expected a path that starts with /, as it is sent, found \"/a/..\"",
+            ),
+            (
+                |r| r.rewrite.add_prefix = Some("/a?b".into()),
+                "rewrite: expected a path that starts with /, as it is sent, found \"/a?b\"",
+            ),
+            (
+                |r| r.rewrite.strip_prefix = Some("/a//b".into()),
+                "rewrite: expected a path without empty and dot segments, found \"/a//b\"",
+            ),
+            (
+                |r| r.rewrite.replace = Some(("a".parse().unwrap(), "b#c".parse().unwrap())),
+                "rewrite: expected a part of a path without #, found \"b#c\"",
+            ),
+            (
+                |r| r.path = PathCondition::Prefix("/a%20b".into()),
+                "path: expected a decoded path, with a blank in place of %20, found \"/a%20b\"",
             ),
             (
                 |r| r.rewrite.replace = Some(("^/(a)".parse().unwrap(), "/$2".parse().unwrap())),
@@ -268,6 +317,10 @@ mod tests {
             (
                 |r| r.target = Target::Redirect { status: 301, location: "/$1".parse().unwrap() },
                 "redirect: expected a group of the route's path-regex, which has 0, found $1",
+            ),
+            (
+                |r| r.target = Target::Redirect { status: 301, location: "//$query".parse().unwrap() },
+                "redirect: expected a path, or http:// or https:// and a host without $1, found \"//$query\"",
             ),
             (
                 |r| r.target = Target::Respond { status: 100, content_type: "a/b".into(), body: [][..].into() },

@@ -48,6 +48,41 @@ impl Template {
         self.parts.iter().map(|part| if let Part::Group(number) = part { *number } else { 0 }).max().unwrap_or(0)
     }
 
+    /// Whether it leads to where its writer meant, whatever a request says: it is a path, or starts with a scheme
+    /// and a host in which nothing of the request's path is. After `https://example.com$1`, a request could name
+    /// another host.
+    pub(crate) fn is_location(&self) -> bool {
+        let mut parts = self.parts.iter();
+        let mut rest = match parts.next() {
+            Some(Part::Path) => return true,
+            Some(Part::Text(text)) if text.starts_with('/') && !text.starts_with("//") => return true,
+            Some(Part::Text(text)) => {
+                let schemes = ["https://", "http://", "//"];
+                match schemes.iter().find_map(|scheme| text.strip_prefix(scheme)) {
+                    Some(rest) => rest,
+                    None => return false,
+                }
+            }
+            _ => return false,
+        };
+        let mut has_host = false;
+        loop {
+            if let Some(end) = rest.find(['/', '?', '#']) {
+                return has_host || end > 0;
+            }
+            has_host |= !rest.is_empty();
+            rest = match parts.next() {
+                None | Some(Part::Path) => return has_host,
+                Some(Part::Host) => {
+                    has_host = true;
+                    ""
+                }
+                Some(Part::Text(text)) => text,
+                Some(Part::Query | Part::Group(_)) => return false,
+            };
+        }
+    }
+
     /// Appends the text with its variables replaced.
     pub(crate) fn expand(&self, values: Values<'_>, into: &mut Vec<u8>) {
         let start = into.len();
@@ -59,7 +94,13 @@ impl Template {
                     into.extend(text.as_bytes());
                 }
                 Part::Host => encode_host(values.host, into),
-                Part::Path => append(values.path, in_query, into),
+                Part::Path => {
+                    // `*`, or nothing, would be a part of the host before it.
+                    if !values.path.starts_with(b"/") {
+                        into.push(b'/');
+                    }
+                    append(values.path, in_query, into);
+                }
                 Part::Group(number) => append(values.groups.0.part(*number, values.groups.1), in_query, into),
                 Part::Query => match values.query.filter(|query| !query.is_empty()) {
                     Some(query) => encode_query(query, into),
@@ -201,6 +242,30 @@ mod tests {
         ] {
             assert_eq!(expanded(template, path, query), expected, "{template} {path}");
         }
+    }
+
+    #[test]
+    fn a_location_names_its_host() {
+        for (template, expected) in [
+            ("/a$1", true),
+            ("$path", true),
+            ("https://$host$path", true),
+            ("http://www.$host/$1", true),
+            ("//example.com/$1", true),
+            ("https://example.com", true),
+            ("https://example.com?$query", true),
+            ("https://example.com$1", false),
+            ("https://$1.example.com/", false),
+            ("https://example.com$query", false),
+            ("https:///a", false),
+            ("$1", false),
+            ("a", false),
+            ("javascript:$1", false),
+            ("", false),
+        ] {
+            assert_eq!(template.parse::<Template>().unwrap().is_location(), expected, "{template}");
+        }
+        assert_eq!(expanded("https://$host$path", "*", None), "https://a.example/*");
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Which route takes a request.
 
 use afpa_routing::{
-    Captures, Condition, Conditions, Matched, PathCondition, RequestView, Route, Router, Site, Subject, Target, Test,
+    Captures, Condition, Conditions, Matched, PathCondition, RequestView, Rewrite, Route, Router, Site, Subject,
+    Target, Template, Test,
 };
 use proptest::prelude::*;
 
@@ -12,6 +13,10 @@ fn path(text: &str) -> PathCondition {
         _ if text == "any" => PathCondition::Any,
         _ => PathCondition::Prefix(text.into()),
     }
+}
+
+fn path_regex(pattern: &str) -> PathCondition {
+    PathCondition::Regex(pattern.parse().unwrap())
 }
 
 fn route(name: &str) -> Route {
@@ -103,6 +108,12 @@ fn the_nearest_path_has_the_request_and_what_fails_falls_through() {
         let found = ask(&router, method, "h", path).map(|matched| matched.route.name.as_str());
         assert_eq!(found, expected, "{method} {path}");
     }
+}
+
+#[test]
+fn a_router_is_shared_by_engines() {
+    fn shared<T: Send + Sync + Clone>(_: &T) {}
+    shared(&Router::new(vec![site("s", &["*"], vec![route("~ a")])]).unwrap());
 }
 
 #[test]
@@ -223,6 +234,39 @@ proptest! {
             let expected = steps.iter().find(|step| step.matched && step.route.is_some())
                 .map(|step| (step.site.clone(), step.route.clone().unwrap()));
             prop_assert_eq!(found, expected);
+        }
+    }
+
+    #[test]
+    fn no_octets_of_a_request_break_out_of_what_is_made_of_them(
+        host in proptest::collection::vec(any::<u8>(), 0..20),
+        path in proptest::collection::vec(prop_oneof![Just(b'/'), Just(b'.'), Just(b'x'), any::<u8>()], 0..20),
+        query in proptest::option::of(proptest::collection::vec(any::<u8>(), 0..20)),
+        cookie in proptest::collection::vec(any::<u8>(), 0..20),
+    ) {
+        let path = [b"/".to_vec(), path].concat();
+        let fields = vec![("cookie", cookie)];
+        let request = RequestView { method: b"GET", host: &host, path: &path, query: query.as_deref(), fields: &fields };
+        let condition = Condition { subject: Subject::Cookie("a".into()), test: Test::Absent };
+        let location = "https://www.example.com/new$path?a=$1&$query".parse().unwrap();
+        let target = Target::Redirect { status: 307, location };
+        let conditions = Conditions { methods: Vec::new(), others: vec![condition] };
+        let redirect = Route { conditions, ..Route::new(path_regex("^/(.*)"), target) };
+        let router = Router::new(vec![site("s", &["*"], vec![redirect, route("any")])]).unwrap();
+        let is_visible = |octets: &[u8]| octets.iter().all(|octet| matches!(octet, b'!'..=b'~'));
+        let mut captures = Captures::new();
+        let matched = router.route(&request, &mut captures).unwrap();
+        let mut into = Vec::new();
+        if matched.route.redirect(&request, &captures, &mut into).is_some() {
+            prop_assert!(into.starts_with(b"https://www.example.com/new/") && is_visible(&into));
+        }
+        let replace = Some(("x".parse().unwrap(), "$1?$query".parse::<Template>().unwrap()));
+        let rewrite = Rewrite { strip_prefix: Some("/x".into()), replace, add_prefix: None };
+        into.clear();
+        if rewrite.target(&request, &mut captures, &mut into).is_ok() {
+            prop_assert!(into.starts_with(b"/") && is_visible(&into) && !into.contains(&b'#'));
+            let path = into.split(|&octet| octet == b'?').next().unwrap();
+            prop_assert!(!path.split(|&octet| octet == b'/').any(|segment| matches!(segment, b"." | b"..")));
         }
     }
 }

@@ -7,6 +7,6 @@ mod model;
 mod problems;
 mod read;
 
-pub use model::{Accelerate, Forwarded, Policy, ResponseLimits, Timeouts};
+pub use model::{Accelerate, Forwarded, Policy, ResponseLimits, Timeouts, Token};
 pub(super) use problems::problems;
 pub(super) use read::read;

@@ -1,5 +1,8 @@
 //! The model and its defaults.
 
+use std::fmt;
+use std::str::FromStr;
+
 use afpa_dns::protect::Network;
 
 use crate::config::words::words;
@@ -25,7 +28,7 @@ pub struct Accelerate {
     /// Networks that send a PROXY protocol header on each connection. From these it is expected, from others an error.
     pub proxy_protocol: Vec<Network>,
     /// What a PURGE must show to be obeyed; none is obeyed if absent.
-    pub purge_token: Option<String>,
+    pub purge_token: Option<Token>,
 }
 
 impl Default for Accelerate {
@@ -48,6 +51,41 @@ impl Accelerate {
     /// All policies. Routes know them by these numbers: 0 is that of routes that name none.
     pub fn numbered_policies(&self) -> impl Iterator<Item = &Policy> {
         std::iter::once(&self.policy).chain(&self.policies)
+    }
+}
+
+/// What lets in who knows it. It is shown to nobody.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(String);
+
+impl Token {
+    /// The shortest, in octets: what strangers do not guess.
+    pub const SHORTEST: usize = 16;
+
+    /// Whether `shown` is it. Takes as long for a wrong one as for another wrong one of its length, so that it cannot be
+    /// found octet by octet.
+    pub fn is(&self, shown: &[u8]) -> bool {
+        let own = self.0.as_bytes();
+        let differences = own.iter().zip(shown).fold(0, |all, (own, shown)| all | (own ^ shown));
+        own.len() == shown.len() && std::hint::black_box(differences) == 0
+    }
+}
+
+impl FromStr for Token {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Token, &'static str> {
+        let is_visible = text.bytes().all(|octet| matches!(octet, b'!'..=b'~'));
+        if text.len() < Token::SHORTEST || !is_visible {
+            return Err("expected at least 16 visible ASCII characters, which nobody guesses, found others or fewer");
+        }
+        Ok(Token(text.to_owned()))
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(..)")
     }
 }
 
@@ -149,5 +187,23 @@ words! {
         Both = "both",
         /// In none.
         Off = "off",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_known_and_not_shown() {
+        let token: Token = "0123456789abcdef".parse().unwrap();
+        assert!(token.is(b"0123456789abcdef"));
+        for other in [&b"0123456789abcdeF"[..], b"0123456789abcde", b"0123456789abcdef0", b""] {
+            assert!(!token.is(other));
+        }
+        assert_eq!(format!("{token:?}"), "Token(..)");
+        for text in ["", "0123456789abcde", "0123456789 abcdef", "0123456789abcdéf"] {
+            assert!(text.parse::<Token>().is_err());
+        }
     }
 }

@@ -9,8 +9,6 @@ use crate::units::{Size, Span};
 /// A year: RFC 9110's writers used to ask that nothing is kept for longer.
 const YEAR: Span = Span::seconds(31_536_000);
 const HOUR: Span = Span::seconds(3600);
-/// What a token that is to keep strangers out has at least, in octets.
-const SHORTEST_TOKEN: usize = 16;
 
 /// Everything that contradicts itself or lies outside its bounds. Looks at nothing but `accelerate`.
 pub(in crate::config) fn problems(accelerate: &Accelerate, found: &mut Vec<Problem>) {
@@ -49,10 +47,6 @@ pub(in crate::config) fn problems(accelerate: &Accelerate, found: &mut Vec<Probl
         found.push(Problem::new("accelerate.timeouts.connect", message));
     }
     size_within("accelerate.response.head".into(), accelerate.response.head, Size::kib(4), Size::mib(1), found);
-    if accelerate.purge_token.as_ref().is_some_and(|token| token.len() < SHORTEST_TOKEN) {
-        let message = format!("expected at least {SHORTEST_TOKEN} characters, which nobody guesses, found fewer");
-        found.push(Problem::new("accelerate.purge-token", message));
-    }
 }
 
 fn policy(prefix: &str, policy: &Policy) -> Vec<Problem> {

@@ -2,7 +2,7 @@
 
 use toml::de::DeValue;
 
-use super::{Accelerate, Forwarded, Policy, ResponseLimits, Timeouts};
+use super::{Accelerate, Forwarded, Policy, ResponseLimits, Timeouts, Token};
 use crate::config::section::{FromValue, Section, from_text};
 
 /// Where something is wrong, the default stands.
@@ -59,6 +59,16 @@ fn response(mut section: Section<'_>, response: &mut ResponseLimits) {
     section.read("head", &mut response.head);
     section.count("fields", 1..=1000, &mut response.fields);
     section.finish();
+}
+
+impl FromValue for Token {
+    /// What is said of it shows none of it.
+    fn from_value(value: &DeValue<'_>) -> Result<Token, String> {
+        match value.as_str() {
+            Some(text) => text.parse().map_err(str::to_owned),
+            None => Err("expected a string of at least 16 visible ASCII characters".into()),
+        }
+    }
 }
 
 impl FromValue for Forwarded {
@@ -147,7 +157,7 @@ mod tests {
             trusted: vec!["10.0.0.0/8".parse().unwrap()],
             forwarded: Forwarded::Both,
             proxy_protocol: vec!["192.0.2.0/24".parse().unwrap()],
-            purge_token: Some("0123456789abcdef".into()),
+            purge_token: "0123456789abcdef".parse().ok(),
         };
         assert_eq!(found, expected);
     }
@@ -156,12 +166,15 @@ mod tests {
     fn each_error_names_its_place_what_was_expected_and_what_was_found() {
         let cases = [
             (
-                "[accelerate]\nnegative={ x='1s' }\nforwarded='via'\nheuristic-percent=101\ntrusted=['10.0.0.1/8']\n",
+                "[accelerate]\nnegative={ x='1s' }\nforwarded='via'\nheuristic-percent=101\ntrusted=['10.0.0.1/8']\n\
+                 purge-token='short'\n",
                 "4:12: accelerate.negative: expected a table such as { 404 = \"10s\" }, found the key \"x\"\n\
                  5:11: accelerate.forwarded: expected x-forwarded-for, forwarded, both or off, found \"via\"\n\
                  6:19: accelerate.heuristic-percent: expected a number from 0 to 100, found the integer 101\n\
                  7:10: accelerate.trusted[0]: expected a network such as 10.0.0.0/8 or 2001:db8::/32, \
-                 found \"10.0.0.1/8\"; it has host bits; write 10.0.0.0/8\n",
+                 found \"10.0.0.1/8\"; it has host bits; write 10.0.0.0/8\n\
+                 8:13: accelerate.purge-token: expected at least 16 visible ASCII characters, which nobody guesses, \
+                 found others or fewer\n",
             ),
             (
                 "[accelerate]\nnegative=404\n[[accelerate.policies]]\nnegative={404=10}\n[accelerate.timeout]\n",
@@ -171,13 +184,12 @@ mod tests {
                  7:13: unknown key \"accelerate.timeout\"; did you mean \"timeouts\"?\n",
             ),
             (
-                "[accelerate]\nname='a b'\nnegative={200='1s', 404='2h'}\nmethods=['POST']\npurge-token='short'\n\
+                "[accelerate]\nname='a b'\nnegative={200='1s', 404='2h'}\nmethods=['POST']\n\n\
                  max-object=1\nstale-if-error='400d'\ntimeouts={connect='0s'}\n[[accelerate.policies]]\nname='off'\n",
                 "4:6: accelerate.name: expected letters, digits and hyphens, found \"a b\"\n\
                  5:15: accelerate.negative.200: expected the status of an error, from 400 to 599, found 200\n\
                  5:25: accelerate.negative.404: expected a duration from 0s to 1h, found 2h\n\
                  6:10: accelerate.methods[0]: expected GET or HEAD, found \"POST\"\n\
-                 7:13: accelerate.purge-token: expected at least 16 characters, which nobody guesses, found fewer\n\
                  8:12: accelerate.max-object: expected a size from 4 KiB to 1 TiB, found 1 B\n\
                  9:16: accelerate.stale-if-error: expected a duration from 0s to 365d, found 400d\n\
                  10:19: accelerate.timeouts.connect: expected a duration from 1ms to 1d, found 0s; \

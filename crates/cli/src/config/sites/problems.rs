@@ -83,3 +83,19 @@ pub(in crate::config) fn surroundings(config: &Config, found: &mut Vec<Problem>)
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::config::{parse, surroundings};
+
+    #[test]
+    fn directories_that_cannot_be_read_are_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().display();
+        let routes = format!("[{{path='/a', files='{path}'}}, {{path='/b', files='{path}/none'}}]");
+        let parsed = parse(&format!("[[sites]]\nroutes={routes}\n"));
+        assert_eq!(parsed.diagnostics, []);
+        let keys: Vec<_> = surroundings(&parsed.config).into_iter().map(|problem| problem.key).collect();
+        assert_eq!(keys, ["sites[0].routes[1].files"]);
+    }
+}
