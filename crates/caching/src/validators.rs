@@ -40,7 +40,8 @@ impl Validators {
 /// RFC 9110 §8.8.3.
 pub(crate) fn is_entity_tag(text: &[u8]) -> bool {
     let [b'"', inner @ .., b'"'] = opaque_tag(text) else { return false };
-    inner.iter().all(|&octet| octet == b'!' || octet > b'"' && octet != 0x7f)
+    // No space may be in it, and some have one. It comes back as it was sent, so nothing depends on that.
+    inner.iter().all(|&octet| matches!(octet, b' ' | b'!') || octet > b'"' && octet != 0x7f)
 }
 
 /// Without the mark of a weak tag: what weak comparison compares.

@@ -77,6 +77,10 @@ fn complete(cx: &mut Context<'_, Fetch>, reader: &crate::syntax::BodyReader) -> 
         let flight = job.flight.clone();
         flight.end(End::Complete(trailers), &mut cx.desk(), engine);
     }
+    // What comes behind a response is the answer to nothing (RFC 9112 §9.2), and must not become one.
+    if cx.input.is_present() && !cx.input.unread().is_empty() {
+        cx.request.is_persistent = false;
+    }
     cx.request.is_over = true;
     cx.arm(afpa_engine::Time::NEVER);
     COMPLETE

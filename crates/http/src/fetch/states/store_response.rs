@@ -13,6 +13,10 @@ pub(crate) fn store_response(cx: &mut Context<'_, Fetch>) -> Outcome {
     if cx.wake == Wake::Continued {
         return begin(cx);
     }
+    if cx.input.is_present() && !cx.input.unread().is_empty() {
+        // Nothing was asked since.
+        cx.request.is_persistent = false;
+    }
     match cx.completion::<store::Done>() {
         None => PENDING,
         Some(done) => finish(cx, done.flatten()),
