@@ -16,6 +16,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("sockets", &["engine", "cache", "platform"]),
     ("http", &["engine", "cache", "platform"]),
     ("dns", &["engine", "cache", "platform"]),
+    ("deferred", &[]),
     ("wire", &[]),
     ("tcp", &["wire"]),
     ("sim", &["tcp", "wire"]),
