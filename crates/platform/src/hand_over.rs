@@ -26,6 +26,7 @@ use std::mem::MaybeUninit;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -66,6 +67,42 @@ impl Addresses {
         let local = SocketAddr::try_from(getsockname(socket)?).ok();
         let none = || io::Error::new(io::ErrorKind::InvalidInput, "not a connection of TCP");
         client.zip(local).map(|(client, local)| Addresses { client, local }).ok_or_else(none)
+    }
+}
+
+/// A connection on its way to a local server. Whatever becomes of that, its client hears something: if nobody takes
+/// the connection, be it that this is dropped without having been tried, the client is told so ([`refuse`]).
+pub struct HandOver {
+    socket: Option<OwnedFd>,
+    octets: Vec<u8>,
+    addresses: Addresses,
+    refusal: Arc<[u8]>,
+}
+
+impl HandOver {
+    /// The connection `socket`, from which `octets` were read. `refusal` is what its client gets if nobody takes it.
+    pub fn new(socket: OwnedFd, octets: Vec<u8>, addresses: Addresses, refusal: Arc<[u8]>) -> HandOver {
+        HandOver { socket: Some(socket), octets, addresses, refusal }
+    }
+
+    /// [Hands](hand_over) the connection to whoever listens at `path`. Blocks for at most `patience`.
+    ///
+    /// # Errors
+    /// As [`hand_over`]; the client has been told.
+    pub fn run(mut self, path: &Path, patience: Duration) -> io::Result<()> {
+        let Some(socket) = self.socket.take() else { return Ok(()) };
+        hand_over(path, patience, &self.addresses, &self.octets, socket).map_err(|(error, socket)| {
+            self.socket = Some(socket);
+            error
+        })
+    }
+}
+
+impl Drop for HandOver {
+    fn drop(&mut self) {
+        if let Some(socket) = self.socket.take() {
+            refuse(socket, &self.refusal);
+        }
     }
 }
 

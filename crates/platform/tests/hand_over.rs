@@ -8,7 +8,7 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use afpa_platform::hand_over::{Addresses, MAX_OCTETS, hand_over, refuse};
+use afpa_platform::hand_over::{Addresses, HandOver, MAX_OCTETS, hand_over, refuse};
 
 const PATIENCE: Duration = Duration::from_millis(50);
 
@@ -37,6 +37,25 @@ fn a_connection_that_nobody_takes_comes_back() {
         let mut answer = String::new();
         client.read_to_string(&mut answer).unwrap();
         assert_eq!(answer, "sorry");
+    }
+}
+
+#[test]
+fn whatever_becomes_of_it_the_client_hears_something() {
+    let directory = Directory::new("hears");
+    for is_tried in [false, true] {
+        let (mut client, socket) = connection();
+        let addresses = Addresses::of(socket.as_fd()).unwrap();
+        let hand_over = HandOver::new(socket, b"GET".to_vec(), addresses, (*b"nobody is there").into());
+        if is_tried {
+            let error = hand_over.run(&directory.0.join("absent"), PATIENCE).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::NotFound);
+        } else {
+            drop(hand_over);
+        }
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).unwrap();
+        assert_eq!(answer, "nobody is there");
     }
 }
 
