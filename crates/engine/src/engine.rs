@@ -13,7 +13,7 @@ use crate::exchanges::EXCHANGES;
 use crate::installed::{Installed, InstalledModule, Run};
 use crate::mailbox::{Inbox, Mailbox, Message, Waker, mailbox};
 use crate::module::ProtocolModule;
-use crate::seam::{Calls, ConnectionId, Disconnect, Events, ListenerId, Origin, Owner, Time, Transport};
+use crate::seam::{Calls, ConnectionId, Disconnect, Events, ListenerId, Origin, Owner, Released, Time, Transport};
 use crate::stats::{EngineStats, ModuleStats};
 use crate::timers::{Entry, TimerWheel};
 use crate::workers::{Busy, Workers};
@@ -402,6 +402,10 @@ impl Events for Core {
             return self.unreachable(owner, tag, reason);
         }
         self.event(calls, id, owner, |m, run| m.disconnected(run, reason));
+    }
+
+    fn released(&mut self, calls: &mut dyn Calls, id: ConnectionId, owner: Owner, released: Released) {
+        self.event(calls, id, owner, |m, run| m.released(run, released));
     }
 
     fn datagram(&mut self, calls: &mut dyn Calls, socket: ListenerId, owner: Owner, peer: SocketAddr, bytes: &[u8]) {

@@ -9,7 +9,7 @@ use crate::desk::Desk;
 use crate::engine::Services;
 use crate::exchanges::{Destination, EXCHANGES, ExchangeIds};
 use crate::module::{Context, Datagram, Detached, Held, Input, Output, ProtocolModule, Wake};
-use crate::seam::{Calls, ConnectionId, Disconnect, ListenerId, Origin, Owner, Time, TransportId};
+use crate::seam::{Calls, ConnectionId, Disconnect, ListenerId, Origin, Owner, Released, Time, TransportId};
 use crate::send_engine::Outbox;
 use crate::stats::ModuleStats;
 use crate::table::{Next, State};
@@ -26,6 +26,8 @@ pub(crate) trait InstalledModule {
     fn received(&mut self, run: &mut Run<'_>, bytes: &[u8]) -> usize;
     fn sent(&mut self, run: &mut Run<'_>, count: u64);
     fn disconnected(&mut self, run: &mut Run<'_>, reason: Disconnect);
+    /// The transport has let go of the connection.
+    fn released(&mut self, run: &mut Run<'_>, released: Released);
     fn completed(&mut self, run: &mut Run<'_>, result: Option<Box<dyn Any + Send>>);
     /// The wheel has an entry that is due. Returns when to look again.
     fn expired(&mut self, run: &mut Run<'_>, due: Time) -> Option<Time>;
@@ -306,6 +308,22 @@ impl<M: ProtocolModule> InstalledModule for Installed<M> {
             connection.held.finished = true;
             self.run(run, Wake::Finished, None);
         }
+    }
+
+    fn released(&mut self, run: &mut Run<'_>, released: Released) {
+        let Some(slot) = slot_of(&mut self.connections, run.id) else { return };
+        let Some(mut connection) = slot.take_if(|c| c.held.id == run.id) else { return };
+        run.services.forgotten();
+        run.id = self.exchange_ids.next();
+        connection.held.go_on_as(run.id, released);
+        // The wheel knows the deadline by the name that is dead.
+        let deadline = connection.held.deadline;
+        if deadline != Time::NEVER {
+            connection.held.scheduled = deadline;
+            run.services.schedule(run.id, run.owner, deadline);
+        }
+        self.start_exchange(run, *connection, Wake::Released, None);
+        self.run_detached(run);
     }
 
     fn completed(&mut self, run: &mut Run<'_>, result: Option<Box<dyn Any + Send>>) {

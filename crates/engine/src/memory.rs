@@ -9,13 +9,15 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
+use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::time::Duration;
 
 use afpa_cache::FragmentPin;
 
 use crate::seam::{
-    Address, Calls, ConnectionId, Disconnect, Events, ListenerId, Origin, Owner, Segment, Time, Transport, TransportId,
+    Address, Calls, ConnectionId, Disconnect, Events, ListenerId, Origin, Owner, Released, Segment, Time, Transport,
+    TransportId,
 };
 
 /// How the network behaves.
@@ -29,11 +31,13 @@ pub struct MemoryConfig {
     pub send_buffer: usize,
     /// Whether [`Segment::File`] is understood.
     pub sends_files: bool,
+    /// Whether connections can be released: they become sockets then.
+    pub releases: bool,
 }
 
 impl Default for MemoryConfig {
     fn default() -> Self {
-        MemoryConfig { frame: 1460, window: usize::MAX, send_buffer: 256 * 1024, sends_files: true }
+        MemoryConfig { frame: 1460, window: usize::MAX, send_buffer: 256 * 1024, sends_files: true, releases: false }
     }
 }
 
@@ -144,6 +148,11 @@ impl Peer {
         self.with(|link| link.ending.filter(|e| *e == Ending::Reset || link.to_peer.is_empty()))
     }
 
+    /// The peer's end of a socket, once the connection was released. What is sent otherwise reaches nobody then.
+    pub fn released(&self) -> Option<UnixStream> {
+        self.with(|link| link.released.take())
+    }
+
     fn with<R>(&self, f: impl FnOnce(&mut Link) -> R) -> R {
         f(&mut self.wire.borrow_mut().links[self.link])
     }
@@ -169,6 +178,8 @@ struct Link {
     peer_finished: bool,
     peer_reset: bool,
     ending: Option<Ending>,
+    /// The peer's end of the socket that the connection has become.
+    released: Option<UnixStream>,
 }
 
 struct MemoryCalls {
@@ -192,6 +203,7 @@ struct Slot {
     told_finished: bool,
     finishing: bool,
     closing: bool,
+    releasing: bool,
 }
 
 /// Octets on their way; a pin stays until the last of them is with the peer.
@@ -262,7 +274,8 @@ impl MemoryCalls {
 impl Calls for MemoryCalls {
     fn send(&mut self, connection: ConnectionId, segment: Segment<'_>) {
         let wire = self.wire.clone();
-        let Some(slot) = self.slot(connection).filter(|s| !s.closing && !s.finishing) else { return };
+        let may_send = |s: &&mut Slot| !s.closing && !s.finishing && !s.releasing;
+        let Some(slot) = self.slot(connection).filter(may_send) else { return };
         if let (Some([_, to_peer]), Segment::Copy(bytes)) =
             (&mut wire.borrow_mut().links[slot.link].conversation, &segment)
         {
@@ -311,6 +324,21 @@ impl Calls for MemoryCalls {
             slot.live = false;
             slot.queue.clear();
         }
+    }
+
+    fn can_release(&self, connection: ConnectionId) -> bool {
+        let slot = self.slots.get(connection.index() as usize).filter(|s| s.generation == connection.generation());
+        let is_stream = |s: &Slot| self.wire.borrow().links[s.link].conversation.is_none();
+        self.config.releases
+            && slot.is_some_and(|s| s.live && !(s.outbound || s.closing || s.finishing || s.releasing) && is_stream(s))
+    }
+
+    fn release(&mut self, connection: ConnectionId) -> bool {
+        let is_granted = self.can_release(connection);
+        if let Some(slot) = self.slot(connection).filter(|_| is_granted) {
+            slot.releasing = true;
+        }
+        is_granted
     }
 
     fn connect(&mut self, to: &Address, owner: Owner) -> io::Result<ConnectionId> {
@@ -383,7 +411,7 @@ impl Memory {
     /// Lends one frame more of what the peer sent, in front of which lies what was not consumed.
     fn receive(&mut self, id: ConnectionId, events: &mut dyn Events) {
         let frame = self.calls.config.frame;
-        let Some(slot) = self.calls.slot(id).filter(|s| !s.closing) else { return };
+        let Some(slot) = self.calls.slot(id).filter(|s| !s.closing && !s.releasing) else { return };
         let (owner, link) = (slot.owner, slot.link);
         let datagram = self.wire.borrow_mut().links[link].conversation.as_mut().map(|[to_us, _]| to_us.pop_front());
         if let Some(datagram) = datagram {
@@ -413,6 +441,27 @@ impl Memory {
         }
     }
 
+    /// Releases the connection, if that is due: what the peer has sent comes along.
+    fn release(&mut self, id: ConnectionId, events: &mut dyn Events) -> io::Result<()> {
+        let is_due = |s: &&mut Slot| s.releasing && !s.closing && s.queue.is_empty();
+        let Some(slot) = self.calls.slot(id).filter(is_due) else { return Ok(()) };
+        let (ours, peers) = UnixStream::pair()?;
+        ours.set_nonblocking(true)?;
+        slot.live = false;
+        let owner = slot.owner;
+        let mut octets = std::mem::take(&mut slot.unread);
+        {
+            let link = &mut self.wire.borrow_mut().links[slot.link];
+            octets.extend(link.to_us.drain(..));
+            if link.peer_finished {
+                peers.shutdown(std::net::Shutdown::Write)?;
+            }
+            link.released = Some(peers);
+        }
+        events.released(&mut self.calls, id, owner, Released { socket: ours.into(), octets });
+        Ok(())
+    }
+
     fn ends(&mut self, id: ConnectionId, events: &mut dyn Events) {
         let Some(slot) = self.calls.slot(id) else { return };
         let owner = slot.owner;
@@ -421,7 +470,7 @@ impl Memory {
             (link.peer_reset, link.peer_finished && link.to_us.is_empty(), link.conversation.is_some())
         };
         let closed = slot.closing && slot.queue.is_empty();
-        let first = finished && !slot.told_finished;
+        let first = finished && !slot.told_finished && !slot.releasing;
         slot.told_finished |= finished;
         if reset || closed {
             slot.live = false;
@@ -450,6 +499,7 @@ impl Transport for Memory {
                 events.sent(&mut self.calls, id, owner, moved as u64);
             }
             self.ends(id, events);
+            self.release(id, events)?;
         }
         Ok(())
     }

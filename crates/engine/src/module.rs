@@ -13,7 +13,7 @@ use afpa_cache::ResidentBody;
 use crate::desk::{Desk, Notice, Open, Opening};
 use crate::engine::Services;
 use crate::exchanges::Destination;
-use crate::seam::{Address, Calls, ConnectionId, Disconnect, ListenerId, Origin, Owner, Segment, Time};
+use crate::seam::{Address, Calls, ConnectionId, Disconnect, ListenerId, Origin, Owner, Released, Segment, Time};
 use crate::send_engine::Outbox;
 use crate::stats::ModuleStats;
 use crate::table::{ControlTable, State};
@@ -107,6 +107,8 @@ pub enum Wake {
     Completed,
     /// Somebody called [`Context::notify`].
     Notified,
+    /// The connection itself is here: see [`Context::release`] and [`Context::released`].
+    Released,
     /// The engine is stopping: end when nothing is in flight.
     Draining,
 }
@@ -177,6 +179,8 @@ pub(crate) struct Held {
     /// The table said to close; only what is queued still leaves.
     pub(crate) closing: bool,
     pub(crate) completion: Option<Option<Box<dyn Any + Send>>>,
+    /// The connection itself, until the module takes it.
+    pub(crate) released: Option<Released>,
 }
 
 impl Held {
@@ -193,7 +197,15 @@ impl Held {
             turn_used: false,
             closing: false,
             completion: None,
+            released: None,
         }
+    }
+
+    /// The connection was released, and its request goes on as the exchange `id`.
+    pub(crate) fn go_on_as(&mut self, id: ConnectionId, released: Released) {
+        (self.id, self.destination) = (id, Destination::Nowhere);
+        self.scheduled = Time::NEVER;
+        self.released = Some(released);
     }
 }
 
@@ -302,6 +314,14 @@ impl Output<'_> {
         }
     }
 
+    /// Whether [`Context::release`] would be granted.
+    pub fn can_release(&self) -> bool {
+        match self.destination {
+            Destination::Connection(id) => id == self.id && self.outbox.is_empty() && self.calls.can_release(id),
+            Destination::Datagram { .. } | Destination::Nowhere => false,
+        }
+    }
+
     /// Opens another connection on the same transport, owned by `owner`.
     ///
     /// # Errors
@@ -388,6 +408,25 @@ impl<M: ProtocolModule> Context<'_, M> {
         let destination = self.held.destination;
         let request = std::mem::take(self.request);
         self.detached.push_back(Detached { destination, state, data, request });
+    }
+
+    /// Asks the transport for the connection itself, to hand it to somebody else. Returns whether it is granted;
+    /// if not, nothing has happened. Call it before a job is started, and when the send engine has nothing left.
+    ///
+    /// If it is, let the table wait. No input is shown any more, and what is not consumed stays for whoever gets the
+    /// connection. When all that was sent is with the kernel, the connection's id is dead and the request goes on
+    /// as an exchange that answers to nobody: with the data it had, under another [`Context::id`] and
+    /// [`Context::notice`], its deadline kept. It wakes with [`Wake::Released`]. Until then it may change its mind:
+    /// [`Next::Close`](crate::Next::Close) and [`Next::Abort`](crate::Next::Abort) do what they say. If the peer
+    /// resets the connection before, it ends as any other.
+    pub fn release(&mut self) -> bool {
+        self.output.can_release() && self.output.calls.release(self.held.id)
+    }
+
+    /// The connection that was [released](Context::release): once, to whoever takes it first. What is never taken is
+    /// closed when the exchange ends.
+    pub fn released(&mut self) -> Option<Released> {
+        self.held.released.take()
     }
 
     /// Runs `job` on a worker; the connection wakes with [`Wake::Completed`] when it is done. A

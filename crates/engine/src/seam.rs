@@ -17,7 +17,7 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -167,12 +167,24 @@ pub enum Segment<'a> {
     File(FileRange),
 }
 
+/// A connection that its transport has let go of: see [`Calls::release`].
+#[derive(Debug)]
+pub struct Released {
+    /// The socket, connected as it was, with its options (`TCP_NODELAY` and others) and in the mode in which calls
+    /// never wait (`O_NONBLOCK`). Nothing is under way on it, and everything that was sent is with the kernel and
+    /// on its way. If the peer has sent FIN, reading says so again. Dropping it closes it.
+    pub socket: OwnedFd,
+    /// What had been read from it and was not consumed: the octets that come in front of those that the socket
+    /// still holds. At most the receive window and what was arriving meanwhile.
+    pub octets: Vec<u8>,
+}
+
 /// What a transport tells those above it. Each call lends the transport's [`Calls`], so that the
 /// answer can be given in the same context.
 ///
 /// For one connection the order is: `connected`, then any of `received` and `sent`, then
-/// `disconnected` with a reason other than [`Disconnect::Finished`], after which the id is dead. An
-/// outbound connection that fails sees only `disconnected`.
+/// `disconnected` with a reason other than [`Disconnect::Finished`], or `released`, after which the id is
+/// dead. An outbound connection that fails sees only `disconnected`.
 pub trait Events {
     /// A poll has stopped waiting: returns the time, if there is a clock above. A transport calls this
     /// before it raises the first event of the poll, and goes by that time from then on.
@@ -193,6 +205,12 @@ pub trait Events {
 
     /// The peer's half, or the connection, has ended.
     fn disconnected(&mut self, calls: &mut dyn Calls, connection: ConnectionId, owner: Owner, reason: Disconnect);
+
+    /// The connection was released, as [`Calls::release`] asked: it is the receiver's now, and the id is dead. By
+    /// default it is closed.
+    fn released(&mut self, calls: &mut dyn Calls, connection: ConnectionId, owner: Owner, released: Released) {
+        let _ = (calls, connection, owner, released);
+    }
 
     /// One datagram arrived from `peer` on a datagram socket.
     fn datagram(&mut self, calls: &mut dyn Calls, socket: ListenerId, owner: Owner, peer: SocketAddr, bytes: &[u8]);
@@ -227,6 +245,26 @@ pub trait Calls {
 
     /// Resets the connection at once. Raises no further event for it.
     fn abort(&mut self, connection: ConnectionId);
+
+    /// Whether [`Calls::release`] would be granted: the connection is a stream with a descriptor of its own, is
+    /// established, and neither `close` nor `finish` was called. A transport without descriptors, and a layer
+    /// whose octets are not those of the wire, never grant it.
+    fn can_release(&self, connection: ConnectionId) -> bool {
+        let _ = connection;
+        false
+    }
+
+    /// Asks for the connection itself: whoever gets it goes on with the peer. Returns whether this is granted
+    /// ([`Calls::can_release`]); if not, nothing has happened.
+    ///
+    /// From then on nothing more is shown, told of the peer's FIN, or taken by `send`. What is queued is sent first,
+    /// with `sent` as ever, however slowly the peer takes it: a caller that will not wait has `close` and `abort`.
+    /// Then [`Events::released`] comes with all octets that are not consumed, those of the event at hand included;
+    /// or `disconnected`, if the peer resets the connection before.
+    fn release(&mut self, connection: ConnectionId) -> bool {
+        let _ = connection;
+        false
+    }
 
     /// Opens a connection; `connected` or `disconnected` follows.
     ///

@@ -4,6 +4,7 @@ mod bpf;
 pub mod clock;
 pub mod datagram;
 pub mod gather;
+pub mod hand_over;
 pub mod interface;
 pub mod memory;
 pub mod netlink;

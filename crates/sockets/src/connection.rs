@@ -56,6 +56,8 @@ pub(crate) enum Phase {
     /// Our FIN is sent. What the peer still sends is thrown away, so that it finds our last octets
     /// and not a reset.
     Lingering,
+    /// `release` was called: what is queued still leaves, and what arrives is kept.
+    Releasing,
     /// Nothing is wanted of it any more. It is closed when no operation uses it, and then `reason` is
     /// raised, if there is one.
     Ending { reason: Option<Disconnect>, reset: bool },
@@ -138,7 +140,7 @@ impl Connection {
 
     /// Whether calls still mean it.
     pub(crate) fn is_live(&self) -> bool {
-        matches!(self.phase, Phase::Connecting | Phase::Open | Phase::Closing | Phase::Lingering)
+        !matches!(self.phase, Phase::Free | Phase::Ending { .. })
     }
 
     /// Whether octets may still be given to it.
@@ -150,6 +152,11 @@ impl Connection {
     pub(crate) fn is_busy(&self) -> bool {
         let DriverState { sending, receiving, polling, .. } = self.driver;
         sending || receiving || polling || self.lent.is_some()
+    }
+
+    /// Whether unread input is of use to somebody.
+    pub(crate) fn keeps_input(&self) -> bool {
+        matches!(self.phase, Phase::Open | Phase::Releasing)
     }
 
     /// Whether more input is wanted.

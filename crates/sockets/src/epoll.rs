@@ -206,6 +206,10 @@ impl Epoll {
                     table.release(index, events);
                 }
             }
+            Phase::Releasing => {
+                self.send(index, table);
+                self.release(index, table, events);
+            }
             Phase::Open | Phase::Closing | Phase::Lingering => {
                 self.send(index, table);
                 self.plan_to_read(index, table);
@@ -250,6 +254,21 @@ impl Epoll {
                 Err(error) => return table.failed(index, &error),
             }
         }
+    }
+
+    /// Gives a connection away, if that is due. Our interest in it would otherwise outlive our descriptor.
+    fn release(&mut self, index: u32, table: &mut Table, events: &mut dyn Events) {
+        let connection = table.connection(index);
+        if !connection.is_released() {
+            return;
+        }
+        if let Some(socket) = &connection.socket
+            && std::mem::replace(&mut connection.driver.registered, false)
+        {
+            // It fails only if the socket is not registered, which is what is wanted.
+            let _ = epoll::delete(&self.epoll, socket);
+        }
+        table.give_away(index, events);
     }
 
     fn plan_to_read(&mut self, index: u32, table: &mut Table) {

@@ -6,6 +6,7 @@
 //! - `uring`, `epoll`: the drivers. They differ only in how octets move.
 //! - `transmit`: sends without waiting, from memory, from lent memory and from files.
 //! - `conversations`: datagrams with one peer, seen as connections.
+//! - `release`: connections that are given away.
 //! - `datagrams`: what datagram sockets send through a ring.
 //! - `senders`: the threads that send in the contexts `thread` and `hybrid`.
 //!
@@ -28,6 +29,7 @@ mod conversations;
 mod datagrams;
 mod epoll;
 mod listeners;
+mod release;
 mod senders;
 mod sockets;
 mod stats;

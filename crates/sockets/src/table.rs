@@ -246,6 +246,9 @@ impl Table {
         slot.quiet = is_all && !slot.seasoned;
         slot.seasoned = true;
         if slot.phase != Phase::Open {
+            if slot.keeps_input() {
+                slot.unread.push(bytes, &mut self.pool);
+            }
             return;
         }
         if !slot.unread.is_empty() {
@@ -261,7 +264,7 @@ impl Table {
         if let Some(index) = self.find(id) {
             let slot = &mut self.slots[index as usize];
             slot.quiet = false;
-            if slot.phase == Phase::Open {
+            if slot.keeps_input() {
                 slot.unread.push(&bytes[consumed..], &mut self.pool);
             }
         }
@@ -276,7 +279,7 @@ impl Table {
         let consumed = events.received(self, id, owner, unread.bytes());
         unread.consume(consumed, &mut self.pool);
         match self.find(id).map(|index| &mut self.slots[index as usize]) {
-            Some(slot) if slot.phase == Phase::Open => {
+            Some(slot) if slot.keeps_input() => {
                 slot.unread = unread;
                 self.touch(index);
             }
@@ -328,7 +331,7 @@ impl Table {
             Phase::Connecting => refusal(error),
             // Everything had left; whether all of it arrived is not known either way.
             Phase::Lingering => Disconnect::Closed,
-            Phase::Open | Phase::Closing => match error.kind() {
+            Phase::Open | Phase::Closing | Phase::Releasing => match error.kind() {
                 io::ErrorKind::TimedOut | io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
                     Disconnect::TimedOut
                 }
@@ -435,20 +438,27 @@ impl Table {
             // connection any more.
             let _ = set_socket_linger(&socket, Some(Duration::ZERO));
         }
-        slot.phase = Phase::Free;
-        slot.generation = slot.generation.wrapping_add(1);
         let owner = slot.owner;
-        let is_opened = std::mem::take(&mut slot.is_opened);
-        self.free.push(index);
-        self.live -= 1;
-        self.opened -= usize::from(is_opened);
-        self.released = true;
+        self.vacate(index);
         if let Some(reason) = reason {
             events.disconnected(self, id, owner, reason);
         }
     }
 
-    fn report(&mut self, index: u32, events: &mut dyn Events) {
+    /// Frees the slot of a connection that is over.
+    pub(crate) fn vacate(&mut self, index: u32) {
+        let slot = &mut self.slots[index as usize];
+        slot.socket = None;
+        slot.phase = Phase::Free;
+        slot.generation = slot.generation.wrapping_add(1);
+        let is_opened = std::mem::take(&mut slot.is_opened);
+        self.free.push(index);
+        self.live -= 1;
+        self.opened -= usize::from(is_opened);
+        self.released = true;
+    }
+
+    pub(crate) fn report(&mut self, index: u32, events: &mut dyn Events) {
         let slot = &mut self.slots[index as usize];
         let count = std::mem::take(&mut slot.unreported);
         if count > 0 {
@@ -682,7 +692,7 @@ impl Calls for Table {
         let slot = &mut self.slots[index as usize];
         match slot.phase {
             Phase::Connecting if !slot.is_conversation => self.end(index, Some(Disconnect::Closed), true),
-            Phase::Connecting | Phase::Open => {
+            Phase::Connecting | Phase::Open | Phase::Releasing => {
                 slot.phase = Phase::Closing;
                 slot.quiet &= slot.unread.is_empty();
                 slot.unread.clear(&mut self.pool);
@@ -698,7 +708,7 @@ impl Calls for Table {
     fn finish(&mut self, connection: ConnectionId) {
         let Some(index) = self.find_live(connection) else { return };
         let slot = &mut self.slots[index as usize];
-        if slot.finish == Finish::No && !slot.is_conversation {
+        if slot.finish == Finish::No && !slot.is_conversation && slot.phase != Phase::Releasing {
             slot.finish = Finish::Due;
             self.touch(index);
         }
@@ -708,6 +718,14 @@ impl Calls for Table {
         if let Some(index) = self.find_live(connection) {
             self.end(index, None, !self.slots[index as usize].is_conversation);
         }
+    }
+
+    fn can_release(&self, connection: ConnectionId) -> bool {
+        self.find_live(connection).is_some_and(|index| self.slots[index as usize].may_be_released())
+    }
+
+    fn release(&mut self, connection: ConnectionId) -> bool {
+        self.start_release(connection)
     }
 
     fn connect(&mut self, to: &Address, owner: Owner) -> io::Result<ConnectionId> {

@@ -42,6 +42,12 @@ impl Unread {
         }
     }
 
+    /// The octets, for whoever gets the connection.
+    pub(crate) fn into_octets(mut self) -> Vec<u8> {
+        self.bytes.drain(..self.consumed);
+        self.bytes
+    }
+
     pub(crate) fn clear(&mut self, pool: &mut Pool) {
         self.consumed = 0;
         pool.put(std::mem::take(&mut self.bytes));

@@ -279,9 +279,12 @@ impl Uring {
             Phase::Connecting => self.await_room(index, table),
             Phase::Ending { .. } if connection.is_conversation => self.forget(index, table, events),
             Phase::Ending { .. } => self.end(index, table, events),
-            Phase::Open | Phase::Closing | Phase::Lingering => {
+            Phase::Open | Phase::Closing | Phase::Lingering | Phase::Releasing => {
                 self.send(index, table);
                 self.receive(index, table);
+                if table.connection(index).is_released() {
+                    return table.give_away(index, events);
+                }
                 if matches!(table.connection(index).phase, Phase::Ending { .. }) {
                     table.touch(index);
                 }
@@ -364,9 +367,9 @@ impl Uring {
                 true => self.ring.receive_whole(token, socket.as_fd(), connection.seasoned),
                 false => self.ring.receive(token, socket.as_fd(), connection.seasoned),
             }
-        } else if connection.phase == Phase::Open
-            && connection.driver.receiving
-            && connection.unread.len() >= window
+        } else if connection.driver.receiving
+            && (connection.phase == Phase::Releasing
+                || connection.phase == Phase::Open && connection.unread.len() >= window)
             && !std::mem::replace(&mut connection.driver.cancelled, true)
         {
             self.ring.cancel_receive(token);

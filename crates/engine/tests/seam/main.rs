@@ -7,6 +7,7 @@ mod exchanges;
 mod input;
 mod jobs;
 mod output;
+mod releasing;
 mod stopping;
 mod tables;
 mod timers;

@@ -3,13 +3,14 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use afpa_cache::{Cache, CacheConfig, Piece, ResidentBody};
-use afpa_engine::seam::{Address, Calls, Disconnect, Events, Listen, ListenerId, Origin, Segment};
+use afpa_engine::seam::{Address, Calls, Disconnect, Events, Listen, ListenerId, Origin, Released, Segment};
 use afpa_engine::{ConnectionId, Owner, Time, Transport};
 use afpa_platform::clock;
 use afpa_sockets::{Interface, Respond, Sockets, SocketsConfig};
@@ -50,6 +51,8 @@ pub(crate) enum Event {
     Sent(ConnectionId, u64),
     Disconnected(ConnectionId, Disconnect),
     Datagram(ListenerId, SocketAddr, Vec<u8>),
+    /// With the octets that came along; the socket is in [`Script::released`].
+    Released(ConnectionId, Vec<u8>),
 }
 
 /// What the test does in an event. For input, returns how much of it is consumed.
@@ -57,6 +60,7 @@ pub(crate) type Behaviour = Box<dyn FnMut(&mut dyn Calls, &Event) -> usize>;
 
 pub(crate) struct Script {
     pub(crate) log: Vec<Event>,
+    pub(crate) released: Vec<(ConnectionId, OwnedFd)>,
     behaviour: Behaviour,
 }
 
@@ -88,7 +92,7 @@ impl Harness {
         let any_port = Listen::Stream(Address::Inet("127.0.0.1:0".parse().expect("an address")));
         let listener = sockets.listen(any_port, Owner(7)).expect("a free port");
         let Ok(Address::Inet(address)) = sockets.local_address(listener) else { panic!("no local address") };
-        let script = Script { log: Vec::new(), behaviour: Box::new(behaviour) };
+        let script = Script { log: Vec::new(), released: Vec::new(), behaviour: Box::new(behaviour) };
         Harness { sockets, script, listener, address }
     }
 
@@ -196,6 +200,11 @@ impl Events for Script {
 
     fn disconnected(&mut self, calls: &mut dyn Calls, id: ConnectionId, _owner: Owner, reason: Disconnect) {
         self.happened(calls, Event::Disconnected(id, reason));
+    }
+
+    fn released(&mut self, calls: &mut dyn Calls, id: ConnectionId, _owner: Owner, released: Released) {
+        self.released.push((id, released.socket));
+        self.happened(calls, Event::Released(id, released.octets));
     }
 
     fn datagram(&mut self, calls: &mut dyn Calls, socket: ListenerId, _: Owner, peer: SocketAddr, bytes: &[u8]) {
