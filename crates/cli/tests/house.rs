@@ -21,7 +21,6 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("deferred", &[]),
     ("http", &["engine", "cache", "platform", "wire", "caching", "balancing", "routing", "classes"]),
     ("dns", &["engine", "cache", "platform"]),
-    ("deferred", &[]),
     ("wire", &[]),
     ("dns", &["wire", "engine", "cache", "platform"]),
     ("tcp", &["wire"]),

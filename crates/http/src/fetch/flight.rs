@@ -30,8 +30,10 @@ pub(crate) struct Flight {
 struct State {
     fetcher: Option<Seat>,
     readers: Vec<Reader>,
-    /// Whoever asked first is let in by name, whatever the answer turns out to be.
+    /// What came is kept, for those who come late and for the cache.
     keeps: bool,
+    /// Others may still join.
+    is_open: bool,
     interim: Vec<Arc<[u8]>>,
     head: Option<Arc<RemoteHead>>,
     chunks: VecDeque<Arc<[u8]>>,
@@ -111,6 +113,7 @@ impl Flight {
             fetcher: None,
             readers: reader.map(Reader::new).into_iter().collect(),
             keeps,
+            is_open: keeps,
             interim: Vec::new(),
             head: None,
             chunks: VecDeque::new(),
@@ -128,7 +131,7 @@ impl Flight {
     /// Another reader, unless it is too late for that.
     pub(crate) fn join(&self, seat: Seat) -> Option<ReaderId> {
         let mut state = self.state();
-        if !state.keeps || matches!(state.end, Some(End::Failed(_))) {
+        if !state.is_open || !state.keeps || matches!(state.end, Some(End::Failed(_))) {
             return None;
         }
         state.readers.push(Reader::new(seat));
@@ -276,11 +279,12 @@ impl Flight {
         true
     }
 
-    /// The head came. `keeps`: whether what follows may be kept.
-    pub(crate) fn begin(&self, head: Arc<RemoteHead>, keeps: bool, desk: &mut Desk<'_>, engine: u32) {
+    /// The head came, and says whether what follows is kept and who may read it.
+    pub(crate) fn begin(&self, head: Arc<RemoteHead>, desk: &mut Desk<'_>, engine: u32) {
         let mut state = self.state();
+        state.keeps &= head.stored().is_some();
+        state.is_open &= head.may_be_shared();
         state.head = Some(head);
-        state.keeps &= keeps;
         state.wake(desk, engine);
     }
 

@@ -71,7 +71,7 @@ fn take(cx: &mut Context<'_, Fetch>, unread: &[u8], length: usize) -> Result<Opt
     cx.request.head = Some(remote.clone());
     // Those who wait for a validated object get that, not the news that it is valid.
     if !remote.validates {
-        flight.begin(remote.clone(), remote.may_be_shared(), &mut cx.desk(), engine);
+        flight.begin(remote.clone(), &mut cx.desk(), engine);
     }
     cx.arm_after(outgoing.times.between_bytes);
     Ok(Some(if status == 101 { SWITCHED } else { HEAD }))
