@@ -14,15 +14,16 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("cache", &["platform"]),
     ("engine", &["cache", "platform"]),
     ("sockets", &["engine", "cache", "platform"]),
-    ("http", &["engine", "cache", "platform"]),
+    ("classes", &[]),
+    ("http", &["classes", "engine", "cache", "platform"]),
     ("dns", &["engine", "cache", "platform"]),
     ("wire", &[]),
     ("tcp", &["wire"]),
     ("sim", &["tcp", "wire"]),
     ("packetdrill", &["tcp", "wire"]),
     ("direct", &["tcp", "wire", "engine", "cache", "platform"]),
-    ("cli", &["direct", "tcp", "wire", "sockets", "http", "dns", "engine", "cache", "platform"]),
-    ("bench", &["direct", "tcp", "wire", "sockets", "http", "dns", "engine", "cache", "platform"]),
+    ("cli", &["direct", "tcp", "wire", "sockets", "http", "dns", "classes", "engine", "cache", "platform"]),
+    ("bench", &["direct", "tcp", "wire", "sockets", "http", "dns", "classes", "engine", "cache", "platform"]),
 ];
 /// The crates that may contain `unsafe`: the edge to the system, and a C interface for a test tool.
 const UNSAFE: &[&str] = &["platform", "packetdrill"];
