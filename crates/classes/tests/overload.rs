@@ -118,8 +118,7 @@ fn the_delay_stays_near_its_target_and_the_least_important_are_shed() {
         let mut simulation = Simulation::new(seed, Some(CONFIG));
         let rates = [3_000.0, 5_000.0, 12_000.0];
         let start = simulation.run(rates, 10 * SECOND);
-        assert!(start.percentile(1.0) <= 100 * CONFIG.target, "{} ns at the worst", start.percentile(1.0));
-        println!("{}", start.percentile(1.0));
+        assert!(start.percentile(1.0) <= 50 * CONFIG.target, "{} ns at the worst", start.percentile(1.0));
         let seen = simulation.run(rates, 20 * SECOND);
         let (median, high) = (seen.percentile(0.5), seen.percentile(0.99));
         assert!(median <= 2 * CONFIG.target, "{median} ns");
@@ -143,7 +142,6 @@ fn the_next_class_is_shed_when_the_one_below_it_is_refused_entirely() {
         assert!(*silver == 0.0 || *bronze == 1.0, "silver {silver} while bronze {bronze}");
     }
     let seen = simulation.run(rates, 20 * SECOND);
-    println!("{:?} {:?} {} {}", seen.shed(1), seen.shed(2), seen.percentile(0.5), seen.percentile(0.99));
     assert_eq!(seen.refused[0], 0, "gold is not shed while silver is not");
     assert!(seen.answered_share(2) <= 0.01, "{}", seen.answered_share(2));
     assert!((0.1..0.4).contains(&seen.answered_share(1)), "{}", seen.answered_share(1));
@@ -181,7 +179,7 @@ fn what_is_not_sheddable_is_never_shed_and_an_idle_time_ends_an_overload() {
     let [a, b, c, d] = ["a", "b", "c", "d"].map(|name| classes.find(name).unwrap());
     let mut overload = Overload::new(&classes, Some(CONFIG));
     let mut shares = Vec::new();
-    for interval in 0..100u64 {
+    for interval in 0..150u64 {
         overload.observe(SECOND + interval, interval * CONFIG.interval);
         shares.push((overload.share(b), overload.share(c)));
         assert_eq!(overload.share(c), overload.share(d), "classes of one priority are shed together");
