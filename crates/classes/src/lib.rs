@@ -59,6 +59,7 @@ mod bandwidth;
 mod class;
 mod classifier;
 mod clients;
+pub mod fuzz;
 mod gate;
 mod limit;
 mod network;
