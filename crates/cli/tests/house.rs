@@ -20,7 +20,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("classes", &[]),
     ("deferred", &[]),
     ("http", &["engine", "cache", "platform", "wire", "caching", "balancing", "routing", "classes"]),
-    ("dns", &["engine", "cache", "platform"]),
+    ("dns", &["engine", "cache", "platform", "wire"]),
     ("wire", &[]),
     ("dns", &["wire", "engine", "cache", "platform"]),
     ("tcp", &["wire"]),
