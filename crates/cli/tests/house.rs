@@ -22,7 +22,6 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("http", &["engine", "cache", "platform", "wire", "caching", "balancing", "routing", "classes"]),
     ("dns", &["engine", "cache", "platform", "wire"]),
     ("wire", &[]),
-    ("dns", &["wire", "engine", "cache", "platform"]),
     ("tcp", &["wire"]),
     ("sim", &["tcp", "wire"]),
     ("packetdrill", &["tcp", "wire"]),
