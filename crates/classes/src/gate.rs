@@ -14,8 +14,8 @@ const UNIT: u128 = 1 << 32;
 /// nothing waiting saves nothing up, and owes nothing.
 ///
 /// In a class the more urgent request goes first (RFC 9218 §4.1), of equally urgent ones the first to come; of each
-/// eight that go one is the oldest, so that nobody waits for more than eight times as many as came before it. Whether a
-/// response is incremental changes nothing here: a request is admitted as a whole.
+/// eight that go one is the oldest, so that with n before it none waits for more than 8n + 7 of its class to go. Whether
+/// a response is incremental changes nothing here: a request is admitted as a whole.
 pub struct Gate<T> {
     classes: Vec<Class>,
     waiting: Waiting<T>,
@@ -141,7 +141,7 @@ impl<T> Gate<T> {
             return None;
         }
         let ready = self.waiting_classes().filter(|&index| self.classes[index].may_start(now));
-        let index = ready.min_by_key(|&index| self.classes[index].tag.max(self.virtual_time))?;
+        let index = ready.min_by_key(|&index| self.classes[index].tag)?;
         let class = &mut self.classes[index];
         let item = self.waiting.pop(&mut class.queue)?;
         class.take_token(now);

@@ -69,6 +69,15 @@ impl Door {
     }
 }
 
+/// How many more of one class than of the other have gone at any time; numbers from 1,000 are of the other.
+fn farthest_apart(went: &[u32]) -> i32 {
+    let ahead = went.iter().scan(0i32, |ahead, item| {
+        *ahead += if *item < 1_000 { 1 } else { -1 };
+        Some(ahead.abs())
+    });
+    ahead.max().unwrap_or(0)
+}
+
 #[test]
 fn without_limits_everybody_goes() {
     let mut door = Door::new(vec![ClassConfig::default()], u32::MAX);
@@ -150,7 +159,7 @@ fn who_leaves_is_not_called_and_a_ticket_is_good_once() {
     assert_eq!(door.end(0), [1]);
     assert_eq!(door.gate.leave(tickets[0]), None, "it has gone already");
     let again = door.arrive(0, 0, 5, 3).unwrap().unwrap();
-    assert_eq!(door.gate.leave(tickets[1]), None, "its place is another's");
+    assert_eq!(door.gate.leave(tickets[0]), None, "its place is another's");
     assert_eq!(door.gate.leave(again), Some(5));
     assert_eq!(door.gate.waiting(door.classes[0]), 1);
 }
@@ -167,6 +176,62 @@ fn a_capacity_that_changes_lets_more_go_or_fewer() {
     assert_eq!(door.go(0), [0, 1, 2]);
     door.gate.set_capacity(1);
     assert_eq!((door.end(0), door.end(0), door.end(0)), (vec![], vec![], vec![3]));
+}
+
+#[test]
+fn who_comes_does_not_go_before_another_class_that_waits() {
+    let mut door = Door::new(vec![weighted(1), weighted(1)], 0);
+    door.arrive(0, 0, 0, 3).unwrap();
+    door.gate.set_capacity(1);
+    assert!(door.arrive(1, 0, 1, 3).unwrap().is_some());
+    assert_eq!(door.go(0), [0]);
+}
+
+#[test]
+fn with_no_room_to_wait_a_rate_is_told_from_want_of_capacity() {
+    let (rate, queue_timeout) = (Limit::per_second(1, 1), 60 * SECOND);
+    let mut door = Door::new(vec![ClassConfig { rate, queue: 0, queue_timeout, ..ClassConfig::default() }], 1);
+    assert_eq!(door.arrive(0, 0, 0, 3), Ok(None));
+    assert_eq!(door.arrive(0, 0, 1, 3), Err((429, 1, Reason::ClassRate)));
+    assert_eq!(door.arrive(0, SECOND, 2, 3), Err((503, 60, Reason::QueueFull)));
+}
+
+#[test]
+fn a_class_that_had_nothing_waiting_has_saved_nothing_up_and_owes_nothing() {
+    let mut door = Door::new(vec![weighted(1), weighted(1)], 1);
+    for item in 0..200 {
+        door.arrive(0, 0, item, 3).unwrap();
+    }
+    (0..100).for_each(|_| assert_eq!(door.end(0).len(), 1));
+    (1_000..1_100).for_each(|item| assert!(door.arrive(1, 0, item, 3).unwrap().is_some()));
+    let went: Vec<_> = (0..100).flat_map(|_| door.end(0)).collect();
+    assert_eq!(went.len(), 100);
+    assert!(farthest_apart(&went) <= 2, "one of each: {went:?}");
+}
+
+#[test]
+fn a_class_that_was_held_up_by_its_own_limit_does_not_make_up_for_it() {
+    let limited = ClassConfig { rate: Limit::per_second(1, 100), queue_timeout: 500 * SECOND, ..weighted(1) };
+    let mut door = Door::new(vec![limited, weighted(1)], 1);
+    for item in 0..300 {
+        // Its burst goes first, and then it waits for its rate.
+        door.arrive(0, 0, item, 3).unwrap();
+        door.permits.drain(..).for_each(|permit| door.gate.ended(permit));
+    }
+    for item in 1_000..1_300 {
+        door.arrive(1, 0, item, 3).unwrap();
+    }
+    (0..100).for_each(|_| assert!(door.end(0).iter().all(|item| *item >= 1_000)));
+    // A hundred are saved up; the other class may wait for five seconds only, and those that wait then are new.
+    door.gate.set_capacity(0);
+    let now = 100 * SECOND;
+    while let Some(Turn::Refuse { .. }) = door.gate.next(now) {}
+    assert_eq!(door.gate.waiting(door.classes[1]), 0);
+    (2_000..2_100).for_each(|item| assert!(door.arrive(1, now, item, 3).unwrap().is_some()));
+    door.gate.set_capacity(1);
+    let went: Vec<_> = (0..100).flat_map(|_| door.end(now)).collect();
+    assert_eq!(went.len(), 100);
+    assert!(farthest_apart(&went) <= 2, "one of each: {went:?}");
 }
 
 #[test]
