@@ -45,10 +45,6 @@ const OPTIMAL_PASSES: usize = 80;
 
 #[test]
 fn responses_are_stored_and_reused_as_a_shared_cache_should() {
-    if !proxy::is_known() {
-        println!("skipped: the program has no command `accelerate`");
-        return;
-    }
     let origin = Origin::start("127.0.0.1:0".parse().unwrap());
     let proxy = Proxy::start(origin.address);
     let cases = cases::all();
