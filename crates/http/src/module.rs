@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -83,8 +83,10 @@ pub struct Connection {
     pub(crate) header_deadline: bool,
     /// Octets dropped while lingering, and one.
     pub(crate) lingered: u64,
-    /// The peer's address, looked up when the first request is logged.
-    pub(crate) peer: Option<Option<IpAddr>>,
+    /// The peer's address, or that which a PROXY header names; looked up when it is first asked for.
+    pub(crate) peer: Option<Option<SocketAddr>>,
+    /// A PROXY header may come first.
+    pub(crate) awaits_header: bool,
 }
 
 /// Request data.
@@ -102,6 +104,10 @@ pub struct Request {
     pub(crate) missed: Option<(Option<Arc<Object<Kept>>>, Handled)>,
     /// What has become of it, if another server is to answer it.
     pub(crate) remote: Option<Box<RemoteRequest>>,
+    /// Who asks, once that was looked up: the peer, or whom a trusted one names.
+    pub(crate) client: Option<IpAddr>,
+    /// The path of files that a route has made of its own.
+    pub(crate) rewritten: Option<Vec<u8>>,
     /// Its body was read to its end.
     pub(crate) is_body_read: bool,
     pub(crate) started: Time,
@@ -195,8 +201,9 @@ impl ProtocolModule for Http {
     type Connection = Connection;
     type Request = Request;
 
-    fn connected(_global: &mut Global, _id: ConnectionId, _origin: Origin, _now: Time) -> Connection {
-        Connection::default()
+    fn connected(global: &mut Global, _id: ConnectionId, _origin: Origin, _now: Time) -> Connection {
+        let awaits_header = global.relaying.as_ref().is_some_and(|it| it.relay.relay.forwarding.has_headers);
+        Connection { awaits_header, ..Connection::default() }
     }
 
     /// What was asked for on its behalf is not waited for any more.

@@ -5,9 +5,9 @@ use afpa_engine::{ControlTable, Outcome, State, StateFunction, row};
 
 use crate::module::Http;
 use crate::states::{
-    answer_directly, check_body, choose_route, complete_request, derive_cached_response, derive_error_response,
-    derive_miss_response, derive_remote_response, derive_request, derive_uncached_response, drain_request, linger,
-    send_response, tunnel,
+    answer_directly, check_body, choose_route, complete_request, derive_cached_response, derive_deferred_response,
+    derive_error_response, derive_miss_response, derive_remote_response, derive_request, derive_uncached_response,
+    drain_request, linger, send_response, tunnel,
 };
 
 /// Reads a request head from the input.
@@ -39,6 +39,9 @@ pub const CHOOSE_ROUTE: State = State::new(11, "choose route");
 pub const DERIVE_REMOTE_RESPONSE: State = State::new(12, "derive remote response");
 /// Passes octets both ways, whatever they mean.
 pub const TUNNEL: State = State::new(13, "tunnel");
+
+/// Hands the connection to a local server.
+pub const DERIVE_DEFERRED_RESPONSE: State = State::new(14, "derive deferred response");
 
 /// A whole request head was read.
 pub const COMPLETE: Outcome = Outcome::new(0, "complete");
@@ -85,6 +88,11 @@ pub const FILES: Outcome = Outcome::new(19, "files");
 pub const REMOTE: Outcome = Outcome::new(20, "remote");
 /// The protocol is another one from here on.
 pub const SWITCHED: Outcome = Outcome::new(21, "switched");
+
+/// A local server takes the connection over on this route.
+pub const DEFERRED: Outcome = Outcome::new(22, "deferred");
+/// The connection is another's.
+pub const GONE: Outcome = Outcome::new(23, "gone");
 
 const FUNCTIONS: &[StateFunction<Http>] = &[
     StateFunction {
@@ -133,7 +141,7 @@ const FUNCTIONS: &[StateFunction<Http>] = &[
     StateFunction {
         state: CHOOSE_ROUTE,
         run: choose_route::choose_route,
-        outcomes: &[FILES, CHUNKED, REMOTE, DIRECT, REFUSED],
+        outcomes: &[FILES, CHUNKED, REMOTE, DEFERRED, DIRECT, REFUSED],
     },
     StateFunction {
         state: DERIVE_REMOTE_RESPONSE,
@@ -141,6 +149,11 @@ const FUNCTIONS: &[StateFunction<Http>] = &[
         outcomes: &[PENDING, READY, SENT, SWITCHED, REFUSED, CUT_OFF],
     },
     StateFunction { state: TUNNEL, run: tunnel::tunnel, outcomes: &[PENDING, LAST, CUT_OFF] },
+    StateFunction {
+        state: DERIVE_DEFERRED_RESPONSE,
+        run: derive_deferred_response::derive_deferred_response,
+        outcomes: &[PENDING, GONE, REFUSED],
+    },
 ];
 
 /// Checked at compile time: exactly one row for each (state, outcome) declared above.
@@ -161,6 +174,10 @@ pub const TABLE: ControlTable<Http> = ControlTable::checked(
         row(CHOOSE_ROUTE, FILES, Run(DERIVE_CACHED_RESPONSE)),
         row(CHOOSE_ROUTE, CHUNKED, Run(CHECK_BODY)),
         row(CHOOSE_ROUTE, REMOTE, Run(DERIVE_CACHED_RESPONSE)),
+        row(CHOOSE_ROUTE, DEFERRED, Run(DERIVE_DEFERRED_RESPONSE)),
+        row(DERIVE_DEFERRED_RESPONSE, PENDING, Wait(DERIVE_DEFERRED_RESPONSE)),
+        row(DERIVE_DEFERRED_RESPONSE, GONE, Close),
+        row(DERIVE_DEFERRED_RESPONSE, REFUSED, Run(DERIVE_ERROR_RESPONSE)),
         row(CHOOSE_ROUTE, DIRECT, Run(ANSWER_DIRECTLY)),
         row(CHOOSE_ROUTE, REFUSED, Run(DERIVE_ERROR_RESPONSE)),
         row(DERIVE_CACHED_RESPONSE, PENDING, Wait(DERIVE_CACHED_RESPONSE)),

@@ -21,8 +21,6 @@ pub(crate) struct Outgoing {
     pub(crate) upload: Option<Rc<RefCell<Upload>>>,
     /// Its body is sent in chunks.
     pub(crate) is_chunked: bool,
-    /// The client waits for 100 (RFC 9110 §10.1.1), and so does the backend's connection.
-    pub(crate) expects_continue: bool,
     /// It may turn into a tunnel (RFC 9110 §7.8).
     pub(crate) upgrades: bool,
     /// The number of the pool that is asked.

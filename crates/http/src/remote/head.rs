@@ -17,6 +17,8 @@ pub(crate) struct RemoteHead {
     pub(crate) status: u16,
     /// The field lines that every client gets: those between two hops, lengths, Age and Cache-Status are not among them.
     pub(crate) lines: Vec<u8>,
+    /// Field lines for the client who asked first alone.
+    pub(crate) for_first: Vec<u8>,
     /// What caches nearer to the origin said of it.
     pub(crate) cache_status: Vec<u8>,
     /// The content's length, where it is known in advance.
@@ -117,6 +119,7 @@ impl RemoteHead {
         RemoteHead {
             status,
             lines,
+            for_first: Vec::new(),
             cache_status,
             length,
             has_content,

@@ -47,8 +47,6 @@ pub(crate) struct RemoteRequest {
     pub(crate) is_within_chunk: bool,
     /// The answer has ended; what is left of it is being sent.
     pub(crate) is_over: bool,
-    /// It goes on with another protocol.
-    pub(crate) switches: bool,
 }
 
 /// How an answer is framed.

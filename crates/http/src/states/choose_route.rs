@@ -1,12 +1,14 @@
 //! *Choose route*: which site, and what of it, a request is for.
 
 use afpa_engine::{Context, Outcome};
-use afpa_routing::{Fields, RequestView, Target};
+use afpa_routing::{Captures, Fields, RequestView, Route, Target};
 
 use crate::module::{Answer, Global, Http};
 use crate::remote::{Routed, key};
+use crate::syntax::forward::passed_through;
+use crate::syntax::target::normalise;
 use crate::syntax::{Body, FieldSection, Method, TargetForm, fields};
-use crate::table::{CHUNKED, DIRECT, FILES, REFUSED, REMOTE};
+use crate::table::{CHUNKED, DEFERRED, DIRECT, FILES, REFUSED, REMOTE};
 
 /// Routes see the host in lower case and the path in its one form. For what a cache may hold, the key is made here.
 pub fn choose_route(cx: &mut Context<'_, Http>) -> Outcome {
@@ -31,16 +33,29 @@ pub fn choose_route(cx: &mut Context<'_, Http>) -> Outcome {
     let lines = Lines(fields(octets));
     let view = RequestView { method: head.method_text(octets), host, path, query: head.query(octets), fields: &lines };
     let Some(routed) = Routed::of(&relaying.relay, &view, &mut relaying.captures) else {
-        cx.request.refuse(404);
+        // RFC 9110 §9.3.6: nobody is tunnelled to unless a route says so.
+        let status = if head.method() == Method::Connect { 405 } else { 404 };
+        cx.request.refuse_and_close(status);
         return REFUSED;
     };
     let route = routed.route();
     let outcome = match &route.target {
         Target::Files(number) => {
-            cx.request.site = *number as u16;
+            match rewritten(route, &view, &mut relaying.captures) {
+                Ok(path) => (cx.request.site, cx.request.rewritten) = (*number as u16, path),
+                Err(status) => {
+                    cx.request.refuse(status);
+                    return REFUSED;
+                }
+            }
             FILES
         }
-        Target::Pool(_) | Target::Deferred(_) => {
+        Target::Deferred(_) => DEFERRED,
+        Target::Pool(_) => {
+            if is_a_loop(fields(octets), &relaying.relay.relay.name) {
+                cx.request.refuse_and_close(508);
+                return REFUSED;
+            }
             if route.caching.is_some() {
                 key::start(key);
                 route.key.append(host, path, view.query, &lines, key);
@@ -60,7 +75,7 @@ pub fn choose_route(cx: &mut Context<'_, Http>) -> Outcome {
     };
     cx.request.routed = Some(routed);
     let (body, waits) = (head.body(), head.expects_continue());
-    let is_relayed = outcome == REMOTE;
+    let is_relayed = matches!(outcome, REMOTE | DEFERRED);
     if !is_relayed {
         let readable = match body {
             Body::None | Body::Length(0) | Body::Chunked => true,
@@ -69,6 +84,24 @@ pub fn choose_route(cx: &mut Context<'_, Http>) -> Outcome {
         cx.request.persistent &= readable && (!waits || body == Body::None);
     }
     if outcome == FILES && body == Body::Chunked && !waits { CHUNKED } else { outcome }
+}
+
+/// The path of files that the route makes of a request's, if it does.
+fn rewritten(route: &Route, view: &RequestView<'_>, captures: &mut Captures) -> Result<Option<Vec<u8>>, u16> {
+    if route.rewrite.is_empty() {
+        return Ok(None);
+    }
+    let (mut written, mut scratch) = (Vec::new(), Vec::new());
+    route.rewrite.target(view, captures, &mut written).map_err(|_| 400u16)?;
+    let end = written.iter().position(|&octet| octet == b'?').unwrap_or(written.len());
+    let path = normalise(&written[..end], &mut scratch).map_err(|error| error.status())?;
+    Ok(Some(path.to_vec()))
+}
+
+/// Whether a request has come through here too often (RFC 9110 §7.6.3).
+fn is_a_loop(fields: FieldSection<'_>, name: &str) -> bool {
+    const MOST_PASSAGES: usize = 4;
+    passed_through(fields, name) > MOST_PASSAGES
 }
 
 /// A request's fields, as routes look at them.
@@ -82,9 +115,4 @@ impl Fields for Lines<'_> {
             }
         }
     }
-}
-
-/// Whether responses to a method can be in the cache.
-pub(crate) fn is_kept(method: Method) -> bool {
-    matches!(method, Method::Get | Method::Head)
 }

@@ -51,10 +51,12 @@ fn next(cx: &mut Context<'_, Http>) -> Outcome {
 /// One record into the log's ring. Nothing waits, and nothing is allocated.
 fn log(cx: &mut Context<'_, Http>, outcome: CacheOutcome) {
     let now = cx.now();
-    let peer = *cx.connection.peer.get_or_insert_with(|| match cx.output.peer() {
-        Some(Address::Inet(address)) => Some(address.ip()),
+    let output = &cx.output;
+    let peer = *cx.connection.peer.get_or_insert_with(|| match output.peer() {
+        Some(Address::Inet(address)) => Some(address),
         _ => None,
     });
+    let peer = cx.request.client.or(peer.map(|address| address.ip()));
     let octets = cx.request.head(cx.input.unread());
     let (head, request) = (cx.request.parser.head(), &cx.request);
     let entry = Entry {

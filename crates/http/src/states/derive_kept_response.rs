@@ -6,14 +6,13 @@ use afpa_cache::Object;
 use afpa_caching::{Fields, Handled, RequestDirectives, Reuse};
 use afpa_engine::{Context, Outcome, Wake};
 
-use super::choose_route::is_kept;
 use super::derive_remote_response::refresh_in_background;
 use super::respond::Derivation;
 use crate::access_log::CacheOutcome;
 use crate::kept::Kept;
 use crate::module::{Global, Http, Request};
 use crate::remote::{Details, Presented, key};
-use crate::syntax::fields;
+use crate::syntax::{Body, Method, fields};
 use crate::table::{HIT, MISS, PENDING, REFUSED};
 
 /// What a worker found, under which key.
@@ -34,9 +33,18 @@ enum Found {
 /// remembered that the cache has it.
 pub(super) fn derive_kept_response(cx: &mut Context<'_, Http>) -> Outcome {
     let Some(policy) = policy(cx.request) else { return miss(cx, None, Handled::Bypass) };
-    let method = cx.request.parser.head().method();
-    if !is_kept(method) {
+    let head = cx.request.parser.head();
+    let is_kept = match head.method() {
+        Method::Get => true,
+        Method::Head => answers_head(cx.request, policy),
+        _ => false,
+    };
+    if !is_kept {
         return miss(cx, None, Handled::Method);
+    }
+    // What a body says of the request is in no key.
+    if head.body() != Body::None {
+        return miss(cx, None, Handled::Bypass);
     }
     if cx.wake == Wake::Completed {
         // The worker's find is in the view, or there is nothing.
@@ -196,6 +204,10 @@ fn look_on_a_worker(cx: &mut Context<'_, Http>) -> Outcome {
 /// The number of the cache policy that holds for a request.
 fn policy(request: &Request) -> Option<usize> {
     request.routed.as_ref()?.route().caching
+}
+
+fn answers_head(request: &Request, policy: usize) -> bool {
+    request.routed.as_ref().is_some_and(|routed| routed.relay.relay.policies[policy].answers_head)
 }
 
 /// What the client asks of caches.

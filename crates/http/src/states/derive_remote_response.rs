@@ -106,7 +106,6 @@ fn begin(cx: &mut Context<'_, Http>, alone: bool) -> Result<(), Refused> {
         framing: None,
         is_within_chunk: false,
         is_over: false,
-        switches: false,
     };
     cx.request.is_body_read = body == Body::None;
     if is_first {
@@ -336,6 +335,10 @@ fn begin_head(cx: &mut Context<'_, Http>, status: u16, head: &RemoteHead, remote
     response::status_line(scratch, status);
     if head.lacks_date && status >= 200 {
         scratch.extend_from_slice(clock.date());
+    }
+    // Who asked gets the cookie that keeps it with its backend; others have their own.
+    if remote.is_some_and(|remote| !remote.is_collapsed) {
+        scratch.extend_from_slice(&head.for_first);
     }
     if let Some(age) = head.age {
         response::field_number(scratch, "Age", age);

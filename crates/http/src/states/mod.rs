@@ -3,8 +3,10 @@
 pub mod answer_directly;
 pub mod check_body;
 pub mod choose_route;
+mod client;
 pub mod complete_request;
 pub mod derive_cached_response;
+pub mod derive_deferred_response;
 pub mod derive_error_response;
 mod derive_kept_response;
 pub mod derive_miss_response;
@@ -14,6 +16,7 @@ pub mod derive_uncached_response;
 pub mod drain_request;
 mod invalidate;
 pub mod linger;
+mod proxy_header;
 mod remote_body;
 mod remote_request;
 mod respond;
@@ -31,7 +34,7 @@ impl Request {
     /// Whether another server is to answer it.
     pub(crate) fn is_for_others(&self) -> bool {
         let target = self.routed.as_ref().map(|routed| &routed.route().target);
-        matches!(target, Some(Target::Pool(_) | Target::Deferred(_)))
+        matches!(target, Some(Target::Pool(_)))
     }
 
     /// The request's head: where it arrived, or the copy that was kept of it.

@@ -10,7 +10,7 @@ use crate::fetch::FetchError;
 use crate::fetch::module::Fetch;
 use crate::fetch::table::{FAILED, HEAD, PENDING, SWITCHED};
 use crate::remote::{RemoteHead, interim};
-use crate::syntax::{BodyReader, Progress, ResponseParser};
+use crate::syntax::{BodyReader, Progress, ResponseParser, response};
 
 /// What is no response is the backend's fault, and nobody else's: the attempt fails.
 pub(crate) fn read_head(cx: &mut Context<'_, Fetch>) -> Outcome {
@@ -64,7 +64,11 @@ fn take(cx: &mut Context<'_, Fetch>, unread: &[u8], length: usize) -> Result<Opt
     if !flight.claim(attempt, seat) {
         return Err(FetchError::Abandoned);
     }
-    let remote = RemoteHead::new(&cx.global.relay, &outgoing, head, octets, framing, cx.global.seconds.get());
+    let mut remote = RemoteHead::new(&cx.global.relay, &outgoing, head, octets, framing, cx.global.seconds.get());
+    let place = cx.connection.place;
+    if let Some(cookie) = place.and_then(|place| shared.borrow().cookie(place, outgoing.sticky.as_deref())) {
+        response::field(&mut remote.for_first, "Set-Cookie", cookie);
+    }
     let remote = Arc::new(remote);
     cx.request.is_persistent = head.is_persistent();
     cx.request.reader = Some(BodyReader::new(framing));

@@ -9,6 +9,7 @@ use super::send_request::send_body;
 use crate::fetch::FetchError;
 use crate::fetch::flight::End;
 use crate::fetch::module::Fetch;
+use crate::fetch::outgoing::Keeping;
 use crate::fetch::table::{COMPLETE, FAILED, PENDING};
 use crate::remote::trailer_lines;
 
@@ -51,7 +52,10 @@ pub(crate) fn relay_body(cx: &mut Context<'_, Fetch>) -> Outcome {
         cx.arm_after(times.between_bytes);
         flight.push(Arc::from(octets), &mut cx.desk(), engine);
         let relay = &cx.global.relay;
-        if flight.keeps() && !relay.may_hold(flight.received()) {
+        let may_hold = |keeping: &Keeping| relay.may_hold(keeping.policy, flight.received());
+        if flight.keeps()
+            && !cx.request.job.as_ref().and_then(|job| job.outgoing.keeping.as_ref()).is_some_and(may_hold)
+        {
             flight.keep_no_more();
         }
     }
