@@ -12,6 +12,7 @@ mod fileset;
 mod howl;
 mod interrupt;
 mod load;
+mod origin;
 mod peers;
 mod server;
 mod smoke;
@@ -40,6 +41,7 @@ enum Command {
     Echo(echo::EchoArgs),
     Generate(GenerateArgs),
     Howl(howl::HowlArgs),
+    Origin(origin::OriginArgs),
     Smoke(smoke::SmokeArgs),
 }
 
@@ -86,6 +88,7 @@ fn run(command: Command) -> Result<()> {
             fileset::SpecWeb96 { directories }.write(&dir)
         }
         Command::Howl(howl) => howl.run(),
+        Command::Origin(origin) => origin.run(),
         Command::Smoke(smoke) => smoke.run(),
     }
 }

@@ -332,7 +332,7 @@ pub(crate) fn unless_interrupted(error: &anyhow::Error) -> Result<()> {
 }
 
 /// Raises the limit of descriptors as far as it goes; the servers and the load inherit it.
-fn allow_descriptors(needed: u64) -> Result<()> {
+pub(crate) fn allow_descriptors(needed: u64) -> Result<()> {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
     setrlimit(Resource::Nofile, raised).context("cannot raise the limit of open files")?;
