@@ -14,6 +14,7 @@ mod interrupt;
 mod load;
 mod origin;
 mod peers;
+mod proxies;
 mod server;
 mod smoke;
 mod topology;
