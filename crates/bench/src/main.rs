@@ -6,6 +6,7 @@ mod affinity;
 mod command;
 mod compare;
 mod cpu;
+mod crowd;
 mod dns;
 mod echo;
 mod fileset;
@@ -15,6 +16,8 @@ mod load;
 mod origin;
 mod peers;
 mod proxies;
+mod proxy;
+mod qos;
 mod server;
 mod smoke;
 mod topology;
@@ -43,6 +46,10 @@ enum Command {
     Generate(GenerateArgs),
     Howl(howl::HowlArgs),
     Origin(origin::OriginArgs),
+    Proxy(proxy::ProxyArgs),
+    Collapse(crowd::CollapseArgs),
+    Websockets(crowd::WebsocketsArgs),
+    Qos(qos::QosArgs),
     Smoke(smoke::SmokeArgs),
 }
 
@@ -90,6 +97,10 @@ fn run(command: Command) -> Result<()> {
         }
         Command::Howl(howl) => howl.run(),
         Command::Origin(origin) => origin.run(),
+        Command::Proxy(proxy) => proxy.run(),
+        Command::Collapse(collapse) => collapse.run(),
+        Command::Websockets(websockets) => websockets.run(),
+        Command::Qos(qos) => qos.run(),
         Command::Smoke(smoke) => smoke.run(),
     }
 }

@@ -7,7 +7,7 @@ use crate::peers::{BACKEND_PORT, Origin, PORT, Peer, Places};
 use crate::topology::{self, Topology};
 use anyhow::{Context, Result, bail};
 use std::fs;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -132,14 +132,41 @@ pub(crate) fn start(mut command: Command, log: &Path, words: &str, address: Ipv4
     Ok(running)
 }
 
-/// Whether /proc/net/tcp shows a socket that listens there. The kernel prints the address as a
-/// native number of its octets in network order.
+/// Whether /proc/net/tcp shows a socket that listens there.
 fn is_listening(table: &str, address: Ipv4Addr, port: u16) -> bool {
+    listening(table, address, port).next().is_some()
+}
+
+/// The inodes of the sockets that listen there, by /proc/net/tcp. The kernel prints the address as a native number of
+/// its octets in network order.
+fn listening(table: &str, address: Ipv4Addr, port: u16) -> impl Iterator<Item = &str> {
     let local = format!("{:08X}:{port:04X}", u32::from_ne_bytes(address.octets()));
-    table.lines().any(|line| {
+    table.lines().filter_map(move |line| {
         let mut words = line.split_ascii_whitespace().skip(1);
-        words.next() == Some(&local) && words.nth(1) == Some("0A")
+        let listens = words.next() == Some(&local) && words.nth(1) == Some("0A");
+        if listens { words.nth(5) } else { None }
     })
+}
+
+/// The processes that listen on `address`, also as one of all addresses.
+///
+/// # Errors
+/// The address is not of IPv4, or there is no /proc.
+pub(crate) fn listeners(address: SocketAddr) -> Result<Vec<u32>> {
+    let SocketAddr::V4(address) = address else { bail!("who listens on {address} is only known with IPv4") };
+    let table = fs::read_to_string("/proc/self/net/tcp").context("cannot read /proc/self/net/tcp")?;
+    let addresses = [*address.ip(), Ipv4Addr::UNSPECIFIED];
+    let inodes = addresses.iter().flat_map(|ip| listening(&table, *ip, address.port()));
+    let sockets: Vec<_> = inodes.map(|inode| PathBuf::from(format!("socket:[{inode}]"))).collect();
+    let processes = fs::read_dir("/proc").context("cannot read /proc")?.flatten();
+    let holds = |process: &Path| {
+        // One that ends meanwhile holds nothing any more.
+        let descriptors = fs::read_dir(process.join("fd")).into_iter().flatten().flatten();
+        let mut links = descriptors.filter_map(|descriptor| fs::read_link(descriptor.path()).ok());
+        links.any(|link| sockets.contains(&link))
+    };
+    let id = |process: fs::DirEntry| process.file_name().to_str()?.parse().ok().filter(|_| holds(&process.path()));
+    Ok(processes.filter_map(id).collect())
 }
 
 /// The memory of these processes in octets, as [`Server::memory`] counts it.

@@ -26,6 +26,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 pub(crate) use summary::median;
+#[cfg(test)]
+pub(crate) use summary::tests;
 use summary::{Comparison, Sample, Settings};
 
 /// What stands for every variant.

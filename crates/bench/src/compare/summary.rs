@@ -276,7 +276,7 @@ pub(crate) fn median(mut values: Vec<f64>) -> f64 {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// Two servers, three rounds; the second costs twice the first.
@@ -306,7 +306,7 @@ pub(super) mod tests {
     }
 
     /// A load of 400 requests.
-    pub(in super::super) fn report(requests_per_second: f64, cpu_us_per_request: f64) -> LoadReport {
+    pub(crate) fn report(requests_per_second: f64, cpu_us_per_request: f64) -> LoadReport {
         serde_json::from_value(json!({
                     "seconds": 4.0, "requests": 400, "requests_per_second": requests_per_second, "bytes": 1,
                     "connections_opened": 64, "connections_open": 64, "unfinished": 0,
