@@ -25,7 +25,11 @@ pub(super) fn measure(turn: &Turn<'_>, server: &Server<'_>, scenario: Scenario) 
     Ok((load, memory))
 }
 
-fn judge(scenario: Scenario, load: &LoadReport, origin: &Counts) -> Result<()> {
+/// Whether an origin that saw this was asked as the scenario says.
+///
+/// # Errors
+/// It was not: how, in words.
+pub(crate) fn judge(scenario: Scenario, load: &LoadReport, origin: &Counts) -> Result<()> {
     let Counts { requests, connections, .. } = origin;
     if scenario != Scenario::ProxyMiss1K {
         if *requests > HANDFUL {

@@ -24,7 +24,8 @@ const MAX_HEAD: usize = 16 * 1024;
 /// Opens upgraded connections (WebSocket) through a proxy to an `afpa-bench origin`, says something over each and
 /// hears it again: what each costs the proxy's processes in memory.
 ///
-/// An HTTP/1.1 proxy that answers an Upgrade passes on octets, so these are no frames of WebSocket.
+/// An HTTP/1.1 proxy that answers an Upgrade passes on octets, so these are no frames of WebSocket. Each connection
+/// takes two descriptors of the proxy, and one of the origin (ulimit -n).
 #[derive(Args, Clone, Debug)]
 pub(crate) struct WebsocketsArgs {
     /// The proxy: `http://HOST[:PORT][/PATH]`

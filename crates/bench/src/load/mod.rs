@@ -71,6 +71,9 @@ pub(crate) struct LoadArgs {
     /// Count an answer as wrong unless its body has this length
     #[arg(long, value_name = "SIZE", conflicts_with = "what", value_parser = units::size)]
     pub(crate) expect: Option<u64>,
+    /// Let it be no failure if not a single request is answered
+    #[arg(long)]
+    pub(crate) hopeless: bool,
     /// Send this header line with each request; can be given several times
     #[arg(long, value_name = "NAME: VALUE", value_parser = header_line)]
     pub(crate) header: Vec<String>,
@@ -188,7 +191,7 @@ impl LoadArgs {
                 }
             }
         }
-        if report.requests == 0 && !self.idle {
+        if report.requests == 0 && !self.idle && !self.hopeless {
             bail!("{} answered no request as it should", self.url);
         }
         Ok(())

@@ -89,7 +89,6 @@ impl Server {
     ///
     /// # Errors
     /// The system does not say.
-    #[cfg(test)]
     pub(crate) fn address(&self) -> std::io::Result<SocketAddr> {
         self.listener.local_addr()
     }

@@ -116,6 +116,8 @@ impl QosArgs {
         let seconds = |span: Duration| span.as_secs_f64().to_string();
         command.arg("load").arg(format!("http://{}/class/{class}/fixed/{}?cc=no-store", url.host, self.size));
         command.args(["--expect", &self.size.to_string(), "--header", &format!("X-Class: {class}")]);
+        // A class may be starved: that is a result.
+        command.arg("--hopeless");
         command.args(["--rate", &rate.to_string(), "--connections", &self.connections.to_string()]);
         command.args(["--warmup", &seconds(self.warmup), "--duration", &seconds(self.duration), "--json", "-"]);
         if let Some(core) = self.core {
