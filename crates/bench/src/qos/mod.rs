@@ -36,7 +36,7 @@ pub(crate) struct QosArgs {
     #[arg(long, value_name = "R", default_value = "1600", value_parser = positive)]
     capacity: f64,
     /// What gold, silver and bronze ask for, as multiples of the capacity
-    #[arg(long, value_name = "G,S,B", value_delimiter = ',', num_args = 3, default_values_t = [0.4, 0.8, 0.8], value_parser = positive)]
+    #[arg(long, value_name = "G,S,B", value_delimiter = ',', default_values_t = [0.4, 0.8, 0.8], value_parser = positive)]
     offered: Vec<f64>,
     /// Connections of each class
     #[arg(long, short, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=50_000))]
@@ -69,7 +69,7 @@ impl QosArgs {
     pub(crate) fn run(&self) -> Result<()> {
         let url = Url::parse(&self.proxy)?;
         let offered: Vec<_> = self.offered.iter().map(|multiple| multiple * self.capacity).collect();
-        let [gold, ..] = offered[..] else { bail!("--offered wants three numbers") };
+        let [gold, _, _] = offered[..] else { bail!("--offered wants three numbers") };
         let before = Counts::ask(self.origin)?;
         eprintln!("{} alone", CLASSES[0]);
         let alone = self.load(&url, &[(CLASSES[0], gold)])?;
