@@ -199,6 +199,7 @@ fn in_best_coding(cx: &mut Context<'_, Http>, object: &Object<Kept>) -> Option<A
 
 /// RFC 9111 §5.2.1.7.
 fn unavailable(cx: &mut Context<'_, Http>) -> Outcome {
+    cx.request.note = Some((Handled::Miss, Some("only-if-cached")));
     cx.request.refuse(504);
     REFUSED
 }
