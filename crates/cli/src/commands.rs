@@ -37,6 +37,7 @@ pub fn execute(command: Command) -> ExitCode {
         Command::Graph(graph) => {
             let of = match graph.module {
                 Module::Http => Graph::of::<afpa_http::Http>(),
+                Module::HttpUpstream => Graph::of::<afpa_http::fetch::Fetch>(),
                 Module::Dns => Graph::of::<afpa_dns::Dns>(),
                 Module::DnsUpstream => Graph::of::<afpa_dns::Fetch>(),
             };

@@ -151,7 +151,7 @@ fn a_wrong_command_line_is_status_2_and_says_what_is_right() {
         (&["serve", ".", "--cores", "3-1"], "expected CPU numbers such as 0 or 0,2-3, or all, found \"3-1\""),
         (&["serve", ".", "--io", "kqueue"], "expected uring, epoll or auto, found \"kqueue\""),
         (&["serve", ".", "--listen", "8080"], "write :8080 for every IPv4 address"),
-        (&["graph", "ftp"], "[possible values: http, dns, dns-upstream]"),
+        (&["graph", "ftp"], "[possible values: http, http-upstream, dns, dns-upstream]"),
         (&["serve", ".", "--transport", "raw"], "expected sockets or direct, found \"raw\""),
         (&["serve", ".", "--zero-copy", "maybe"], "expected on or off, found \"maybe\""),
         (&["serve", ".", "--queues", "0"], "0 is not in 1..=1024"),

@@ -250,8 +250,10 @@ pub struct Capture {
 /// A protocol module.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Module {
-    /// The web server
+    /// HTTP towards clients
     Http,
+    /// HTTP towards backends
+    HttpUpstream,
     /// DNS towards clients
     Dns,
     /// DNS towards backends

@@ -99,7 +99,9 @@ impl ProtocolModule for Fetch {
                 // Its readers have begun to answer: they cut off too.
                 shared.failed(job, place, FetchError::CutOff, true, desk);
             } else {
+                // All of it had come, and was being stored.
                 job.flight.end(End::Failed(FetchError::CutOff), desk, engine);
+                job.close_flight();
             }
         }
         shared.disconnected(place, desk);

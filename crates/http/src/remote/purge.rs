@@ -131,7 +131,9 @@ impl Target {
     fn is_about(&self, own_key: &[u8], details: &Details) -> bool {
         match self {
             Target::All => true,
-            Target::Key(wanted) => own_key.strip_prefix(&**wanted).is_some_and(|rest| rest.is_empty() || rest[0] == 0),
+            Target::Key(wanted) => {
+                own_key.strip_prefix(&**wanted).is_some_and(|rest| rest.first().is_none_or(|octet| *octet <= 1))
+            }
             Target::Prefix { host, path } => {
                 let parts = Parts::of(own_key);
                 host.as_ref().is_none_or(|host| parts.host == Some(host)) && parts.path.starts_with(path)

@@ -56,9 +56,11 @@ pub(super) fn derive_kept_response(cx: &mut Context<'_, Http>) -> Outcome {
             }
         }
     }
+    let length = cx.global.key.len();
     if let Some(outcome) = answer_plainly(cx) {
         return outcome;
     }
+    cx.global.key.truncate(length);
     let found = find(cx);
     let directives = directives(cx, policy);
     match found {
@@ -80,12 +82,17 @@ fn answer_plainly(cx: &mut Context<'_, Http>) -> Option<Outcome> {
     }
     let Global { view, clock, key, scratch, nonce, relaying, .. } = &mut *cx.global;
     let relay = &relaying.as_ref()?.relay.relay;
-    let resident = view.get(key)?;
-    let Kept::Remote(details) = &**resident.object.details() else { return None };
     let seconds = clock.seconds();
+    let mut resident = view.get(key)?;
+    let Kept::Remote(details) = &**resident.object.details() else { return None };
     if !details.is_plainly_fresh(seconds) || relay.shared.purges.is_hit(key, details) {
         return None;
     }
+    if let Some(coding) = details.best_coding(head.accepts()) {
+        key::append_coding(coding, key);
+        resident = view.get(key)?;
+    }
+    let Kept::Remote(details) = &**resident.object.details() else { return None };
     let presented = Presented {
         details,
         seconds,
@@ -159,6 +166,8 @@ pub(super) fn answer(
     collapsed: bool,
     outcome: CacheOutcome,
 ) -> Outcome {
+    let coded = in_best_coding(cx, object);
+    let object = coded.as_ref().unwrap_or(object);
     let Kept::Remote(details) = &**object.details() else { return MISS };
     let details: &Details = details;
     let octets = cx.request.head(cx.input.unread());
@@ -174,8 +183,23 @@ pub(super) fn answer(
     HIT
 }
 
+/// The object as the client likes it best, if it lies in the cache so.
+fn in_best_coding(cx: &mut Context<'_, Http>, object: &Object<Kept>) -> Option<Arc<Object<Kept>>> {
+    let Kept::Remote(details) = &**object.details() else { return None };
+    let coding = details.best_coding(cx.request.parser.head().accepts())?;
+    let mut key = object.key().to_vec();
+    key::append_coding(coding, &mut key);
+    let view = &mut cx.global.view;
+    if let Some(resident) = view.get(&key) {
+        return Some(resident.object.clone());
+    }
+    let found = view.cache().try_lookup(&key).flatten()?;
+    Some(view.admit(found).object.clone())
+}
+
 /// RFC 9111 §5.2.1.7.
 fn unavailable(cx: &mut Context<'_, Http>) -> Outcome {
+    cx.request.note = Some((Handled::Miss, Some("only-if-cached")));
     cx.request.refuse(504);
     REFUSED
 }

@@ -445,7 +445,8 @@ fn failed(cx: &mut Context<'_, Http>, error: FetchError) -> Outcome {
         return outcome;
     }
     let must_validate = cx.request.remote.as_ref().is_some_and(|remote| remote.stale.is_some());
-    leave(cx);
+    let remote = leave(cx);
+    cx.request.note = remote.map(|remote| (remote.why, Some(error.word())));
     // RFC 9111 §4.2.4, §5.2.2.2: a cache that must validate and cannot says so.
     let status = if must_validate && error == FetchError::Unreachable { 504 } else { error.status() };
     refuse(cx, status)

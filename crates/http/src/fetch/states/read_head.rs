@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use afpa_engine::{Context, Outcome, Wake};
 
-use super::fail;
 use super::send_request::send_body;
+use super::{end, fail};
 use crate::fetch::FetchError;
 use crate::fetch::module::Fetch;
 use crate::fetch::table::{FAILED, HEAD, PENDING, SWITCHED};
@@ -14,11 +14,13 @@ use crate::syntax::{BodyReader, Progress, ResponseParser, response};
 
 /// What is no response is the backend's fault, and nobody else's: the attempt fails.
 pub(crate) fn read_head(cx: &mut Context<'_, Fetch>) -> Outcome {
-    if cx.wake == Wake::Expired {
-        return fail(cx, FetchError::TimedOut);
-    }
     if let Err(error) = send_body(cx) {
         return fail(cx, error);
+    }
+    if cx.wake == Wake::Expired {
+        // A client that does not send its body is no fault of the backend's.
+        let is_the_clients = !cx.request.is_sent && cx.output.space() > 0;
+        return fail(cx, if is_the_clients { FetchError::RequestCutOff } else { FetchError::TimedOut });
     }
     let is_wanted = cx.request.job.as_ref().is_some_and(|job| job.flight.wants(job.attempt));
     if !is_wanted {
@@ -61,6 +63,11 @@ fn take(cx: &mut Context<'_, Fetch>, unread: &[u8], length: usize) -> Result<Opt
     if status == 101 && !outgoing.upgrades {
         return Err(FetchError::Malformed);
     }
+    let elsewhere =
+        cx.request.job.as_ref().is_some_and(|job| shared.borrow_mut().may_try_elsewhere(job, status, cx.now()));
+    if elsewhere {
+        return Ok(Some(try_elsewhere(cx, status)));
+    }
     if !flight.claim(attempt, seat) {
         return Err(FetchError::Abandoned);
     }
@@ -79,4 +86,14 @@ fn take(cx: &mut Context<'_, Fetch>, unread: &[u8], length: usize) -> Result<Opt
     }
     cx.arm_after(outgoing.times.between_bytes);
     Ok(Some(if status == 101 { SWITCHED } else { HEAD }))
+}
+
+/// The response is not passed on, and the connection ends with it.
+fn try_elsewhere(cx: &mut Context<'_, Fetch>, status: u16) -> Outcome {
+    let shared = cx.global.shared.clone();
+    if let (Some(job), Some(place)) = (cx.request.job.take(), cx.connection.place) {
+        shared.borrow_mut().try_elsewhere(job, place, status, &mut cx.desk());
+    }
+    end(cx);
+    FAILED
 }
