@@ -58,7 +58,7 @@ fn waits_for_client(cx: &Context<'_, Fetch>) -> bool {
 /// Takes a whole head. `None`: it was an interim one, and another follows.
 fn take(cx: &mut Context<'_, Fetch>, unread: &[u8], length: usize) -> Result<Option<Outcome>, FetchError> {
     let octets = &unread[..length];
-    let parser = std::mem::replace(&mut cx.request.parser, ResponseParser::default());
+    let parser = std::mem::take(&mut cx.request.parser);
     let head = parser.head();
     let Some(job) = &cx.request.job else { return Ok(Some(FAILED)) };
     let (flight, outgoing, attempt) = (job.flight.clone(), job.outgoing.clone(), job.attempt);
