@@ -108,6 +108,8 @@ pub struct Request {
     pub(crate) routed: Option<Routed>,
     /// What the cache has, if it may not simply be used, and why a backend is asked.
     pub(crate) missed: Option<(Option<Arc<Object<Kept>>>, Handled)>,
+    /// Why a backend was asked and why there is no answer, for Cache-Status.
+    pub(crate) note: Option<(Handled, Option<&'static str>)>,
     /// What has become of it, if another server is to answer it.
     pub(crate) remote: Option<Box<RemoteRequest>>,
     /// Who asks, once that was looked up: the peer, or whom a trusted one names.

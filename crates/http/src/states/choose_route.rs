@@ -28,8 +28,7 @@ pub fn choose_route(cx: &mut Context<'_, Http>) -> Outcome {
             Ok(path) => path,
             Err(error) => {
                 let status = error.status();
-                cx.request.refuse(status);
-                return REFUSED;
+                return refuse(cx, status);
             }
         },
     };
@@ -47,10 +46,7 @@ pub fn choose_route(cx: &mut Context<'_, Http>) -> Outcome {
     match &route.target {
         Target::Files(number) => match rewritten(route, &view, &mut relaying.captures) {
             Ok(path) => (cx.request.site, cx.request.rewritten) = (*number as u16, path),
-            Err(status) => {
-                cx.request.refuse(status);
-                return REFUSED;
-            }
+            Err(status) => return refuse(cx, status),
         },
         Target::Deferred(_) => {}
         Target::Pool(_) => {
@@ -72,12 +68,15 @@ pub fn choose_route(cx: &mut Context<'_, Http>) -> Outcome {
             cx.request.answer = Answer::Fixed(*status, content_type.clone(), body.clone());
         }
     }
+    let is_file = matches!(route.target, Target::Files(_));
     cx.request.routed = Some(routed);
     cx.request.admission.class = class;
     let (body, waits) = (head.body(), head.expects_continue());
     if !cx.request.is_for_others() {
         let readable = match body {
-            Body::None | Body::Length(0) | Body::Chunked => true,
+            Body::None | Body::Length(0) => true,
+            // Files have it read before they answer.
+            Body::Chunked => is_file,
             Body::Length(length) => length <= cx.global.settings.body_drain,
         };
         cx.request.persistent &= readable && (!waits || body == Body::None);
@@ -95,6 +94,15 @@ pub(super) fn way(request: &Request) -> Outcome {
         Some(Target::Files(_)) | None if head.body() == Body::Chunked && !head.expects_continue() => CHUNKED,
         Some(Target::Files(_)) | None => FILES,
     }
+}
+
+/// What follows as a body is not waited for.
+fn refuse(cx: &mut Context<'_, Http>, status: u16) -> Outcome {
+    match cx.request.parser.head().body() {
+        Body::None => cx.request.refuse(status),
+        _ => cx.request.refuse_and_close(status),
+    }
+    REFUSED
 }
 
 /// The path of files that the route makes of a request's, if it does.

@@ -46,19 +46,23 @@ pub(super) fn derive_kept_response(cx: &mut Context<'_, Http>) -> Outcome {
     if head.body() != Body::None {
         return miss(cx, None, Handled::Bypass);
     }
-    if cx.wake == Wake::Completed {
-        // The worker's find is in the view, or there is nothing.
-        if let Some(Some((key, found))) = cx.completion::<Looked>() {
-            // Other requests have made theirs meanwhile.
-            cx.global.key = key;
-            if let Some(object) = found {
-                cx.global.view.admit(object);
-            }
+    if cx.wake != Wake::Continued {
+        // A worker looks, and other requests have made keys of theirs meanwhile.
+        let Some(looked) = cx.completion::<Looked>() else { return PENDING };
+        let Some((key, found)) = looked else {
+            cx.request.refuse(500);
+            return REFUSED;
+        };
+        cx.global.key = key;
+        if let Some(object) = found {
+            cx.global.view.admit(object);
         }
     }
+    let length = cx.global.key.len();
     if let Some(outcome) = answer_plainly(cx) {
         return outcome;
     }
+    cx.global.key.truncate(length);
     let found = find(cx);
     let directives = directives(cx, policy);
     match found {
@@ -80,12 +84,18 @@ fn answer_plainly(cx: &mut Context<'_, Http>) -> Option<Outcome> {
     }
     let Global { view, clock, key, scratch, nonce, relaying, .. } = &mut *cx.global;
     let relay = &relaying.as_ref()?.relay.relay;
-    let resident = view.get(key)?;
-    let Kept::Remote(details) = &**resident.object.details() else { return None };
     let seconds = clock.seconds();
-    if !details.is_plainly_fresh(seconds) || relay.shared.purges.is_hit(key, details) {
+    let mut resident = view.get(key)?;
+    let Kept::Remote(details) = &**resident.object.details() else { return None };
+    // The comparison with purges comes first: it is what makes a response out of date.
+    if relay.shared.purges.is_hit(key, details) || !details.is_plainly_fresh(seconds) {
         return None;
     }
+    if let Some(coding) = details.best_coding(head.accepts()) {
+        key::append_coding(coding, key);
+        resident = view.get(key)?;
+    }
+    let Kept::Remote(details) = &**resident.object.details() else { return None };
     let presented = Presented {
         details,
         seconds,
@@ -94,9 +104,9 @@ fn answer_plainly(cx: &mut Context<'_, Http>) -> Option<Outcome> {
         forward_status: None,
         collapsed: false,
         outcome: CacheOutcome::Hit,
-        added: &[],
     };
-    let derivation = Derivation { head, octets, persistence, clock, nonce: *nonce, scratch, output: &mut cx.output };
+    let derivation =
+        Derivation { head, octets, persistence, clock, nonce: *nonce, scratch, added: &[], output: &mut cx.output };
     let answered = derivation.respond(&resident.body, &presented);
     cx.request.answered(answered);
     Some(HIT)
@@ -159,6 +169,8 @@ pub(super) fn answer(
     collapsed: bool,
     outcome: CacheOutcome,
 ) -> Outcome {
+    let coded = in_best_coding(cx, object);
+    let object = coded.as_ref().unwrap_or(object);
     let Kept::Remote(details) = &**object.details() else { return MISS };
     let details: &Details = details;
     let octets = cx.request.head(cx.input.unread());
@@ -166,16 +178,32 @@ pub(super) fn answer(
     let Global { view, clock, scratch, nonce, relaying, .. } = &mut *cx.global;
     let name = relaying.as_ref().map_or("", |relaying| &relaying.relay.relay.name);
     let seconds = clock.seconds();
-    let presented = Presented { details, seconds, name, handled, forward_status, collapsed, outcome, added: &[] };
+    let presented = Presented { details, seconds, name, handled, forward_status, collapsed, outcome };
     let body = view.hold(object.body().clone());
-    let derivation = Derivation { head, octets, persistence, clock, nonce: *nonce, scratch, output: &mut cx.output };
+    let derivation =
+        Derivation { head, octets, persistence, clock, nonce: *nonce, scratch, added: &[], output: &mut cx.output };
     let answered = derivation.respond(&body, &presented);
     cx.request.answered(answered);
     HIT
 }
 
+/// The object as the client likes it best, if it lies in the cache so.
+fn in_best_coding(cx: &mut Context<'_, Http>, object: &Object<Kept>) -> Option<Arc<Object<Kept>>> {
+    let Kept::Remote(details) = &**object.details() else { return None };
+    let coding = details.best_coding(cx.request.parser.head().accepts())?;
+    let mut key = object.key().to_vec();
+    key::append_coding(coding, &mut key);
+    let view = &mut cx.global.view;
+    if let Some(resident) = view.get(&key) {
+        return Some(resident.object.clone());
+    }
+    let found = view.cache().try_lookup(&key).flatten()?;
+    Some(view.admit(found).object.clone())
+}
+
 /// RFC 9111 §5.2.1.7.
 fn unavailable(cx: &mut Context<'_, Http>) -> Outcome {
+    cx.request.note = Some((Handled::Miss, Some("only-if-cached")));
     cx.request.refuse(504);
     REFUSED
 }

@@ -45,6 +45,11 @@ impl Request {
         if self.kept_head.is_empty() { &unread[..self.head_length.min(unread.len())] } else { &self.kept_head }
     }
 
+    /// Whether a body follows of which nobody has looked where it ends.
+    pub(crate) fn has_unread_chunks(&self) -> bool {
+        !self.is_body_read && self.parser.head().body() == Body::Chunked
+    }
+
     /// Remembers why the request is refused.
     pub(crate) fn refuse(&mut self, status: u16) {
         self.refusal = Some(Refusal { status, closes: false, retry_after: u32::from(status == 503) });
