@@ -125,7 +125,14 @@ fn each_help_has_its_options_and_examples() {
         ),
         (
             &["top", "--help"],
-            &["--admin <ADDR>", "[default: 127.0.0.1:9090]", "--once", "--interval <DURATION>", "[default: 1s]", "Examples:"],
+            &[
+                "--admin <ADDR>",
+                "[default: 127.0.0.1:9090]",
+                "--once",
+                "--interval <DURATION>",
+                "[default: 1s]",
+                "Examples:",
+            ],
         ),
         (&["run", "--help"], &["--config <FILE>", "[site]", "[dns]"]),
         (&["check", "--help"], &["--config <FILE>"]),
