@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use afpa_cache::Object;
 
+use super::flight::Flight;
 use super::upload::Upload;
 use crate::kept::Kept;
 use crate::remote::Routed;
@@ -36,6 +37,15 @@ pub(crate) struct Outgoing {
     /// The route, for what it changes in responses.
     pub(crate) routed: Routed,
     pub(crate) times: FetchTimes,
+}
+
+impl Outgoing {
+    /// Nobody joins `flight` any more, for which this is asked.
+    pub(crate) fn close(&self, flight: &Arc<Flight>) {
+        if let Some(keeping) = &self.keeping {
+            self.routed.relay.relay.shared.flights.remove(&keeping.key, flight);
+        }
+    }
 }
 
 /// What the cache needs of a request whose answer it may keep.

@@ -101,15 +101,6 @@ pub(crate) struct Place {
     backend: BackendIndex,
 }
 
-impl Job {
-    /// Nobody joins its flight any more.
-    pub(crate) fn close_flight(&self) {
-        if let Some(keeping) = &self.outgoing.keeping {
-            self.outgoing.routed.relay.relay.shared.flights.remove(&keeping.key, &self.flight);
-        }
-    }
-}
-
 /// What a free connection does.
 pub(crate) enum Free {
     Job(Job),
@@ -155,6 +146,20 @@ impl Shared {
         }
     }
 
+    /// Attempts of this engine that have no connection yet: they wait for one, or it is being opened.
+    pub fn under_way(&self) -> usize {
+        let waiting: usize = self.pools.iter().map(|pool| pool.waiting.len()).sum();
+        self.opening.len() + self.assigned.len() + waiting
+    }
+
+    /// Connections of this engine to backends.
+    pub fn connections(&self) -> u32 {
+        let of_pool = |pool: &EnginePool| -> u32 {
+            pool.balancer.indices().map(|backend| pool.balancer.connections(backend)).sum()
+        };
+        self.pools.iter().map(of_pool).sum()
+    }
+
     /// Who sits at `notice`.
     pub(crate) fn seat(&self, notice: Notice) -> Seat {
         Seat { notice, engine: self.engine, handle: self.handle.clone() }
@@ -168,8 +173,9 @@ impl Shared {
         desk: &mut Desk<'_>,
     ) -> Option<Duration> {
         let now = desk.now();
-        let Some(&place) = self.by_number.get(outgoing.pool) else {
+        let Some(place) = self.pool_of(outgoing) else {
             flight.end(End::Failed(FetchError::Unavailable), desk, self.engine);
+            outgoing.close(flight);
             return None;
         };
         let pool = &mut self.pools[place];
@@ -181,7 +187,7 @@ impl Shared {
 
     /// Starts a second attempt beside one that is slow. Whichever answers first is believed.
     pub(crate) fn hedge(&mut self, flight: &Arc<Flight>, outgoing: &Rc<Outgoing>, desk: &mut Desk<'_>) {
-        let Some(&place) = self.by_number.get(outgoing.pool) else { return };
+        let Some(place) = self.pool_of(outgoing) else { return };
         let request = Hedgeable {
             method: outgoing.method.name().as_bytes(),
             has_body: outgoing.upload.is_some(),
@@ -192,6 +198,16 @@ impl Shared {
         if may {
             self.begin(place, flight, outgoing, desk);
         }
+    }
+
+    /// The pool that a request is for. Its number is that of the configuration under which the request was routed, and
+    /// may be another pool's by now.
+    fn pool_of(&self, outgoing: &Outgoing) -> Option<usize> {
+        let plan = outgoing.routed.relay.relay.pools.get(outgoing.pool)?;
+        let state = plan.state.latest();
+        let is_it = |place: &usize| self.pools[*place].name == state.config().name;
+        let by_number = self.by_number.get(outgoing.pool).copied().filter(is_it);
+        by_number.or_else(|| (0..self.pools.len()).find(is_it))
     }
 
     fn begin(&mut self, pool: usize, flight: &Arc<Flight>, outgoing: &Rc<Outgoing>, desk: &mut Desk<'_>) {
@@ -286,7 +302,6 @@ impl Shared {
     /// The connection `tag` cannot be opened. Without an error, for a reason that says nothing of the backend.
     pub(crate) fn unreachable(&mut self, tag: u64, error: Option<FetchError>, desk: &mut Desk<'_>) {
         let Some((job, place)) = self.opened(tag) else { return };
-        self.disconnected(place, desk);
         match error {
             Some(error) => self.failed(job, place, error, false, desk),
             None => {
@@ -294,6 +309,8 @@ impl Shared {
                 self.refuse(&job, FetchError::Unavailable, desk);
             }
         }
+        // Whoever waits finds room only when the attempt counts no more.
+        self.disconnected(place, desk);
     }
 
     /// An idle connection was found closed before anything was sent on it: that says nothing of the backend.
@@ -359,7 +376,25 @@ impl Shared {
 
     fn refuse(&mut self, job: &Job, error: FetchError, desk: &mut Desk<'_>) {
         job.flight.end(End::Failed(error), desk, self.engine);
-        job.close_flight();
+        job.outgoing.close(&job.flight);
+    }
+
+    /// An attempt was not begun, since nobody waited for it. Whoever came meanwhile is not to wait for it either.
+    pub(crate) fn abandoned(&mut self, job: &Job, place: Place, desk: &mut Desk<'_>) {
+        self.ended(job, place, Outcome::Abandoned, desk.now());
+        if job.flight.attempt_failed(job.attempt) {
+            self.refuse(job, FetchError::Abandoned, desk);
+        }
+    }
+
+    /// The connection of a response that had come to its end is gone before the cache had it. An object that it
+    /// validated is good nevertheless.
+    pub(crate) fn lost(&mut self, job: &Job, place: Place, validates: bool, desk: &mut Desk<'_>) {
+        self.ended(job, place, Outcome::Success, desk.now());
+        let validated = job.outgoing.keeping.as_ref().and_then(|keeping| keeping.validates.clone());
+        let end = validated.filter(|_| validates).map_or(End::Failed(FetchError::CutOff), End::Object);
+        job.flight.end(end, desk, self.engine);
+        job.outgoing.close(&job.flight);
     }
 
     /// An attempt ended, and its backend is judged by it.

@@ -6,7 +6,6 @@ use afpa_caching::{Fields, NotStored, OtherRepresentation, Request, Response, St
 
 use afpa_routing::FieldChange;
 
-use super::relay::Relay;
 use crate::fetch::outgoing::{Keeping, Outgoing};
 use crate::kept::Kept;
 use crate::syntax::forward::end_to_end;
@@ -46,7 +45,6 @@ pub(crate) struct RemoteHead {
 impl RemoteHead {
     /// Of a response to `outgoing` that arrived at `received`, in seconds since the epoch.
     pub(crate) fn new(
-        relay: &Relay,
         outgoing: &Outgoing,
         head: &ResponseHead,
         octets: &[u8],
@@ -61,7 +59,8 @@ impl RemoteHead {
         let times = Times { requested: keeping.requested_at, received };
         let asked: Vec<_> = fields(&keeping.octets).collect();
         let request = Request { method: outgoing.method.name().as_bytes(), uri: &keeping.uri, fields: Fields(&asked) };
-        let policy = &relay.policies[keeping.policy];
+        // Those under which the request began: after a reload others may have their numbers.
+        let policy = &outgoing.routed.relay.relay.policies[keeping.policy];
         if head.status() == 304
             && let Some(Kept::Remote(validated)) = keeping.validates.as_ref().map(|object| &**object.details())
         {

@@ -54,6 +54,18 @@ pub struct RelayShared {
     pub purges: Arc<Purges>,
 }
 
+impl RelayShared {
+    /// Responses under way that others may join.
+    pub fn flights_under_way(&self) -> usize {
+        self.flights.len()
+    }
+
+    /// Octets of responses under way that are held for those who read them.
+    pub fn octets_held(&self) -> u64 {
+        self.flights.held()
+    }
+}
+
 /// A cache policy, and how requests under it are fetched.
 #[derive(Clone)]
 pub struct RoutePlan {

@@ -25,8 +25,7 @@ pub fn choose_route(cx: &mut Context<'_, Http>) -> Outcome {
             Ok(path) => path,
             Err(error) => {
                 let status = error.status();
-                cx.request.refuse(status);
-                return REFUSED;
+                return refuse(cx, status);
             }
         },
     };
@@ -43,10 +42,7 @@ pub fn choose_route(cx: &mut Context<'_, Http>) -> Outcome {
         Target::Files(number) => {
             match rewritten(route, &view, &mut relaying.captures) {
                 Ok(path) => (cx.request.site, cx.request.rewritten) = (*number as u16, path),
-                Err(status) => {
-                    cx.request.refuse(status);
-                    return REFUSED;
-                }
+                Err(status) => return refuse(cx, status),
             }
             FILES
         }
@@ -78,12 +74,23 @@ pub fn choose_route(cx: &mut Context<'_, Http>) -> Outcome {
     let is_relayed = matches!(outcome, REMOTE | DEFERRED);
     if !is_relayed {
         let readable = match body {
-            Body::None | Body::Length(0) | Body::Chunked => true,
+            Body::None | Body::Length(0) => true,
+            // Files have it read before they answer.
+            Body::Chunked => outcome == FILES,
             Body::Length(length) => length <= cx.global.settings.body_drain,
         };
         cx.request.persistent &= readable && (!waits || body == Body::None);
     }
     if outcome == FILES && body == Body::Chunked && !waits { CHUNKED } else { outcome }
+}
+
+/// What follows as a body is not waited for.
+fn refuse(cx: &mut Context<'_, Http>, status: u16) -> Outcome {
+    match cx.request.parser.head().body() {
+        Body::None => cx.request.refuse(status),
+        _ => cx.request.refuse_and_close(status),
+    }
+    REFUSED
 }
 
 /// The path of files that the route makes of a request's, if it does.

@@ -26,6 +26,7 @@ pub(super) fn count(cx: &mut Context<'_, Http>) {
 
 fn next(cx: &mut Context<'_, Http>) -> Outcome {
     let Request { persistent, refusal, .. } = *cx.request;
+    let persistent = persistent && !cx.request.has_unread_chunks();
     let body = if cx.request.is_body_read { Body::None } else { cx.request.parser.head().body() };
     if cx.request.kept_head.is_empty() && cx.input.is_present() {
         cx.input.consume(cx.request.head_length);

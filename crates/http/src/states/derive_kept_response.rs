@@ -46,14 +46,16 @@ pub(super) fn derive_kept_response(cx: &mut Context<'_, Http>) -> Outcome {
     if head.body() != Body::None {
         return miss(cx, None, Handled::Bypass);
     }
-    if cx.wake == Wake::Completed {
-        // The worker's find is in the view, or there is nothing.
-        if let Some(Some((key, found))) = cx.completion::<Looked>() {
-            // Other requests have made theirs meanwhile.
-            cx.global.key = key;
-            if let Some(object) = found {
-                cx.global.view.admit(object);
-            }
+    if cx.wake != Wake::Continued {
+        // A worker looks, and other requests have made keys of theirs meanwhile.
+        let Some(looked) = cx.completion::<Looked>() else { return PENDING };
+        let Some((key, found)) = looked else {
+            cx.request.refuse(500);
+            return REFUSED;
+        };
+        cx.global.key = key;
+        if let Some(object) = found {
+            cx.global.view.admit(object);
         }
     }
     let length = cx.global.key.len();
@@ -85,7 +87,8 @@ fn answer_plainly(cx: &mut Context<'_, Http>) -> Option<Outcome> {
     let seconds = clock.seconds();
     let mut resident = view.get(key)?;
     let Kept::Remote(details) = &**resident.object.details() else { return None };
-    if !details.is_plainly_fresh(seconds) || relay.shared.purges.is_hit(key, details) {
+    // The comparison with purges comes first: it is what makes a response out of date.
+    if relay.shared.purges.is_hit(key, details) || !details.is_plainly_fresh(seconds) {
         return None;
     }
     if let Some(coding) = details.best_coding(head.accepts()) {

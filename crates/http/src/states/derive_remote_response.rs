@@ -10,7 +10,7 @@ use afpa_engine::{Context, Outcome, Time, Wake};
 use super::derive_kept_response::answer;
 use super::remote_request::{Options, Refused, outgoing};
 use super::respond::Answered;
-use super::send_response::is_too_slow;
+use super::send_response::RATE_INTERVAL;
 use super::{keep_head, remote_body};
 use crate::access_log::CacheOutcome;
 use crate::fetch::FetchError;
@@ -37,7 +37,12 @@ pub fn derive_remote_response(cx: &mut Context<'_, Http>) -> Outcome {
         return outcome;
     }
     if let Err(status) = remote_body::read(cx) {
+        let has_begun = cx.request.remote.as_ref().is_some_and(|remote| remote.framing.is_some());
         leave(cx);
+        if has_begun {
+            // Another response within this one would be taken for a part of it.
+            return CUT_OFF;
+        }
         cx.request.refuse_and_close(status);
         return REFUSED;
     }
@@ -76,7 +81,7 @@ fn begin(cx: &mut Context<'_, Http>, alone: bool) -> Result<(), Refused> {
     let collapses = keeps && !alone && !directives.no_store && policy.is_some_and(|policy| policy.collapses);
     let flights = &relay.shared.flights;
     let (flight, reader, is_first) = match collapses {
-        true => match flights.join(&key, seat, seconds) {
+        true => match flights.join(&key, seat, seconds, &relay.shared.purges) {
             Joined::First(flight) => (flight, ReaderId::default(), true),
             Joined::Other(flight, reader) => (flight, reader, false),
         },
@@ -103,6 +108,7 @@ fn begin(cx: &mut Context<'_, Http>, alone: bool) -> Result<(), Refused> {
         hedge_at: Time::NEVER,
         continue_at: if waits { now.after(remote_body::CONTINUE_AFTER) } else { Time::NEVER },
         deadline: Time::NEVER,
+        rate_at: Time::NEVER,
         framing: None,
         is_within_chunk: false,
         is_over: false,
@@ -138,7 +144,7 @@ fn pass_on(cx: &mut Context<'_, Http>) -> Outcome {
     loop {
         if cx.output.is_sending() {
             match send_engine(cx, SENT, BLOCKED, CUT_OFF) {
-                BLOCKED if is_too_slow(cx) => {
+                BLOCKED if is_stalled(cx) => {
                     cx.global.stats.too_slow.increment();
                     return CUT_OFF;
                 }
@@ -147,15 +153,17 @@ fn pass_on(cx: &mut Context<'_, Http>) -> Outcome {
                 _ => {}
             }
         }
-        let Some(remote) = &cx.request.remote else { return READY };
+        let Some(remote) = &mut cx.request.remote else { return READY };
         if remote.is_over {
             return finish(cx);
         }
         if remote.framing.is_some() && cx.output.space() == 0 {
             // Something to be woken by when there is room.
             cx.output.respond_bytes(Vec::new());
-            return PENDING;
+            continue;
         }
+        // From here on it waits for the backend, if for anybody.
+        remote.rate_at = Time::NEVER;
         let (flight, reader) = (remote.flight.clone(), remote.reader);
         let next = flight.next(reader, &mut cx.desk(), engine);
         let outcome = match next {
@@ -169,6 +177,20 @@ fn pass_on(cx: &mut Context<'_, Http>) -> Outcome {
             return outcome;
         }
     }
+}
+
+/// Whether the client took less than the minimum rate over the last interval, all of which it had something to take.
+fn is_stalled(cx: &mut Context<'_, Http>) -> bool {
+    let least = cx.global.settings.min_rate * RATE_INTERVAL.as_secs();
+    let (now, delivered) = (cx.now(), cx.delivered());
+    let Some(remote) = cx.request.remote.as_mut().filter(|_| least > 0) else { return false };
+    let is_first = remote.rate_at == Time::NEVER;
+    if !is_first && now < remote.rate_at {
+        return false;
+    }
+    let mark = cx.request.rate_mark.replace(delivered).unwrap_or_default();
+    remote.rate_at = now.after(RATE_INTERVAL);
+    !is_first && delivered < mark.saturating_add(least)
 }
 
 /// RFC 9110 §15.2: a client of HTTP/1.0 would take it for the answer.
@@ -405,8 +427,14 @@ fn ended(cx: &mut Context<'_, Http>, end: End) -> Option<Outcome> {
             None
         }
         End::Object(object) => validated(cx, &object),
+        // Who was waited for has left, and so it was given up just when this client came.
+        End::Failed(FetchError::Abandoned) if has_not_begun(cx) => begin_anew(cx),
         End::Failed(error) => Some(failed(cx, error)),
     }
+}
+
+fn has_not_begun(cx: &Context<'_, Http>) -> bool {
+    cx.request.remote.as_ref().is_some_and(|remote| remote.is_collapsed && remote.framing.is_none())
 }
 
 /// The backend says that the object is still good, or a new one has taken its place.
@@ -530,7 +558,9 @@ pub(super) fn refresh_in_background(cx: &mut Context<'_, Http>, object: &Arc<Obj
     let (Some(routed), Some(relaying)) = (cx.request.routed.clone(), &cx.global.relaying) else { return };
     let shared = relaying.shared.clone();
     let key = cx.global.key.clone();
-    let Some(flight) = routed.relay.relay.shared.flights.refresh(&key) else { return };
+    let Some(flight) = routed.relay.relay.shared.flights.refresh(&key, &routed.relay.relay.shared.purges) else {
+        return;
+    };
     let options = Options { keeps: true, validates: Some(object.clone()), key: key.clone() };
     match outgoing(cx, &routed, None, options) {
         Ok(out) => _ = shared.borrow_mut().fetch(&flight, &std::rc::Rc::new(out), &mut cx.desk()),

@@ -8,12 +8,15 @@ use crate::module::{Global, Http};
 use crate::remote::purge::{Purge, Target};
 use crate::remote::{RemoteHead, Routed, key};
 use crate::syntax::fields;
+use crate::syntax::target::normalise;
 
 /// The request's own target, and what Location and Content-Location name on the same host.
 pub(super) fn invalidate(cx: &mut Context<'_, Http>, remote: &RemoteHead) {
     let octets = &cx.request.kept_head[..];
     let head = cx.request.parser.head();
-    let own = [b"http://", head.host(octets), head.target(octets)].concat();
+    let mut scratch = Vec::new();
+    let Some(target) = head.origin_form(octets, &mut scratch) else { return };
+    let own = [b"http://", head.host(octets), target].concat();
     let request = Request { method: head.method_text(octets), uri: &own, fields: Fields(&[]) };
     let status_line = [b"HTTP/1.1 200 OK\r\n", &remote.lines[..]].concat();
     let lines: Vec<_> = fields(&status_line).collect();
@@ -24,6 +27,8 @@ pub(super) fn invalidate(cx: &mut Context<'_, Http>, remote: &RemoteHead) {
     let asked = Lines(fields(octets));
     for target in targets {
         let Some((host, path, query)) = parts(&target) else { continue };
+        // Keys have the path in its one form.
+        let Ok(path) = normalise(path, &mut scratch) else { continue };
         let view = afpa_routing::RequestView { method: b"GET", host, path, query, fields: &asked };
         let Some(routed) = Routed::of(&relaying.relay, &view, &mut relaying.captures) else { continue };
         if routed.route().caching.is_none() {

@@ -29,6 +29,7 @@ use afpa_engine::Context;
 use afpa_routing::Target;
 
 use crate::module::{Http, Refusal, Request};
+use crate::syntax::Body;
 
 impl Request {
     /// Whether another server is to answer it.
@@ -40,6 +41,11 @@ impl Request {
     /// The request's head: where it arrived, or the copy that was kept of it.
     pub(crate) fn head<'a>(&'a self, unread: &'a [u8]) -> &'a [u8] {
         if self.kept_head.is_empty() { &unread[..self.head_length.min(unread.len())] } else { &self.kept_head }
+    }
+
+    /// Whether a body follows of which nobody has looked where it ends.
+    pub(crate) fn has_unread_chunks(&self) -> bool {
+        !self.is_body_read && self.parser.head().body() == Body::Chunked
     }
 
     /// Remembers why the request is refused.

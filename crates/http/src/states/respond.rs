@@ -32,7 +32,7 @@ impl Request {
 
     /// What the response's Connection field must say.
     pub(super) fn persistence(&self) -> Persistence {
-        match (self.persistent, self.parser.head().is_http_1_0()) {
+        match (self.persistent && !self.has_unread_chunks(), self.parser.head().is_http_1_0()) {
             (true, false) => Persistence::Default,
             (true, true) => Persistence::KeepAlive,
             (false, _) => Persistence::Close,

@@ -10,7 +10,7 @@ use crate::module::Http;
 use crate::table::{BLOCKED, CUT_OFF, SENT};
 
 /// How often the rate of a blocked transfer is looked at.
-const RATE_INTERVAL: Duration = Duration::from_secs(5);
+pub(super) const RATE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Runs the platform's send engine until TCP has everything.
 pub fn send_response(cx: &mut Context<'_, Http>) -> Outcome {
@@ -27,7 +27,7 @@ pub fn send_response(cx: &mut Context<'_, Http>) -> Outcome {
 
 /// Whether the peer took less than the minimum rate over the last interval. Counted is what reached
 /// the peer, not what the kernel holds for it.
-pub(super) fn is_too_slow(cx: &mut Context<'_, Http>) -> bool {
+fn is_too_slow(cx: &mut Context<'_, Http>) -> bool {
     let least = cx.global.settings.min_rate * RATE_INTERVAL.as_secs();
     let due = cx.wake == Wake::Expired;
     match cx.request.rate_mark {

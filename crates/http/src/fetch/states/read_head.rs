@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use afpa_engine::{Context, Outcome, Wake};
+use afpa_engine::{Context, Outcome, Time, Wake};
 
 use super::send_request::send_body;
 use super::{end, fail};
@@ -14,13 +14,18 @@ use crate::syntax::{BodyReader, Progress, ResponseParser, response};
 
 /// What is no response is the backend's fault, and nobody else's: the attempt fails.
 pub(crate) fn read_head(cx: &mut Context<'_, Fetch>) -> Outcome {
-    if let Err(error) = send_body(cx) {
+    if cx.wake == Wake::Expired {
+        let error = if waits_for_client(cx) { FetchError::RequestCutOff } else { FetchError::TimedOut };
         return fail(cx, error);
     }
-    if cx.wake == Wake::Expired {
-        // A client that does not send its body is no fault of the backend's.
-        let is_the_clients = !cx.request.is_sent && cx.output.space() > 0;
-        return fail(cx, if is_the_clients { FetchError::RequestCutOff } else { FetchError::TimedOut });
+    match send_body(cx) {
+        // Only when it has all of the request it is the backend's turn.
+        Ok(true) => {
+            let patience = cx.request.job.as_ref().map(|job| job.outgoing.times.first_byte);
+            cx.arm(patience.map_or(Time::NEVER, |patience| cx.now().after(patience)));
+        }
+        Ok(false) => {}
+        Err(error) => return fail(cx, error),
     }
     let is_wanted = cx.request.job.as_ref().is_some_and(|job| job.flight.wants(job.attempt));
     if !is_wanted {
@@ -42,6 +47,12 @@ pub(crate) fn read_head(cx: &mut Context<'_, Fetch>) -> Outcome {
             Err(_) => return fail(cx, FetchError::Malformed),
         }
     }
+}
+
+/// Whether it is the client who has not sent all of the request: no fault of the backend's.
+fn waits_for_client(cx: &Context<'_, Fetch>) -> bool {
+    let upload = cx.request.job.as_ref().and_then(|job| job.outgoing.upload.as_ref());
+    !cx.request.is_sent && upload.is_some_and(|upload| upload.borrow().is_empty())
 }
 
 /// Takes a whole head. `None`: it was an interim one, and another follows.
@@ -71,7 +82,7 @@ fn take(cx: &mut Context<'_, Fetch>, unread: &[u8], length: usize) -> Result<Opt
     if !flight.claim(attempt, seat) {
         return Err(FetchError::Abandoned);
     }
-    let mut remote = RemoteHead::new(&cx.global.relay, &outgoing, head, octets, framing, cx.global.seconds.get());
+    let mut remote = RemoteHead::new(&outgoing, head, octets, framing, cx.global.seconds.get());
     let place = cx.connection.place;
     if let Some(cookie) = place.and_then(|place| shared.borrow().cookie(place, outgoing.sticky.as_deref())) {
         response::field(&mut remote.for_first, "Set-Cookie", cookie);

@@ -17,13 +17,16 @@ pub(crate) fn release(cx: &mut Context<'_, Fetch>) -> Outcome {
     let is_for_one = job.as_ref().is_some_and(|job| !job.outgoing.preamble.is_empty());
     let Some(place) = cx.connection.place else { return LAST };
     if let Some(job) = job {
-        job.close_flight();
+        job.outgoing.close(&job.flight);
         let judged = match head {
-            Some(head) if head.status >= 500 => Judged::Failure(FailureKind::Status(head.status)),
-            Some(_) => Judged::Success,
-            None => Judged::Abandoned,
+            Some(head) if head.status >= 500 => Some(Judged::Failure(FailureKind::Status(head.status))),
+            Some(_) => Some(Judged::Success),
+            None => None,
         };
-        shared.borrow_mut().ended(&job, place, judged, now);
+        match judged {
+            Some(judged) => shared.borrow_mut().ended(&job, place, judged, now),
+            None => shared.borrow_mut().abandoned(&job, place, &mut cx.desk()),
+        }
     }
     // A request that nobody wanted was not sent at all.
     let is_clean = !is_for_one && (!was_sent || is_sent && is_persistent);

@@ -43,12 +43,14 @@ fn finish(cx: &mut Context<'_, Fetch>, done: store::Done) -> Outcome {
     let engine = shared.borrow().engine;
     let validates = cx.request.head.as_ref().is_some_and(|head| head.validates);
     if validates {
-        let end = done.map_or(End::Failed(FetchError::Unavailable), End::Object);
+        // It is as good as the backend says, if there is no room for what it says of it.
+        let validated = outgoing.keeping.as_ref().and_then(|keeping| keeping.validates.clone());
+        let end = done.or(validated).map_or(End::Failed(FetchError::Unavailable), End::Object);
         flight.end(end, &mut cx.desk(), engine);
     }
+    outgoing.close(&flight);
     if let Some(keeping) = &outgoing.keeping {
         let flights = &cx.global.relay.shared.flights;
-        flights.remove(&keeping.key, &flight);
         match cx.request.head.as_ref().is_some_and(|head| head.may_be_shared() || head.validates) {
             true => flights.unite(&keeping.key),
             false => flights.set_apart(&keeping.key, cx.global.seconds.get()),
