@@ -47,6 +47,51 @@ fn the_page_shows_what_happens_without_a_complaint() {
     assert_eq!(page.complaints(), [""; 0]);
 }
 
+/// Numbers that a server has with pools and classes, under names that mean harm, beside those that it has.
+const MORE_NUMBERS: &str = r#"
+const plain = window.fetch;
+let asked = 0;
+window.fetch = async (path, options) => {
+  const answer = await plain(path, options);
+  if (path !== "/api/stats") return answer;
+  asked += 1;
+  const backend = { address: "127.0.0.1:3000", healthy: true, ejected: false, draining: false, weight: 2, active: 3,
+    requests: 100 * asked, failures: 0, sent_octets: 20_000 * asked, received_octets: 3_000_000 * asked,
+    latency_us: 850, checks_passed: 9, checks_failed: 1, ejections: 0 };
+  const pools = [{ name: "app", waiting: 4, backends: [{ ...backend, name: "one" },
+    { ...backend, name: "two", healthy: false }, { ...backend, name: "three", ejected: true },
+    { ...backend, name: "four", draining: true }] }];
+  const classes = [{ name: "interactive", priority: 1, weight: 5, requests: 70 * asked, refused: 2 * asked, waiting: 6,
+    running: 7 }];
+  const top_keys = [{ key: "/<img src=x onerror=alert(1)>", requests: 500 * asked }];
+  return Response.json({ ...await answer.json(), pools, classes, top_keys });
+};"#;
+
+#[test]
+fn the_page_shows_pools_classes_and_keys() {
+    let Some(chromium) = chromium() else { return };
+    let site = site();
+    let admin = free_address();
+    let _server = Server::start(&["serve", site.path().to_str().unwrap(), "--admin", &admin]);
+    let page = Page::open_after(&chromium, &format!("http://{admin}/"), MORE_NUMBERS);
+    page.wait_for("document.querySelectorAll('#pools tbody tr').length === 4");
+    let row = |section: &str, number: usize| {
+        let cells = format!("[...document.querySelectorAll('#{section} tbody tr')[{number}].cells]");
+        let text = page.evaluate(&format!("{cells}.map((cell) => cell.textContent).join('|')"));
+        text.as_str().unwrap().split('|').map(str::to_owned).collect::<Vec<_>>()
+    };
+    let first = row("pools", 0);
+    assert_eq!(first[..6], ["app (4 waiting)", "one", "127.0.0.1:3000", "✓ healthy", "2", "3"]);
+    assert!(first[6].starts_with(|digit: char| ('1'..='9').contains(&digit)), "{first:?}");
+    assert_eq!((&*first[8], &*first[11]), ("850 µs", "1 of 10"));
+    assert_eq!([1, 2, 3].map(|number| row("pools", number)[3].clone()), ["✕ down", "✕ ejected", "▽ draining"]);
+    let class = row("classes", 0);
+    assert_eq!((&*class[0], &class[5..]), ("interactive", &["6".to_owned(), "7".to_owned()][..]));
+    assert_eq!(row("keys", 0)[0], "/<img src=x onerror=alert(1)>");
+    assert_eq!(page.evaluate("document.images.length"), 0);
+    assert_eq!(page.complaints(), [""; 0]);
+}
+
 #[test]
 fn the_page_says_that_the_server_is_gone_and_finds_it_again() {
     let Some(chromium) = chromium() else { return };

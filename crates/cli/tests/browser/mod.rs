@@ -40,6 +40,11 @@ pub(crate) struct Page {
 impl Page {
     /// Opens a page.
     pub(crate) fn open(chromium: &Path, url: &str) -> Page {
+        Page::open_after(chromium, url, "")
+    }
+
+    /// Opens a page before whose own scripts another one runs.
+    pub(crate) fn open_after(chromium: &Path, url: &str, script: &str) -> Page {
         let profile = tempfile::tempdir().unwrap();
         let mut child = Command::new("sh")
             // The protocol's pipes have fixed numbers.
@@ -75,7 +80,10 @@ impl Page {
         for domain in ["Runtime.enable", "Log.enable", "Page.enable"] {
             page.call(domain, json!({}));
         }
+        page.call("Page.addScriptToEvaluateOnNewDocument", json!({ "source": script }));
         page.call("Page.navigate", json!({ "url": url }));
+        page.wait_for("document.readyState === 'complete'");
+        assert_eq!(page.evaluate("location.href"), url);
         page
     }
 
@@ -95,7 +103,7 @@ impl Page {
                 let text = self.evaluate("document.body.innerText");
                 panic!("{expression} did not become true: {text} {:?}", self.complaints.borrow());
             }
-            // In the page: ours would be a guess, and this is a look at each of its frames.
+            // Not at once: a page that is asked all the time has none left for itself.
             self.evaluate("new Promise((done) => setTimeout(done, 50))");
         }
     }
