@@ -32,10 +32,7 @@ pub fn derive_error_response(cx: &mut Context<'_, Http>) -> Outcome {
         member.detail = detail;
         scratch.extend_from_slice(b"Cache-Status: ");
         append_member(&member, scratch);
-        scratch.extend_from_slice(
-            b"
-",
-        );
+        scratch.extend_from_slice(b"\r\n");
     }
     if retry_after > 0 {
         response::field_number(scratch, "Retry-After", u64::from(retry_after));
