@@ -30,6 +30,7 @@ pub struct Engine {
     transports: Vec<Box<dyn Transport>>,
     inbox: Inbox,
     stopping: Option<Time>,
+    leaving: Option<Leaving>,
 }
 
 /// Reaches an engine from any thread.
@@ -44,6 +45,14 @@ pub struct Control<'a> {
     core: &'a mut Core,
     transports: &'a mut Vec<Box<dyn Transport>>,
     stopping: &'a mut Option<Time>,
+    leaving: &'a mut Option<Leaving>,
+}
+
+/// When an engine that was retired stops, and what it grants then.
+#[derive(Clone, Copy)]
+struct Leaving {
+    since: Time,
+    grace: Duration,
 }
 
 /// The engine's services to its modules.
@@ -53,6 +62,8 @@ pub(crate) struct Services {
     awoke: Time,
     pub(crate) delay: Duration,
     pub(crate) draining: bool,
+    /// Another server takes over: connections end with their next answer.
+    pub(crate) leaving: bool,
     timers: TimerWheel,
     workers: Arc<Workers>,
     mailbox: Mailbox,
@@ -87,6 +98,7 @@ impl Engine {
             awoke: now,
             delay: Duration::ZERO,
             draining: false,
+            leaving: false,
             timers: TimerWheel::new(now),
             workers,
             mailbox,
@@ -97,7 +109,7 @@ impl Engine {
             exchanges: 0,
         };
         let core = Core { modules: Vec::new(), services, clock: Box::new(clock), opened: HashMap::new() };
-        Ok(Engine { core, transports: Vec::new(), inbox, stopping: None })
+        Ok(Engine { core, transports: Vec::new(), inbox, stopping: None, leaving: None })
     }
 
     /// The way to reach this engine from other threads.
@@ -150,6 +162,7 @@ impl Engine {
     pub fn pass(&mut self, may_sleep: bool) -> io::Result<bool> {
         self.start_pass();
         self.take_messages();
+        self.leave();
         self.poll_transports(may_sleep)?;
         self.fire_timers();
         self.give_turns();
@@ -168,8 +181,8 @@ impl Engine {
         while let Some(message) = self.inbox.take() {
             match message {
                 Message::Command(command) => {
-                    let Engine { core, transports, stopping, .. } = self;
-                    command(&mut Control { core, transports, stopping });
+                    let Engine { core, transports, stopping, leaving, .. } = self;
+                    command(&mut Control { core, transports, stopping, leaving });
                 }
                 Message::Completed { connection, owner, result } => {
                     self.core.services.stats.completions.increment();
@@ -208,7 +221,7 @@ impl Engine {
             return Some(Duration::ZERO);
         }
         let timers = self.core.services.timers.wait(now);
-        let stopping = self.stopping.map(|deadline| deadline.since(now));
+        let stopping = self.leaving.map(|leaving| leaving.since).or(self.stopping).map(|deadline| deadline.since(now));
         let others = self.transports.iter().skip(1).filter_map(|transport| transport.patience(now));
         timers.into_iter().chain(stopping).chain(others).min()
     }
@@ -243,6 +256,15 @@ impl Engine {
         }
     }
 
+    /// Turns to those who are still there when an engine that was [retired](EngineHandle::retire) has waited.
+    fn leave(&mut self) {
+        let now = self.core.services.now;
+        if let Some(leaving) = self.leaving.take_if(|leaving| now >= leaving.since) {
+            let Engine { core, transports, stopping, leaving: none, .. } = self;
+            Control { core, transports, stopping, leaving: none }.stop(leaving.grace);
+        }
+    }
+
     fn is_over(&self) -> bool {
         self.stopping.is_some_and(|deadline| {
             let is_idle = self.core.services.exchanges == 0 && self.transports.iter().all(|t| t.connections() == 0);
@@ -267,6 +289,14 @@ impl EngineHandle {
     /// finished within `grace`; then [`Engine::run`] returns.
     pub fn stop(&self, grace: Duration) {
         self.command(move |control| control.stop(grace));
+    }
+
+    /// Stops, but slowly, because another server takes over the listeners: no more connections are accepted and no
+    /// datagrams received, and modules see that the engine is [leaving](crate::Context::leaving). For as long as
+    /// `patience`, who is connected may ask once more; then it is as after [`EngineHandle::stop`] with what is left
+    /// of `grace`.
+    pub fn retire(&self, patience: Duration, grace: Duration) {
+        self.command(move |control| control.retire(patience, grace));
     }
 
     /// Wakes the engine: for queues that a module shares with other threads.
@@ -296,9 +326,23 @@ impl Control<'_> {
         self.transports
     }
 
+    fn retire(&mut self, patience: Duration, grace: Duration) {
+        if self.core.services.draining {
+            return;
+        }
+        self.core.services.leaving = true;
+        for transport in self.transports.iter_mut() {
+            transport.stop_listening();
+            transport.stop_datagrams();
+        }
+        let since = self.core.services.now.after(patience.min(grace));
+        *self.leaving = Some(Leaving { since, grace: grace.saturating_sub(patience) });
+    }
+
     fn stop(&mut self, grace: Duration) {
         *self.stopping = Some(self.core.services.now.after(grace));
-        self.core.services.draining = true;
+        *self.leaving = None;
+        (self.core.services.draining, self.core.services.leaving) = (true, true);
         for transport in self.transports.iter_mut() {
             transport.stop_listening();
         }

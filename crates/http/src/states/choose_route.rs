@@ -68,7 +68,6 @@ pub fn choose_route(cx: &mut Context<'_, Http>) -> Outcome {
             cx.request.answer = Answer::Fixed(*status, content_type.clone(), body.clone());
         }
     }
-    let is_file = matches!(route.target, Target::Files(_));
     cx.request.routed = Some(routed);
     cx.request.admission.class = class;
     let (body, waits) = (head.body(), head.expects_continue());
@@ -76,7 +75,7 @@ pub fn choose_route(cx: &mut Context<'_, Http>) -> Outcome {
         let readable = match body {
             Body::None | Body::Length(0) => true,
             // Files have it read before they answer.
-            Body::Chunked => is_file,
+            Body::Chunked => way(cx.request) != DIRECT,
             Body::Length(length) => length <= cx.global.settings.body_drain,
         };
         cx.request.persistent &= readable && (!waits || body == Body::None);

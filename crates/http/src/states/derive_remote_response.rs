@@ -218,7 +218,9 @@ fn is_stalled(cx: &mut Context<'_, Http>) -> bool {
     }
     let least = cx.global.settings.min_rate * RATE_INTERVAL.as_secs();
     let (now, delivered) = (cx.now(), cx.delivered());
-    let Some(remote) = cx.request.remote.as_mut().filter(|_| least > 0) else { return false };
+    // Where its class has used up its bandwidth, it is not the client that is waited for.
+    let waits_for_us = cx.request.admission.resumes != Time::NEVER;
+    let Some(remote) = cx.request.remote.as_mut().filter(|_| least > 0 && !waits_for_us) else { return false };
     let is_first = remote.rate_at == Time::NEVER;
     if !is_first && now < remote.rate_at {
         return false;
@@ -264,7 +266,7 @@ fn head_came(cx: &mut Context<'_, Http>, head: &Arc<RemoteHead>) -> Option<Outco
     if let Some(upload) = cx.request.remote.as_ref()?.upload.clone().filter(|_| !is_unread) {
         upload.borrow_mut().finish(&mut cx.desk());
     }
-    if is_unread || cx.draining() {
+    if is_unread || cx.leaving() {
         cx.request.persistent = false;
     }
     write_head(cx, head);

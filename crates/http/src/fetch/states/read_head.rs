@@ -10,7 +10,7 @@ use crate::fetch::FetchError;
 use crate::fetch::module::Fetch;
 use crate::fetch::table::{FAILED, HEAD, PENDING, SWITCHED};
 use crate::remote::{RemoteHead, interim};
-use crate::syntax::{BodyReader, Progress, ResponseParser, response};
+use crate::syntax::{BodyReader, Progress, response};
 
 /// What is no response is the backend's fault, and nobody else's: the attempt fails.
 pub(crate) fn read_head(cx: &mut Context<'_, Fetch>) -> Outcome {
