@@ -141,7 +141,7 @@ function showCache(rates, after) {
 
 function showPools(rates, pools) {
   const columns = ["pool", "backend", "address", "state", "weight", "active", "requests/s", "failures/s", "latency",
-    "sent/s", "received/s", "checks failed", "ejections"];
+    "sent/s", "received/s", "failed checks", "ejections"];
   table("#pools", columns, pools.flatMap((pool) => pool.backends.map((backend) => {
     const rate = (field) => rates.inside("pools", `${pool.name}\n${backend.name}`, field);
     const waiting = pool.waiting > 0 ? `${pool.name} (${pool.waiting} waiting)` : pool.name;
