@@ -2,7 +2,7 @@
 //!
 //! - [`args`], [`config`], [`units`]: the command line and the configuration file, one model.
 //! - [`commands`]: what each command does; [`server`] starts the engines, [`supervisor`] drives them.
-//! - [`signals`], [`systemd`], [`process`]: the system around the server.
+//! - [`signals`], [`systemd`], [`process`]: the system around the server; [`upgrade`]: another program takes over from it.
 //! - [`admin`], [`stats`], [`access_log`], [`graph`]: what the server tells.
 //! - [`top`]: what a running server tells, in a terminal.
 //! - [`lab`], [`doctor`], [`capture`]: what helps with the direct transport.
@@ -28,3 +28,4 @@ pub mod supervisor;
 pub mod systemd;
 pub mod top;
 pub mod units;
+pub mod upgrade;

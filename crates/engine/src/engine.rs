@@ -30,6 +30,7 @@ pub struct Engine {
     transports: Vec<Box<dyn Transport>>,
     inbox: Inbox,
     stopping: Option<Time>,
+    leaving: Option<Leaving>,
 }
 
 /// Reaches an engine from any thread.
@@ -44,12 +45,22 @@ pub struct Control<'a> {
     core: &'a mut Core,
     transports: &'a mut Vec<Box<dyn Transport>>,
     stopping: &'a mut Option<Time>,
+    leaving: &'a mut Option<Leaving>,
+}
+
+/// When an engine that was retired stops, and what it grants then.
+#[derive(Clone, Copy)]
+struct Leaving {
+    since: Time,
+    grace: Duration,
 }
 
 /// The engine's services to its modules.
 pub(crate) struct Services {
     pub(crate) now: Time,
     pub(crate) draining: bool,
+    /// Another server takes over: connections end with their next answer.
+    pub(crate) leaving: bool,
     timers: TimerWheel,
     workers: Arc<Workers>,
     mailbox: Mailbox,
@@ -82,6 +93,7 @@ impl Engine {
         let services = Services {
             now,
             draining: false,
+            leaving: false,
             timers: TimerWheel::new(now),
             workers,
             mailbox,
@@ -92,7 +104,7 @@ impl Engine {
             exchanges: 0,
         };
         let core = Core { modules: Vec::new(), services, clock: Box::new(clock), opened: HashMap::new() };
-        Ok(Engine { core, transports: Vec::new(), inbox, stopping: None })
+        Ok(Engine { core, transports: Vec::new(), inbox, stopping: None, leaving: None })
     }
 
     /// The way to reach this engine from other threads.
@@ -145,6 +157,7 @@ impl Engine {
     pub fn pass(&mut self, may_sleep: bool) -> io::Result<bool> {
         self.start_pass();
         self.take_messages();
+        self.leave();
         self.poll_transports(may_sleep)?;
         self.fire_timers();
         self.give_turns();
@@ -160,8 +173,8 @@ impl Engine {
         while let Some(message) = self.inbox.take() {
             match message {
                 Message::Command(command) => {
-                    let Engine { core, transports, stopping, .. } = self;
-                    command(&mut Control { core, transports, stopping });
+                    let Engine { core, transports, stopping, leaving, .. } = self;
+                    command(&mut Control { core, transports, stopping, leaving });
                 }
                 Message::Completed { connection, owner, result } => {
                     self.core.services.stats.completions.increment();
@@ -200,7 +213,7 @@ impl Engine {
             return Some(Duration::ZERO);
         }
         let timers = self.core.services.timers.wait(now);
-        let stopping = self.stopping.map(|deadline| deadline.since(now));
+        let stopping = self.leaving.map(|leaving| leaving.since).or(self.stopping).map(|deadline| deadline.since(now));
         let others = self.transports.iter().skip(1).filter_map(|transport| transport.patience(now));
         timers.into_iter().chain(stopping).chain(others).min()
     }
@@ -235,6 +248,15 @@ impl Engine {
         }
     }
 
+    /// Turns to those who are still there when an engine that was [retired](EngineHandle::retire) has waited.
+    fn leave(&mut self) {
+        let now = self.core.services.now;
+        if let Some(leaving) = self.leaving.take_if(|leaving| now >= leaving.since) {
+            let Engine { core, transports, stopping, leaving: none, .. } = self;
+            Control { core, transports, stopping, leaving: none }.stop(leaving.grace);
+        }
+    }
+
     fn is_over(&self) -> bool {
         self.stopping.is_some_and(|deadline| {
             let is_idle = self.core.services.exchanges == 0 && self.transports.iter().all(|t| t.connections() == 0);
@@ -261,6 +283,14 @@ impl EngineHandle {
         self.command(move |control| control.stop(grace));
     }
 
+    /// Stops, but slowly, because another server takes over the listeners: no more connections are accepted and no
+    /// datagrams received, and modules see that the engine is [leaving](crate::Context::leaving). For as long as
+    /// `patience`, who is connected may ask once more; then it is as after [`EngineHandle::stop`] with what is left
+    /// of `grace`.
+    pub fn retire(&self, patience: Duration, grace: Duration) {
+        self.command(move |control| control.retire(patience, grace));
+    }
+
     /// Wakes the engine: for queues that a module shares with other threads.
     pub fn waker(&self) -> Waker {
         self.mailbox.waker()
@@ -283,9 +313,23 @@ impl Control<'_> {
         self.transports
     }
 
+    fn retire(&mut self, patience: Duration, grace: Duration) {
+        if self.core.services.draining {
+            return;
+        }
+        self.core.services.leaving = true;
+        for transport in self.transports.iter_mut() {
+            transport.stop_listening();
+            transport.stop_datagrams();
+        }
+        let since = self.core.services.now.after(patience.min(grace));
+        *self.leaving = Some(Leaving { since, grace: grace.saturating_sub(patience) });
+    }
+
     fn stop(&mut self, grace: Duration) {
         *self.stopping = Some(self.core.services.now.after(grace));
-        self.core.services.draining = true;
+        *self.leaving = None;
+        (self.core.services.draining, self.core.services.leaving) = (true, true);
         for transport in self.transports.iter_mut() {
             transport.stop_listening();
         }

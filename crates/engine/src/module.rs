@@ -347,7 +347,12 @@ impl<M: ProtocolModule> Context<'_, M> {
         self.held.finished
     }
 
-    /// Whether the engine is stopping.
+    /// Whether the engine stops, now or soon: an answer is the last of its connection, and should say so.
+    pub fn leaving(&self) -> bool {
+        self.services.leaving
+    }
+
+    /// Whether the engine is stopping: who has nothing in flight ends.
     pub fn draining(&self) -> bool {
         self.services.draining
     }

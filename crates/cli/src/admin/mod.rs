@@ -12,6 +12,7 @@ mod tcp_metrics;
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -58,19 +59,17 @@ impl AdminServer {
     /// # Errors
     /// The address is not loopback and may be only that, or it cannot be listened to.
     pub async fn bind(admin: &Admin, source: Arc<dyn Source>) -> io::Result<AdminServer> {
-        let address = admin.listen;
-        if !admin.allow_remote && !address.ip().is_loopback() {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                format!(
-                    "the admin server listens to loopback addresses only, and {address} is none (see --admin-allow-remote)"
-                ),
-            ));
-        }
-        let listener = TcpListener::bind(address).await.map_err(|error| {
-            io::Error::new(error.kind(), format!("the admin server cannot listen to {address}: {error}"))
-        })?;
-        Ok(AdminServer { listener, router: router(source) })
+        AdminServer::new(listen(admin, None)?, source)
+    }
+
+    /// A server on a socket that [listens](listen). Needs a tokio runtime with I/O enabled.
+    ///
+    /// # Errors
+    /// The runtime cannot watch it.
+    pub fn new(listener: OwnedFd, source: Arc<dyn Source>) -> io::Result<AdminServer> {
+        let listener = std::net::TcpListener::from(listener);
+        listener.set_nonblocking(true)?;
+        Ok(AdminServer { listener: TcpListener::from_std(listener)?, router: router(source) })
     }
 
     /// Where it listens.
@@ -79,6 +78,14 @@ impl AdminServer {
     /// The system does not say.
     pub fn address(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
+    }
+
+    /// The listening socket, for another server to have as well.
+    ///
+    /// # Errors
+    /// No descriptor is left.
+    pub fn duplicate(&self) -> io::Result<OwnedFd> {
+        self.listener.as_fd().try_clone_to_owned()
     }
 
     /// Answers until the future is dropped. Needs tokio's timer.
@@ -99,6 +106,29 @@ impl AdminServer {
             }
         }
     }
+}
+
+/// Starts to listen, or takes over a socket that does.
+///
+/// # Errors
+/// The address is not loopback and may be only that, or it cannot be listened to.
+pub fn listen(admin: &Admin, handed: Option<OwnedFd>) -> io::Result<OwnedFd> {
+    let address = admin.listen;
+    if !admin.allow_remote && !address.ip().is_loopback() {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!(
+                "the admin server listens to loopback addresses only, and {address} is none (see --admin-allow-remote)"
+            ),
+        ));
+    }
+    if let Some(socket) = handed {
+        return Ok(socket);
+    }
+    let listener = std::net::TcpListener::bind(address).map_err(|error| {
+        io::Error::new(error.kind(), format!("the admin server cannot listen to {address}: {error}"))
+    })?;
+    Ok(listener.into())
 }
 
 async fn answer(stream: TcpStream, peer: SocketAddr, router: Router) {

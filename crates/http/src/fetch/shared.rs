@@ -504,7 +504,7 @@ impl EnginePool {
             balancer: Balancer::new(state, seed),
             generation,
             retries: Retries::new(plan.retries.clone(), now.0),
-            hedging: plan.hedge.clone().map(|config| Hedging::new(config, now.0)),
+            hedging: plan.hedge.map(|config| Hedging::new(config, now.0)),
             idle: HashMap::new(),
             waiting: Waiting::new(plan.pending),
             plan: plan.clone(),
@@ -516,7 +516,7 @@ impl EnginePool {
         self.generation = 0;
         self.refresh();
         self.retries = Retries::new(plan.retries.clone(), now.0);
-        self.hedging = plan.hedge.clone().map(|config| Hedging::new(config, now.0));
+        self.hedging = plan.hedge.map(|config| Hedging::new(config, now.0));
         self.waiting.set_limit(plan.pending);
     }
 

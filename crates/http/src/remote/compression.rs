@@ -23,7 +23,7 @@ pub(super) fn applies(stored: &Stored, lines: &[u8], length: u64) -> bool {
         && (MIN_COMPRESSED..=MAX_COMPRESSED).contains(&length)
         && named("content-encoding").is_none()
         && named("content-range").is_none()
-        && is_text.is_some_and(|value| content_type::compressible(value))
+        && is_text.is_some_and(content_type::compressible)
 }
 
 /// Stores `contents` in other codings beside the object of `key`. The codings in which it lies there now.

@@ -101,8 +101,6 @@ pub(crate) struct Presented<'a> {
     pub(crate) collapsed: bool,
     /// How the access log calls it.
     pub(crate) outcome: CacheOutcome,
-    /// Field lines that the route adds.
-    pub(crate) added: &'a [u8],
 }
 
 impl Presented<'_> {
@@ -122,7 +120,6 @@ impl Presented<'_> {
         member.ttl = Some(stored.ttl(self.seconds));
         append_member(&member, out);
         out.extend_from_slice(b"\r\n");
-        out.extend_from_slice(self.added);
     }
 }
 

@@ -104,9 +104,9 @@ fn answer_plainly(cx: &mut Context<'_, Http>) -> Option<Outcome> {
         forward_status: None,
         collapsed: false,
         outcome: CacheOutcome::Hit,
-        added: &[],
     };
-    let derivation = Derivation { head, octets, persistence, clock, nonce: *nonce, scratch, output: &mut cx.output };
+    let derivation =
+        Derivation { head, octets, persistence, clock, nonce: *nonce, scratch, added: &[], output: &mut cx.output };
     let answered = derivation.respond(&resident.body, &presented);
     cx.request.answered(answered);
     Some(HIT)
@@ -178,9 +178,10 @@ pub(super) fn answer(
     let Global { view, clock, scratch, nonce, relaying, .. } = &mut *cx.global;
     let name = relaying.as_ref().map_or("", |relaying| &relaying.relay.relay.name);
     let seconds = clock.seconds();
-    let presented = Presented { details, seconds, name, handled, forward_status, collapsed, outcome, added: &[] };
+    let presented = Presented { details, seconds, name, handled, forward_status, collapsed, outcome };
     let body = view.hold(object.body().clone());
-    let derivation = Derivation { head, octets, persistence, clock, nonce: *nonce, scratch, output: &mut cx.output };
+    let derivation =
+        Derivation { head, octets, persistence, clock, nonce: *nonce, scratch, added: &[], output: &mut cx.output };
     let answered = derivation.respond(&body, &presented);
     cx.request.answered(answered);
     HIT

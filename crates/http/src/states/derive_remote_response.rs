@@ -229,7 +229,7 @@ fn head_came(cx: &mut Context<'_, Http>, head: &Arc<RemoteHead>) -> Option<Outco
     if let Some(upload) = cx.request.remote.as_ref()?.upload.clone().filter(|_| !is_unread) {
         upload.borrow_mut().finish(&mut cx.desk());
     }
-    if is_unread || cx.draining() {
+    if is_unread || cx.leaving() {
         cx.request.persistent = false;
     }
     write_head(cx, head);

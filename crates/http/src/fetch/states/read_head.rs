@@ -10,7 +10,7 @@ use crate::fetch::FetchError;
 use crate::fetch::module::Fetch;
 use crate::fetch::table::{FAILED, HEAD, PENDING, SWITCHED};
 use crate::remote::{RemoteHead, interim};
-use crate::syntax::{BodyReader, Progress, ResponseParser, response};
+use crate::syntax::{BodyReader, Progress, response};
 
 /// What is no response is the backend's fault, and nobody else's: the attempt fails.
 pub(crate) fn read_head(cx: &mut Context<'_, Fetch>) -> Outcome {
@@ -58,7 +58,7 @@ fn waits_for_client(cx: &Context<'_, Fetch>) -> bool {
 /// Takes a whole head. `None`: it was an interim one, and another follows.
 fn take(cx: &mut Context<'_, Fetch>, unread: &[u8], length: usize) -> Result<Option<Outcome>, FetchError> {
     let octets = &unread[..length];
-    let parser = std::mem::replace(&mut cx.request.parser, ResponseParser::default());
+    let parser = std::mem::take(&mut cx.request.parser);
     let head = parser.head();
     let Some(job) = &cx.request.job else { return Ok(Some(FAILED)) };
     let (flight, outgoing, attempt) = (job.flight.clone(), job.outgoing.clone(), job.attempt);
