@@ -8,6 +8,7 @@ mod frames;
 pub mod health;
 mod observed;
 pub mod pools;
+mod quality;
 mod reach;
 mod relay;
 pub mod resolve;

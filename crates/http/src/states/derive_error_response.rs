@@ -13,7 +13,7 @@ use crate::table::READY;
 
 /// A short page, and what the status calls for beside it.
 pub fn derive_error_response(cx: &mut Context<'_, Http>) -> Outcome {
-    let refusal = cx.request.refusal.unwrap_or(Refusal { status: 500, closes: true, retry_after: false });
+    let refusal = cx.request.refusal.unwrap_or(Refusal { status: 500, closes: true, retry_after: 0 });
     if refusal.closes {
         cx.request.persistent = false;
     }
@@ -34,8 +34,8 @@ pub fn derive_error_response(cx: &mut Context<'_, Http>) -> Outcome {
         append_member(&member, scratch);
         scratch.extend_from_slice(b"\r\n");
     }
-    if retry_after {
-        response::field_number(scratch, "Retry-After", 1);
+    if retry_after > 0 {
+        response::field_number(scratch, "Retry-After", u64::from(retry_after));
     }
     response::end(scratch);
     // RFC 9110 §9.3.2: the answer to HEAD has no content, whatever the status.
