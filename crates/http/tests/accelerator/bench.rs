@@ -73,8 +73,7 @@ impl Default for Setup {
             pools: vec!["default"],
             policies: 1,
             min_rate: 0,
-            quality: None,
-        }
+            }
     }
 }
 
