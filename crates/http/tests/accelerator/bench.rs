@@ -54,6 +54,7 @@ pub(crate) struct Setup {
 impl Default for Setup {
     fn default() -> Setup {
         Setup {
+            quality: None,
             network: MemoryConfig::default(),
             backends: 1,
             max_connections: 100,
@@ -73,7 +74,7 @@ impl Default for Setup {
             pools: vec!["default"],
             policies: 1,
             min_rate: 0,
-            }
+        }
     }
 }
 
@@ -428,7 +429,6 @@ fn relay(setup: &Setup, registry: &mut Registry, cache: &Arc<Cache<Kept>>, share
         collapses: setup.collapses,
     };
     Relay {
-        quality: None,
         name: "cache".into(),
         router: Router::new(sites).unwrap(),
         policies: vec![policy; setup.policies],
