@@ -557,7 +557,9 @@ pub(super) fn refresh_in_background(cx: &mut Context<'_, Http>, object: &Arc<Obj
     let (Some(routed), Some(relaying)) = (cx.request.routed.clone(), &cx.global.relaying) else { return };
     let shared = relaying.shared.clone();
     let key = cx.global.key.clone();
-    let Some(flight) = routed.relay.relay.shared.flights.refresh(&key, &routed.relay.relay.shared.purges) else { return };
+    let Some(flight) = routed.relay.relay.shared.flights.refresh(&key, &routed.relay.relay.shared.purges) else {
+        return;
+    };
     let options = Options { keeps: true, validates: Some(object.clone()), key: key.clone() };
     match outgoing(cx, &routed, None, options) {
         Ok(out) => _ = shared.borrow_mut().fetch(&flight, &std::rc::Rc::new(out), &mut cx.desk()),

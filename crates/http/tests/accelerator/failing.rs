@@ -134,7 +134,11 @@ fn an_idle_connection_that_is_closed_costs_nothing() {
         // At once with the next request, which has been given the connection already.
         let client = server.connect();
         client.send(request("POST", "/", "Content-Length: 0\r\n"));
-        if resets { backend.peer.reset() } else { backend.peer.finish() }
+        if resets {
+            backend.peer.reset()
+        } else {
+            backend.peer.finish()
+        }
         server.settle();
         let (backend, asked) = server.asked();
         assert!(asked.starts_with("POST"), "{asked}");
@@ -152,7 +156,11 @@ fn an_idle_connection_that_is_closed_costs_nothing() {
 fn a_request_that_was_given_to_a_connection_which_is_gone_goes_to_another() {
     let mut server = Server::new(Setup { attempts: 1, ..Setup::default() });
     let client = server.connect();
-    let mut client = { client.send(get("/", "")); server.settle(); client };
+    let mut client = {
+        client.send(get("/", ""));
+        server.settle();
+        client
+    };
     let (backend, _) = server.asked();
     backend.send(private("one"));
     server.settle();
