@@ -156,13 +156,15 @@ impl<T> Gate<T> {
         self.waiting_classes().filter_map(|index| self.waiting.expires(&self.classes[index].queue)).min()
     }
 
-    /// For how many nanoseconds somebody has waited for nothing but room: 0 where there is room, or only limits of
-    /// classes hold somebody up.
-    pub fn delay(&self, now: u64) -> u64 {
+    /// For how many nanoseconds somebody at least as important as `class` has waited for nothing but room: 0 where there
+    /// is room, or only limits of classes hold somebody up.
+    pub fn delay(&self, class: ClassIndex, now: u64) -> u64 {
         if self.running < self.capacity {
             return 0;
         }
-        let held_up = self.waiting_classes().map(|index| &self.classes[index]).filter(|class| class.may_start());
+        let level = self.classes[class.within(self.classes.len())].level;
+        let waiting = self.waiting_classes().map(|index| &self.classes[index]);
+        let held_up = waiting.filter(|class| class.level <= level && class.may_start());
         let since = |class: &Class| Some(self.waiting.expires(&class.queue)?.saturating_sub(class.timeout));
         held_up.filter_map(since).min().map_or(0, |since| now.saturating_sub(since))
     }

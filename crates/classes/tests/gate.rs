@@ -156,17 +156,20 @@ fn the_more_important_goes_first_and_the_others_share_what_is_left_by_weight() {
 #[test]
 fn the_delay_is_that_of_who_waits_for_nothing_but_room() {
     let limited = ClassConfig { concurrency: Some(1), ..weighted(1) };
-    let mut door = Door::new(vec![limited, weighted(1)], 2);
-    assert_eq!(door.gate.delay(0), 0);
+    let gold = ClassConfig { priority: 0, ..weighted(1) };
+    let mut door = Door::new(vec![limited, weighted(1), gold], 2);
+    let delays = |door: &Door, now| [0, 1, 2].map(|class: usize| door.gate.delay(door.classes[class], now));
+    assert_eq!(delays(&door, 0), [0, 0, 0]);
     door.arrive(0, 0, 0, 3).unwrap();
     door.arrive(0, 0, 1, 3).unwrap();
-    assert_eq!(door.gate.delay(50), 0, "there is room");
+    assert_eq!(delays(&door, 50), [0, 0, 0], "there is room");
     door.arrive(1, 50, 2, 3).unwrap();
-    assert_eq!(door.gate.delay(60), 0, "only its own limit holds it up");
+    assert_eq!(delays(&door, 60), [0, 0, 0], "only its own limit holds it up");
     door.arrive(1, 60, 3, 3).unwrap();
-    assert_eq!(door.gate.delay(100), 40);
-    assert_eq!((door.end(100), door.gate.delay(100)), (vec![1], 40), "the limit of its own holds it up no longer");
-    assert_eq!((door.end(100), door.gate.delay(100)), (vec![3], 0));
+    assert_eq!(delays(&door, 100), [40, 40, 0], "gold goes before");
+    door.arrive(2, 90, 4, 3).unwrap();
+    assert_eq!(delays(&door, 100), [40, 40, 10]);
+    assert_eq!((door.end(100), delays(&door, 100)), (vec![4], [100, 100, 0]), "its own limit holds it up no longer");
 }
 
 #[test]

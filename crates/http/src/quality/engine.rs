@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use afpa_classes::{
-    Bandwidth, ClassConfig, ClassIndex, Clients, Decision, Gate, Overload, Priority, Rates, Refusal, Slot,
+    Bandwidth, ClassConfig, ClassIndex, Classes, Clients, Decision, Gate, Overload, Priority, Rates, Refusal, Slot,
     Turn as GateTurn,
 };
 use afpa_engine::Notice;
@@ -32,8 +32,8 @@ pub(crate) struct Quality {
     connections: Clients,
     /// Of the engine itself: what input waits for.
     busy: Overload,
-    /// Of what stands behind the gate: what requests wait for there.
-    crowded: Overload,
+    /// Of what stands behind the gate: what requests wait for there that are at least as important, by class.
+    crowded: Vec<Overload>,
     gate: Gate<Rc<Seat>>,
     bandwidth: Bandwidth,
     random: u64,
@@ -90,7 +90,7 @@ impl Quality {
             clients: Clients::new(plan.clients, key()),
             connections: Clients::new(plan.connections, key()),
             busy: Overload::new(classes, plan.overload),
-            crowded: Overload::new(classes, plan.overload),
+            crowded: vec![Overload::new(&Classes::default(), plan.overload); classes.len()],
             gate: Gate::new(classes, plan.capacity),
             bandwidth: Bandwidth::new(classes),
             random: secret() | 1,
@@ -102,13 +102,23 @@ impl Quality {
     pub(crate) fn reload(&mut self, plan: &QualityPlan, engine: u32) {
         let classes = plan.classes();
         self.rules = plan.plans().iter().map(|class| class.rule.clone()).collect();
-        self.classes = engine_classes(plan, engine);
+        let before = std::mem::replace(&mut self.classes, engine_classes(plan, engine));
+        self.crowded = self
+            .classes
+            .iter()
+            .map(|class| {
+                let known = before.iter().position(|other| other.name == class.name);
+                let crowded = known.map(|place| self.crowded[place].clone());
+                let mut crowded = crowded.unwrap_or_else(|| Overload::new(&Classes::default(), plan.overload));
+                crowded.reload(&Classes::default(), plan.overload);
+                crowded
+            })
+            .collect();
         self.default = plan.default();
         self.rates = Rates::new(classes);
         self.clients.reload(plan.clients);
         self.connections.reload(plan.connections);
         self.busy.reload(classes, plan.overload);
-        self.crowded.reload(classes, plan.overload);
         self.bandwidth = Bandwidth::new(classes);
         self.gate.set_capacity(plan.capacity);
         for seat in self.gate.reload(classes) {
@@ -174,8 +184,9 @@ impl Quality {
         now: u64,
     ) -> Arrival {
         let Some(class) = self.current(admission) else { return Arrival::Go };
-        self.crowded.observe(self.gate.delay(now), now);
-        if let Err(refusal) = shed(&self.crowded, &mut self.random, class.index) {
+        let crowded = &mut self.crowded[class.index.get()];
+        crowded.observe(self.gate.delay(class.index, now), now);
+        if let Err(refusal) = shed(crowded, &mut self.random, ClassIndex::default()) {
             class.stats.refused.increment();
             return Arrival::Refuse(refusal);
         }
@@ -317,7 +328,8 @@ fn engine_classes(plan: &QualityPlan, engine: u32) -> Vec<Rc<EngineClass>> {
         Rc::new(EngineClass {
             index,
             name: config.name.clone(),
-            piece: config.bandwidth.map_or(0, |limit| limit.burst().min(PIECE)),
+            // Less than a burst: a timer that is late must not lose what has come meanwhile.
+            piece: config.bandwidth.map_or(0, |limit| (limit.burst() / 2).clamp(1, PIECE)),
             queue_timeout: config.queue_timeout,
             stats: plan.stats.get(engine as usize).cloned().unwrap_or_default(),
         })

@@ -209,6 +209,13 @@ fn pass_on(cx: &mut Context<'_, Http>) -> Outcome {
 
 /// Whether the client took less than the minimum rate over the last interval, all of which it had something to take.
 fn is_stalled(cx: &mut Context<'_, Http>) -> bool {
+    if cx.request.admission.resumes != Time::NEVER {
+        // It is its class that is waited for.
+        if let Some(remote) = &mut cx.request.remote {
+            remote.rate_at = Time::NEVER;
+        }
+        return false;
+    }
     let least = cx.global.settings.min_rate * RATE_INTERVAL.as_secs();
     let (now, delivered) = (cx.now(), cx.delivered());
     // Where its class has used up its bandwidth, it is not the client that is waited for.
