@@ -19,7 +19,9 @@ pub mod states;
 pub mod stats;
 pub mod syntax;
 pub mod table;
+mod top_keys;
 
 pub use kept::Kept;
 pub use module::{Global, Http, Settings};
 pub use stats::HttpStats;
+pub use top_keys::TopKey;

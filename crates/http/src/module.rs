@@ -26,6 +26,7 @@ use crate::remote::{EngineRelay, Relay, RemoteRequest, Routed};
 use crate::stats::HttpStats;
 use crate::syntax::{ChunkedDecoder, Limits, RequestParser};
 use crate::table::TABLE;
+use crate::top_keys::{TopKey, TopKeys};
 
 /// The HTTP/1.0 and HTTP/1.1 module, serving files.
 pub struct Http;
@@ -76,6 +77,8 @@ pub(crate) struct Relaying {
     pub(crate) captures: Captures,
     /// Classes of requests and limits, if there are or were any.
     pub(crate) quality: Option<Box<Quality>>,
+    /// What is asked for most.
+    pub(crate) top_keys: TopKeys,
 }
 
 /// Connection data.
@@ -205,7 +208,8 @@ impl Global {
         let engine = shared.borrow().engine;
         let quality = relay.quality.as_ref().map(|plan| Box::new(Quality::new(plan, engine)));
         let relay = EngineRelay::new(relay);
-        self.relaying = Some(Relaying { relay, shared, seconds, captures: Captures::new(), quality });
+        self.relaying =
+            Some(Relaying { relay, shared, seconds, captures: Captures::new(), quality, top_keys: TopKeys::default() });
     }
 
     /// Replaces where requests go, and classes. One in flight ends under the routes with which it began. Those that are
@@ -223,6 +227,11 @@ impl Global {
         }
         relaying.relay = EngineRelay::new(relay);
         relaying.quality.as_mut().map(|quality| quality.take_called()).unwrap_or_default()
+    }
+
+    /// What is asked for most of this engine, in no order; nothing without routes.
+    pub fn top_keys(&self) -> Vec<TopKey> {
+        self.relaying.as_ref().map(|relaying| relaying.top_keys.all().collect()).unwrap_or_default()
     }
 
     /// Classes of requests and limits, if there are or were any.

@@ -92,6 +92,13 @@ impl KeyParts {
 }
 
 impl QueryKey {
+    /// What of a query belongs to a key; `None` if nothing ever does.
+    pub fn kept(&self, query: &[u8]) -> Option<Box<[u8]>> {
+        let mut into = Vec::new();
+        self.append(query, &mut into);
+        into.get(PART_HEAD..).map(Into::into)
+    }
+
     fn append(&self, query: &[u8], into: &mut Vec<u8>) {
         let names = match self {
             QueryKey::All => return part(b'q', into, |into| into.extend(query)),
@@ -112,6 +119,9 @@ impl QueryKey {
         });
     }
 }
+
+/// Octets of a part before itself.
+const PART_HEAD: usize = 5;
 
 /// Appends a part that `write` appends. One of 4 GiB or more, which no request has, is cut short.
 fn part(letter: u8, into: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {

@@ -33,6 +33,33 @@ pub struct Connection {
     pub(crate) place: Option<Place>,
     /// Requests that were sent on it.
     pub(crate) requests: u32,
+    /// The backend whose octets are counted: the same, also when the connection counts no more.
+    pub(crate) counts_for: Option<Place>,
+    /// Octets that were sent and received and are not counted yet: what all engines count is touched seldom.
+    sent: u64,
+    received: u64,
+}
+
+/// So many octets are counted at once, unless a response ends before.
+const COUNTED_AT_ONCE: u64 = 256 << 10;
+
+impl Connection {
+    /// Octets went to the backend, or came from it.
+    pub(crate) fn transferred(&mut self, sent: u64, received: u64, shared: &RefCell<Shared>) {
+        self.sent += sent;
+        self.received += received;
+        if self.sent + self.received >= COUNTED_AT_ONCE {
+            self.count(&shared.borrow());
+        }
+    }
+
+    /// What was transferred is the backend's.
+    pub(crate) fn count(&mut self, shared: &Shared) {
+        let (sent, received) = (std::mem::take(&mut self.sent), std::mem::take(&mut self.received));
+        if let Some(place) = self.counts_for.filter(|_| sent + received > 0) {
+            shared.transferred(place, sent, received);
+        }
+    }
 }
 
 /// Request data: one attempt.
@@ -58,6 +85,11 @@ impl FetchGlobal {
         FetchGlobal { shared, relay, seconds }
     }
 
+    /// Requests of this engine that wait for a connection, by the name of their pool.
+    pub fn waiting(&self) -> Vec<(String, u64)> {
+        self.shared.borrow().waiting().map(|(pool, count)| (pool.to_owned(), count as u64)).collect()
+    }
+
     /// Replaces what an operator decides.
     pub fn reload(&mut self, relay: Arc<Relay>, now: Time) {
         self.shared.borrow_mut().reload(&relay.pools, now);
@@ -77,7 +109,7 @@ impl ProtocolModule for Fetch {
 
     fn connected(_global: &mut FetchGlobal, _id: ConnectionId, origin: Origin, _now: Time) -> Connection {
         let tag = if let Origin::Opened(tag) = origin { tag } else { KEEPER };
-        Connection { tag, notice: None, place: None, requests: 0 }
+        Connection { tag, notice: None, place: None, requests: 0, counts_for: None, sent: 0, received: 0 }
     }
 
     /// Whatever was under way goes on elsewhere, if it may.

@@ -152,6 +152,11 @@ impl Shared {
         self.opening.len() + self.assigned.len() + waiting
     }
 
+    /// How many of them wait, by the name of the pool.
+    pub(crate) fn waiting(&self) -> impl Iterator<Item = (&str, usize)> {
+        self.pools.iter().map(|pool| (&*pool.name, pool.waiting.len()))
+    }
+
     /// Connections of this engine to backends.
     pub fn connections(&self) -> u32 {
         let of_pool = |pool: &EnginePool| -> u32 {

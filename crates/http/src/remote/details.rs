@@ -1,6 +1,6 @@
 //! What the module remembers of a response that came from a backend.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 
 use afpa_caching::{CacheStatus, Handled, Reuse, Stored};
 use afpa_engine::module::Output;
@@ -27,10 +27,20 @@ pub struct Details {
     pub(crate) alternates: Codings,
     /// The last purge that it was compared with.
     pub(super) judged: AtomicU64,
-    /// A purge or an unsafe request was about it: it may be validated, and not used without that.
-    pub(super) is_invalid: AtomicBool,
-    /// A purge was about it: it is not used at all.
-    pub(super) is_purged: AtomicBool,
+    /// The most that a purge did to it: an [`Effect`], or zero.
+    pub(super) effect: AtomicU8,
+}
+
+/// What a purge makes of what it is about. Later ones are more than earlier ones.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[repr(u8)]
+pub enum Effect {
+    /// It is out of date: it may be validated, and answers where the backend fails as long as it would have.
+    Outdates = 1,
+    /// It may be validated, and answers nothing without that (RFC 9111 §4.4).
+    Invalidates = 2,
+    /// It is gone.
+    Removes = 3,
 }
 
 impl Details {
@@ -43,8 +53,7 @@ impl Details {
             cache_status: cache_status.into(),
             alternates: Codings::NONE,
             judged: AtomicU64::new(purges),
-            is_invalid: AtomicBool::new(false),
-            is_purged: AtomicBool::new(false),
+            effect: AtomicU8::new(0),
         }
     }
 
@@ -61,12 +70,12 @@ impl Details {
     /// Whether a request without directives of its own is answered with it, and nothing else need be looked at.
     #[inline]
     pub(crate) fn is_plainly_fresh(&self, seconds: u64) -> bool {
-        self.stored.freshness.is_plainly_fresh(seconds) && !self.is_invalid.load(Relaxed)
+        self.stored.freshness.is_plainly_fresh(seconds) && self.effect.load(Relaxed) == 0
     }
 
     /// Whether and how it answers a request with these directives.
     pub(crate) fn reuse(&self, directives: &afpa_caching::RequestDirectives, seconds: u64) -> Reuse {
-        if !self.is_invalid.load(Relaxed) {
+        if self.effect.load(Relaxed) == 0 {
             return self.stored.reuse(directives, seconds);
         }
         if directives.only_if_cached { Reuse::Unavailable } else { Reuse::Validate(afpa_caching::Why::Stale) }
@@ -74,12 +83,23 @@ impl Details {
 
     /// Whether it may answer although the backend fails.
     pub(crate) fn on_error(&self, directives: &afpa_caching::RequestDirectives, seconds: u64) -> bool {
-        !self.is_invalid.load(Relaxed) && self.stored.on_error(directives, seconds)
+        !self.has(Effect::Invalidates) && self.stored.on_error(directives, seconds)
     }
 
     /// It is out of date from now on (RFC 9111 §4.4).
     pub(crate) fn invalidate(&self) {
-        self.is_invalid.store(true, Relaxed);
+        self.suffer(Effect::Invalidates);
+    }
+
+    /// Whether a purge did this to it, or more.
+    #[inline]
+    pub(super) fn has(&self, effect: Effect) -> bool {
+        self.effect.load(Relaxed) >= effect as u8
+    }
+
+    /// A purge does this to it.
+    pub(super) fn suffer(&self, effect: Effect) {
+        self.effect.fetch_max(effect as u8, Relaxed);
     }
 
     /// Its field lines.

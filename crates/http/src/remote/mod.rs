@@ -14,7 +14,7 @@ mod request;
 mod routed;
 pub(crate) mod store;
 
-pub use details::Details;
+pub use details::{Details, Effect};
 pub(crate) use details::{Presented, append_member};
 pub(crate) use head::{RemoteHead, interim, trailer_lines};
 pub use relay::{Forwarding, HashOn, Relay, RelayShared, RoutePlan};

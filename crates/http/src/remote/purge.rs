@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError, RwLock};
 
 use afpa_cache::Cache;
 
-use super::details::Details;
+use super::details::{Details, Effect};
 use super::key;
 use crate::kept::Kept;
 
@@ -20,6 +20,15 @@ pub enum Target {
     All,
     /// What lies under this key, in all its variants.
     Key(Box<[u8]>),
+    /// What has this host, path and query, whatever else its key has, in all its variants.
+    Url {
+        /// The host, in lower case. None: any.
+        host: Option<Box<[u8]>>,
+        /// The path, as keys have it.
+        path: Box<[u8]>,
+        /// What keys may have of the query; `None`: nothing.
+        queries: Box<[Option<Box<[u8]>>]>,
+    },
     /// What has this host, and a path that starts so. No host: any.
     Prefix {
         /// The host, in lower case.
@@ -43,8 +52,8 @@ pub enum Target {
 pub struct Purge {
     /// What it is about.
     pub target: Target,
-    /// It only makes out of date: what it is about may be validated, and answers when the backend fails.
-    pub is_soft: bool,
+    /// What becomes of that.
+    pub effect: Effect,
 }
 
 /// The most purges that are not swept up yet. Beyond it, everything is purged instead.
@@ -59,6 +68,8 @@ pub struct Purges {
     recent: RwLock<Vec<Purge>>,
     /// Held while a sweep is under way.
     sweeping: Mutex<()>,
+    /// What sweeps found.
+    swept: AtomicU64,
 }
 
 impl Purges {
@@ -68,12 +79,22 @@ impl Purges {
         self.count.load(Acquire)
     }
 
+    /// How many sweeps have not compared everything with.
+    pub fn unswept(&self) -> usize {
+        self.recent.read().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// How many stored responses sweeps took out or found to be out of date.
+    pub fn swept(&self) -> u64 {
+        self.swept.load(Relaxed)
+    }
+
     /// Enters a purge: it holds from now on.
     pub fn enter(&self, purge: Purge) {
         let mut recent = self.recent.write().unwrap_or_else(PoisonError::into_inner);
         if recent.len() >= MOST {
             recent.clear();
-            recent.push(Purge { target: Target::All, is_soft: false });
+            recent.push(Purge { target: Target::All, effect: Effect::Removes });
         } else {
             recent.push(purge);
         }
@@ -87,7 +108,7 @@ impl Purges {
         if details.judged.load(Relaxed) != self.count() {
             self.judge(key, details);
         }
-        details.is_purged.load(Relaxed)
+        details.has(Effect::Removes)
     }
 
     #[cold]
@@ -98,12 +119,11 @@ impl Purges {
         let missed = usize::try_from(missed).unwrap_or(usize::MAX);
         // A sweep compared everything that was in the cache with those that are forgotten. This was still under way.
         if missed > recent.len() {
-            details.is_purged.store(true, Relaxed);
+            details.suffer(Effect::Removes);
         }
         let first = recent.len().saturating_sub(missed);
         for purge in recent[first..].iter().filter(|purge| purge.target.is_about(key, details)) {
-            let mark = if purge.is_soft { &details.is_invalid } else { &details.is_purged };
-            mark.store(true, Relaxed);
+            details.suffer(purge.effect);
         }
         details.judged.store(count, Relaxed);
     }
@@ -127,18 +147,19 @@ impl Purges {
         let (mut purged, mut marked) = (Vec::new(), 0);
         cache.for_each(|object| {
             if let Kept::Remote(details) = &**object.details() {
-                let was_invalid = details.is_invalid.load(Relaxed);
+                let was_outdated = details.has(Effect::Outdates);
                 if self.is_hit(object.key(), details) {
                     purged.push(object.key().to_vec());
-                } else if !was_invalid && details.is_invalid.load(Relaxed) {
+                } else if !was_outdated && details.has(Effect::Outdates) {
                     marked += 1;
                 }
             }
         });
         let taken = purged.iter().filter(|key| cache.purge(key)).count();
         let mut recent = self.recent.write().unwrap_or_else(PoisonError::into_inner);
-        let swept = before.min(recent.len());
-        recent.drain(..swept);
+        let compared = before.min(recent.len());
+        recent.drain(..compared);
+        self.swept.fetch_add((taken + marked) as u64, Relaxed);
         taken + marked
     }
 }
@@ -148,53 +169,61 @@ impl Target {
     fn may_be_about(&self, own_key: &[u8]) -> bool {
         match self {
             Target::All | Target::Surrogate(_) | Target::Field { .. } => true,
-            Target::Key(wanted) => own_key == &**wanted,
+            Target::Key(wanted) => {
+                own_key.strip_prefix(&**wanted).is_some_and(|rest| rest.first().is_none_or(|octet| *octet <= 1))
+            }
+            Target::Url { host, path, queries } => {
+                let parts = Parts::of(own_key);
+                let has_query = queries.iter().any(|query| query.as_deref() == parts.query);
+                parts.is_of(host.as_deref()) && parts.path == &**path && has_query
+            }
             Target::Prefix { host, path } => {
                 let parts = Parts::of(own_key);
-                host.as_ref().is_none_or(|host| parts.host == Some(host)) && parts.path.starts_with(path)
+                parts.is_of(host.as_deref()) && parts.path.starts_with(path)
             }
         }
     }
 
     fn is_about(&self, own_key: &[u8], details: &Details) -> bool {
         match self {
-            Target::All => true,
-            Target::Key(wanted) => {
-                own_key.strip_prefix(&**wanted).is_some_and(|rest| rest.first().is_none_or(|octet| *octet <= 1))
-            }
-            Target::Prefix { host, path } => {
-                let parts = Parts::of(own_key);
-                host.as_ref().is_none_or(|host| parts.host == Some(host)) && parts.path.starts_with(path)
-            }
             Target::Surrogate(wanted) => details.stored.surrogate_keys.iter().any(|own| own == wanted),
             Target::Field { name, value } => {
                 let is_it = |(own, held): &(&[u8], &[u8])| own.eq_ignore_ascii_case(name) && *held == &**value;
                 details.lines().iter().any(is_it)
             }
+            _ => self.may_be_about(own_key),
         }
     }
 }
 
-/// Host and path of a key.
+/// Host, path and query of a key.
+#[derive(Default)]
 struct Parts<'a> {
     host: Option<&'a [u8]>,
     path: &'a [u8],
+    query: Option<&'a [u8]>,
 }
 
 impl<'a> Parts<'a> {
     /// As the routes' crate writes them: a letter, a length in four octets, and as many octets.
     fn of(own_key: &'a [u8]) -> Parts<'a> {
-        let mut parts = Parts { host: None, path: &[] };
+        let mut parts = Parts::default();
         let mut rest = key::parts(own_key);
         while let Some((&[letter, a, b, c, d], after)) = rest.split_first_chunk() {
             let Some((part, after)) = after.split_at_checked(u32::from_le_bytes([a, b, c, d]) as usize) else { break };
             match letter {
                 b'h' => parts.host = Some(part),
                 b'p' => parts.path = part,
+                b'q' => parts.query = Some(part),
                 _ => break,
             }
             rest = after;
         }
         parts
+    }
+
+    /// Whether it may be of this host. A key without one is of all hosts.
+    fn is_of(&self, host: Option<&[u8]>) -> bool {
+        self.host.is_none_or(|own| host.is_none_or(|host| own == host))
     }
 }

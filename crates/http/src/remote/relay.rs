@@ -6,7 +6,7 @@ use std::sync::Arc;
 use afpa_cache::Cache;
 use afpa_routing::Router;
 
-use super::purge::Purges;
+use super::purge::{Purges, Target};
 use crate::fetch::FetchTimes;
 use crate::fetch::PoolPlan;
 use crate::fetch::flights::Flights;
@@ -114,6 +114,21 @@ pub enum HashOn {
 }
 
 impl Relay {
+    /// What is kept of a URL, under whatever of its routes: an absent host is any. `host` is in lower case and without
+    /// a port, `path` as keys have it.
+    pub fn kept_of(&self, host: Option<&[u8]>, path: &[u8], query: Option<&[u8]>) -> Target {
+        let routes = self.router.sites().iter().flat_map(|site| &site.routes);
+        let keeping = routes.filter(|route| route.caching.is_some() && route.path.matches(path));
+        let mut queries: Vec<_> = keeping.map(|route| query.and_then(|query| route.key.query.kept(query))).collect();
+        // Where parameters are left out, nobody can tell whether there was a query of which nothing is left.
+        if queries.iter().any(|kept| kept.as_ref().is_none_or(|query| query.is_empty())) {
+            queries.extend([None, Some(Box::default())]);
+        }
+        queries.sort();
+        queries.dedup();
+        Target::Url { host: host.map(Into::into), path: path.into(), queries: queries.into() }
+    }
+
     /// Whether a flight under a policy that has so much may go on to keep what comes.
     pub(crate) fn may_hold(&self, policy: usize, received: u64) -> bool {
         received <= self.policies[policy].largest && self.shared.flights.held() <= self.most_held

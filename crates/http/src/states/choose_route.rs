@@ -32,8 +32,13 @@ pub fn choose_route(cx: &mut Context<'_, Http>) -> Outcome {
             }
         },
     };
+    let query = head.query(octets);
+    if relaying.top_keys.is_due() {
+        let mark = if query.is_some() { &b"?"[..] } else { b"" };
+        relaying.top_keys.count(&[host, path, mark, query.unwrap_or_default()]);
+    }
     let lines = Lines(fields(octets));
-    let view = RequestView { method: head.method_text(octets), host, path, query: head.query(octets), fields: &lines };
+    let view = RequestView { method: head.method_text(octets), host, path, query, fields: &lines };
     let Some(routed) = Routed::of(&relaying.relay, &view, &mut relaying.captures) else {
         // RFC 9110 §9.3.6: nobody is tunnelled to unless a route says so.
         let status = if head.method() == Method::Connect { 405 } else { 404 };

@@ -6,7 +6,7 @@ use afpa_engine::Context;
 use super::choose_route::Lines;
 use crate::module::{Global, Http};
 use crate::remote::purge::{Purge, Target};
-use crate::remote::{RemoteHead, Routed, key};
+use crate::remote::{Effect, RemoteHead, Routed, key};
 use crate::syntax::fields;
 use crate::syntax::target::normalise;
 
@@ -36,7 +36,7 @@ pub(super) fn invalidate(cx: &mut Context<'_, Http>, remote: &RemoteHead) {
         }
         key::start(made);
         routed.route().key.append(host, path, query, &asked, made);
-        let purge = Purge { target: Target::Key(made.as_slice().into()), is_soft: true };
+        let purge = Purge { target: Target::Key(made.as_slice().into()), effect: Effect::Invalidates };
         relaying.relay.relay.shared.purges.enter(purge);
     }
 }

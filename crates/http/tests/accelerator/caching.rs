@@ -172,12 +172,13 @@ fn what_is_purged_while_it_is_under_way_is_not_answered_with_afterwards() {
 /// The sweep has forgotten the purge when the response comes.
 #[test]
 fn what_is_purged_and_swept_while_it_is_under_way_is_not_kept() {
+    use afpa_http::remote::Effect;
     use afpa_http::remote::purge::{Purge, Target};
     let mut server = Server::with_one_backend();
     server.client(get("/a", ""));
     let (backend, _) = server.asked();
     let target = Target::Prefix { host: None, path: b"/a".as_slice().into() };
-    server.relay_shared.purges.enter(Purge { target, is_soft: false });
+    server.relay_shared.purges.enter(Purge { target, effect: Effect::Removes });
     server.relay_shared.purges.sweep(&server.cache);
     backend.send(kept("before"));
     server.settle();

@@ -15,7 +15,7 @@ pub(crate) fn begin(cx: &mut Context<'_, Fetch>) -> Outcome {
     }
     let Some((job, place)) = cx.global.shared.borrow_mut().opened(cx.connection.tag) else { return STALE };
     cx.connection.notice = Some(notice);
-    cx.connection.place = Some(place);
+    (cx.connection.place, cx.connection.counts_for) = (Some(place), Some(place));
     cx.request.job = Some(job);
     REQUEST
 }

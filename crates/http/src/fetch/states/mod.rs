@@ -27,9 +27,22 @@ fn fail(cx: &mut Context<'_, Fetch>, error: FetchError) -> Outcome {
     FAILED
 }
 
+/// Sends octets, and counts them.
+fn send(cx: &mut Context<'_, Fetch>, octets: &[u8]) {
+    cx.output.send(octets);
+    cx.connection.transferred(octets.len() as u64, 0, &cx.global.shared);
+}
+
+/// Takes octets that were read, and counts them.
+fn consume(cx: &mut Context<'_, Fetch>, count: usize) {
+    cx.input.consume(count);
+    cx.connection.transferred(0, count as u64, &cx.global.shared);
+}
+
 /// Counts the end of the connection, once.
 fn end(cx: &mut Context<'_, Fetch>) {
     let shared = cx.global.shared.clone();
+    cx.connection.count(&shared.borrow());
     if let Some(place) = cx.connection.place.take() {
         shared.borrow_mut().disconnected(place, &mut cx.desk());
     }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use afpa_engine::{Context, Outcome, Wake};
 
-use super::fail;
 use super::send_request::send_body;
+use super::{consume, fail};
 use crate::fetch::FetchError;
 use crate::fetch::flight::End;
 use crate::fetch::module::Fetch;
@@ -46,7 +46,7 @@ pub(crate) fn relay_body(cx: &mut Context<'_, Fetch>) -> Outcome {
     let progress = reader.advance(unread, |piece| octets.extend_from_slice(piece));
     let Ok((count, is_done)) = progress else { return fail(cx, FetchError::CutOff) };
     if cx.input.is_present() {
-        cx.input.consume(count);
+        consume(cx, count);
     }
     let engine = cx.global.shared.borrow().engine;
     if !octets.is_empty() {

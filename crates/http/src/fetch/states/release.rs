@@ -15,6 +15,7 @@ pub(crate) fn release(cx: &mut Context<'_, Fetch>) -> Outcome {
     let Request { job, head, is_sent, is_persistent, was_sent, .. } = std::mem::take(cx.request);
     // A PROXY header named one client: the connection is for no other.
     let is_for_one = job.as_ref().is_some_and(|job| !job.outgoing.preamble.is_empty());
+    cx.connection.count(&shared.borrow());
     let Some(place) = cx.connection.place else { return LAST };
     if let Some(job) = job {
         job.outgoing.close(&job.flight);

@@ -2,7 +2,7 @@
 
 use afpa_engine::{Context, Outcome};
 
-use super::fail;
+use super::{fail, send};
 use crate::fetch::FetchError;
 use crate::fetch::module::Fetch;
 use crate::fetch::table::{SENT, STALE};
@@ -24,9 +24,9 @@ pub(crate) fn send_request(cx: &mut Context<'_, Fetch>) -> Outcome {
     cx.connection.requests += 1;
     cx.request.was_sent = true;
     if outgoing.preamble.is_empty() {
-        cx.output.send(&outgoing.head);
+        send(cx, &outgoing.head);
     } else {
-        cx.output.send(&[&outgoing.preamble[..], &outgoing.head].concat());
+        send(cx, &[&outgoing.preamble[..], &outgoing.head].concat());
     }
     cx.arm_after(outgoing.times.first_byte);
     match send_body(cx) {
@@ -60,17 +60,17 @@ pub(super) fn send_body(cx: &mut Context<'_, Fetch>) -> Result<bool, FetchError>
             Piece::Chunk(octets) if outgoing.is_chunked => {
                 let mut framing = Vec::with_capacity(32);
                 chunk_head(&mut framing, octets.len() as u64);
-                cx.output.send(&framing);
-                cx.output.send(&octets);
-                cx.output.send(CHUNK_END);
+                send(cx, &framing);
+                send(cx, &octets);
+                send(cx, CHUNK_END);
             }
-            Piece::Chunk(octets) => cx.output.send(&octets),
+            Piece::Chunk(octets) => send(cx, &octets),
             Piece::Wait => return Ok(has_sent),
             Piece::End => {
                 if outgoing.is_chunked {
                     let mut end = Vec::new();
                     last_chunk(&mut end, []);
-                    cx.output.send(&end);
+                    send(cx, &end);
                 }
                 cx.request.is_sent = true;
                 return Ok(true);

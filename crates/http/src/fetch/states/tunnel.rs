@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use afpa_engine::{Context, Outcome, Time, Wake};
 
-use super::end;
 use super::send_request::send_body;
+use super::{consume, end};
 use crate::fetch::FetchError;
 use crate::fetch::flight::End;
 use crate::fetch::module::Fetch;
@@ -37,7 +37,7 @@ pub(crate) fn tunnel(cx: &mut Context<'_, Fetch>) -> Outcome {
         let unread = cx.input.unread();
         if !unread.is_empty() {
             let octets = Arc::from(unread);
-            cx.input.consume(unread.len());
+            consume(cx, unread.len());
             flight.push(octets, &mut cx.desk(), engine);
         }
         if cx.finished() && cx.input.is_present() {
