@@ -429,7 +429,6 @@ fn relay(setup: &Setup, registry: &mut Registry, cache: &Arc<Cache<Kept>>, share
         collapses: setup.collapses,
     };
     Relay {
-        quality: None,
         name: "cache".into(),
         router: Router::new(sites).unwrap(),
         policies: vec![policy; setup.policies],
