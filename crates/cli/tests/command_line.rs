@@ -322,9 +322,8 @@ fn the_example_is_right_and_shows_every_default() {
     assert_eq!(shown.overload, Overload::default());
     let pool = &shown.pools[0];
     let health = Health { host: pool.health.as_ref().unwrap().host.clone(), ..Health::default() };
-    let backend = PoolBackend { zone: pool.zone.clone(), ..PoolBackend::at("127.0.0.1:3000".parse().unwrap()) };
+    let backend = PoolBackend::at("127.0.0.1:3000".parse().unwrap());
     let defaults = pools::Pool {
-        zone: pool.zone.clone(),
         backends: vec![backend],
         health: Some(health),
         hedge: pool.hedge,

@@ -2,14 +2,14 @@
 // ends the connection is a line within the state's box.
 import { rowOf, short } from "/rates.js";
 
-const [WIDTH, LINE, GAP, BETWEEN] = [238, 15, 24, 62];
+const [WIDTH, LINE, GAP, BETWEEN] = [238, 15, 18, 62];
 const SVG = "http://www.w3.org/2000/svg";
 
 /** An element that shows `graph`, and a function that shows `rates` in it. */
 export function draw(graph) {
   const layout = arrange(graph);
   const root = make("svg", {
-    viewBox: `0 0 ${layout.width} ${layout.height}`, role: "img", "aria-label": `The control table of ${graph.module}`,
+    viewBox: `0 0 ${layout.width} ${layout.height}`, width: layout.width, role: "img", "aria-label": `The control table of ${graph.module}`,
   });
   const head = `arrow-${graph.module}`;
   const marker = make("marker", {
@@ -168,7 +168,7 @@ function chain(arrow, boxes, layers) {
   const [upper, lower] = arrow.isBack ? [to, from] : [from, to];
   const between = [];
   for (let number = upper.layer + 1; number < lower.layer; number += 1) {
-    const point = { width: 26, height: 0, layer: number };
+    const point = { width: 18, height: 0, layer: number };
     layers[number].push(point);
     between.push(point);
   }
@@ -272,9 +272,11 @@ function stack(layers) {
 function ends(items, isBack) {
   const [upper, lower] = [items[0], items.at(-1)];
   const side = (box, others, other) => {
-    // Arrows are spread over the edge of a box in the order of where they lead.
+    // Arrows are spread over the edge of a box in the order of where they lead, those to the same place side by side.
     const sorted = others.toSorted((one, two) => one.x - two.x);
-    return box.x + ((sorted.indexOf(other) + 1) / (sorted.length + 1) - 0.5) * (WIDTH - 20);
+    const taken = (box.taken ??= new Map()).get(other) ?? 0;
+    box.taken.set(other, taken + 1);
+    return box.x + ((sorted.indexOf(other) + taken + 1) / (sorted.length + 1) - 0.5) * (WIDTH - 20);
   };
   const points = [{ x: side(upper, upper.below, items[1]), y: upper.y + upper.height }];
   for (const point of items.slice(1, -1)) points.push({ x: point.x, y: point.y }, { x: point.x, y: point.y + point.span });

@@ -1,6 +1,6 @@
 // Asks for the server's numbers once a second and shows them.
 import { draw } from "/graph.js";
-import { between, duration, percent, rowOf, sample, short, span } from "/rates.js";
+import { between, duration, octets, percent, rowOf, sample, short, span } from "/rates.js";
 
 const EVERY = 1000;
 /** Seconds that the small curves show. */
@@ -77,8 +77,8 @@ function show(before, after) {
 function showTiles(rates, after) {
   const values = [
     ["requests", rates.of("requests"), (rate) => `${short(rate)}/s`, `${short(after.requests)} in all`],
-    ["sent", rates.of("sent"), (rate) => `${short(rate)}B/s`, `${short(after.sent)}B in all`],
-    ["received", rates.of("received"), (rate) => `${short(rate)}B/s`, `${short(after.received)}B in all`],
+    ["sent", rates.of("sent"), (rate) => `${octets(rate)}/s`, `${octets(after.sent)} in all`],
+    ["received", rates.of("received"), (rate) => `${octets(rate)}/s`, `${octets(after.received)} in all`],
     ["connections", after.connections, short, `${short(rates.of("connected"))} new/s`],
     ["hit ratio", rates.hits, percent, "asked nobody"],
     ["half within", rates.quantile(0.5), duration, `p90 ${duration(rates.quantile(0.9))}`],
@@ -141,13 +141,13 @@ function showCache(rates, after) {
 
 function showPools(rates, pools) {
   const columns = ["pool", "backend", "address", "state", "weight", "active", "requests/s", "failures/s", "latency",
-    "sent/s", "received/s", "checks failed", "ejections"];
+    "sent/s", "received/s", "failed checks", "ejections"];
   table("#pools", columns, pools.flatMap((pool) => pool.backends.map((backend) => {
     const rate = (field) => rates.inside("pools", `${pool.name}\n${backend.name}`, field);
     const waiting = pool.waiting > 0 ? `${pool.name} (${pool.waiting} waiting)` : pool.name;
     return [waiting, backend.name, backend.address, health(backend), backend.weight, backend.active,
       short(rate("requests")), short(rate("failures")), duration(backend.latency_us > 0 ? backend.latency_us * 1000 : null),
-      `${short(rate("sent_octets"))}B`, `${short(rate("received_octets"))}B`,
+      octets(rate("sent_octets")), octets(rate("received_octets")),
       `${backend.checks_failed} of ${backend.checks_passed + backend.checks_failed}`, backend.ejections];
   })));
 }
@@ -174,8 +174,8 @@ function showEngines(before, after, seconds) {
   const columns = ["core", "connections", "new/s", "sent/s", "received/s", "resets", "timeouts"];
   table("#engines", columns, after.map((engine, place) => {
     const rate = (field) => Math.max(0, engine[field] - (before[place]?.[field] ?? 0)) / seconds;
-    return [engine.core, short(engine.connections), short(rate("connected")), `${short(rate("sent_octets"))}B`,
-      `${short(rate("received_octets"))}B`, short(engine.resets), short(engine.timeouts)];
+    return [engine.core, short(engine.connections), short(rate("connected")), octets(rate("sent_octets")),
+      octets(rate("received_octets")), short(engine.resets), short(engine.timeouts)];
   }));
 }
 

@@ -94,6 +94,12 @@ export function short(number) {
   return number.toFixed(digits) + units[place];
 }
 
+/** `1234567` as `1.23 MB`. */
+export function octets(number) {
+  const text = short(number);
+  return text.includes(" ") ? `${text}B` : `${text} B`;
+}
+
 /** Nanoseconds as `12.3 ms`. */
 export function duration(nanoseconds) {
   if (nanoseconds === null) return "–";
