@@ -15,13 +15,14 @@ use afpa_engine::workers::Workers;
 use afpa_engine::{Engine, EngineHandle, Open, Outcome, Owner, ProtocolModule, State, Time, TransportId};
 use afpa_http::access_log::ring;
 use afpa_http::fetch::{Fetch, FetchGlobal, FetchTimes, KEEPER, PoolPlan, Shared};
+use afpa_http::files::{Site, SiteOptions};
 use afpa_http::quality::{ClassTotals, QualityPlan};
 use afpa_http::remote::{Forwarding, Relay, RelayShared, RoutePlan};
 use afpa_http::syntax::client_address::AddressField;
 use afpa_http::syntax::forward::Provenance;
 use afpa_http::syntax::{Limits, ResponseLimits};
 use afpa_http::{Global, Http, HttpStats, Kept, Settings};
-use afpa_routing::{HostPattern, PathCondition, Route, Router, Site, Target};
+use afpa_routing::{HostPattern, PathCondition, Route, Router, Target};
 
 /// The wall clock at the engine's time zero: Tue, 14 Nov 2023 22:13:20 GMT.
 pub(crate) const START: u64 = 1_700_000_000;
@@ -97,7 +98,7 @@ pub(crate) struct Server {
     pub(crate) relay_shared: RelayShared,
     registry: Registry,
     relay: Arc<Relay>,
-    settings: Arc<Settings>,
+    _dir: tempfile::TempDir,
     shared: Rc<RefCell<Shared>>,
     engine: Engine,
     now: Rc<Cell<u64>>,
@@ -134,8 +135,11 @@ impl Server {
     pub(crate) fn new(setup: Setup) -> Server {
         let capacity = CacheConfig { capacity: 64 << 20, max_pinned_object: 1 << 20, engines: 1, frames: 0 };
         let cache = Cache::new(capacity).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let files = dir.path().to_owned();
+        std::fs::write(files.join("page"), "page").unwrap();
         let settings = Arc::new(Settings {
-            sites: Vec::new(),
+            sites: vec![Arc::new(Site::open(&files, SiteOptions::default()).unwrap())],
             cache: cache.clone(),
             limits: Limits { extension_methods: true, ..Limits::default() },
             header_timeout: 10 * SECOND,
@@ -183,7 +187,7 @@ impl Server {
             relay_shared,
             registry,
             relay,
-            settings,
+            _dir: dir,
             shared,
             engine,
             now,
@@ -241,6 +245,12 @@ impl Server {
         client.text()
     }
 
+    /// What a backend is asked on a new connection, if it is.
+    pub(crate) fn hit_or_asked(&mut self, request: &str) -> Option<String> {
+        let _client = self.client(request);
+        self.accept().map(|mut backend| backend.request())
+    }
+
     /// Lets the engine and its workers run until nothing moves any more.
     pub(crate) fn settle(&mut self) {
         for _ in 0..20_000 {
@@ -274,9 +284,10 @@ impl Server {
 
     /// Moves the clock, in steps that no timer is lost in, and settles.
     pub(crate) fn advance(&mut self, by: Duration) {
+        self.settle();
         let end = self.now.get() + by.as_nanos() as u64;
         while self.now.get() < end {
-            self.now.set(end.min(self.now.get() + 500_000_000));
+            self.now.set(end.min(self.now.get() + 2_000_000_000));
             self.settle();
         }
     }
@@ -292,12 +303,6 @@ impl Server {
             called.into_iter().for_each(|notice| control.notify(notice));
         });
         self.settle();
-    }
-
-    /// The backend with this number, from zero, of a pool cannot be reached any more, as its checks say.
-    pub(crate) fn is_down(&mut self, name: &str) {
-        let backend = self.registry.backend("default", name).unwrap();
-        backend.checked(false, 1, 1, self.now.get());
     }
 
     /// How often `outcome` followed from `state`, towards clients.
@@ -373,11 +378,6 @@ impl Server {
         let others = stats.received_octets.get() + stats.sent_octets.get() + stats.connected.get();
         rows.sum::<u64>() + of_fetch.sum::<u64>() + others
     }
-
-    /// Its limits.
-    pub(crate) fn settings(&self) -> &Settings {
-        &self.settings
-    }
 }
 
 impl Drop for Server {
@@ -390,13 +390,12 @@ impl Drop for Server {
 }
 
 fn relay(setup: &Setup, registry: &mut Registry, cache: &Arc<Cache<Kept>>, shared: RelayShared) -> Relay {
-    let configs = setup.pools.iter().enumerate().map(|(number, name)| {
+    let configs = setup.pools.iter().map(|name| {
+        let base = if *name == "two" { 8100 } else { 8000 };
         let backends = (1..=setup.backends).map(|backend| BackendConfig {
             max_connections: setup.max_connections,
             max_requests: setup.max_connections,
-            ..BackendConfig::new(BackendAddress::Inet(
-                ([192, 0, 2, backend], 8000 + 100 * number as u16 + u16::from(backend)).into(),
-            ))
+            ..BackendConfig::new(BackendAddress::Inet(([192, 0, 2, backend], base + u16::from(backend)).into()))
         });
         PoolConfig { outliers: None, ..PoolConfig::new(name, backends.collect()) }
     });
@@ -419,7 +418,8 @@ fn relay(setup: &Setup, registry: &mut Registry, cache: &Arc<Cache<Kept>>, share
         pending: setup.pending,
     };
     let plans: Vec<PoolPlan> = states.into_iter().map(plan).collect();
-    let sites = vec![Site { name: "site".into(), hosts: vec![HostPattern::Any], routes: setup.routes.clone() }];
+    let sites =
+        vec![afpa_routing::Site { name: "site".into(), hosts: vec![HostPattern::Any], routes: setup.routes.clone() }];
     let policy = RoutePlan {
         semantics: setup.policy.clone(),
         keeps: true,
@@ -436,7 +436,7 @@ fn relay(setup: &Setup, registry: &mut Registry, cache: &Arc<Cache<Kept>>, share
         hash_on: vec![None; plans.len()],
         proxy_protocol: vec![None; plans.len()],
         pools: plans,
-        deferred: Vec::new(),
+        deferred: vec!["/nobody/listens/here".into()],
         cache: cache.clone(),
         shared,
         quality: setup.quality.as_ref().map(|quality| quality()),
