@@ -7,7 +7,7 @@ use crate::config::Interface;
 use crate::units::ListenAddress;
 
 /// The octets of the longest letter. What is longer is cut off by whoever writes it.
-pub const MAX_LETTER: usize = 4096;
+pub(super) const MAX_LETTER: usize = 4096;
 
 /// The first word of a greeting: another form would have another number.
 const VERSION: &str = "afpa-upgrade-1";
