@@ -51,14 +51,18 @@ pub struct Clients {
     is_limited: bool,
     ipv4_prefix: u8,
     ipv6_prefix: u8,
+    epoch: u32,
 }
 
-/// One thing in progress. Give it back to [`Clients::ended`] of the same table: one that is dropped counts for ever.
+/// One thing in progress. Give it back to [`Clients::ended`]: one that is dropped counts for ever.
 #[must_use = "a slot that is not given back counts for ever"]
 #[derive(PartialEq, Eq, Debug)]
-pub struct Slot(u32);
+pub struct Slot {
+    index: u32,
+    epoch: u32,
+}
 
-/// The slot of a client without an account.
+/// The index of a client without an account.
 const UNCOUNTED: u32 = u32::MAX;
 
 #[derive(Clone, Copy, Default)]
@@ -74,20 +78,35 @@ struct Account {
 impl Clients {
     /// Allocates the table, unless there is nothing to limit. `key` is secret and random.
     pub fn new(limits: ClientLimits, key: [u8; 16]) -> Clients {
-        let is_limited = limits.rate.is_some() || limits.in_flight.is_some();
-        let most = UNCOUNTED as usize / WAYS;
-        let places = if is_limited { limits.entries.div_ceil(WAYS).clamp(1, most) } else { 0 };
-        Clients {
-            places: vec![[Account::default(); WAYS]; places].into(),
+        let mut clients = Clients {
+            places: Box::default(),
             hash: SipHasher13::new_with_key(&key),
-            rate: limits.rate.map(|limit| {
-                let interval = limit.interval().min(LONGEST);
-                (interval, interval.saturating_mul(limit.burst()).min(LONGEST))
-            }),
-            in_flight: limits.in_flight.unwrap_or(u32::MAX),
-            is_limited,
-            ipv4_prefix: limits.ipv4_prefix,
-            ipv6_prefix: limits.ipv6_prefix,
+            rate: None,
+            in_flight: u32::MAX,
+            is_limited: false,
+            ipv4_prefix: 0,
+            ipv6_prefix: 0,
+            epoch: 0,
+        };
+        clients.reload(limits);
+        clients
+    }
+
+    /// Replaces the limits. The accounts stay as they are, unless there is to be another number of them: then all are
+    /// new, and what is in progress counts no longer.
+    pub fn reload(&mut self, limits: ClientLimits) {
+        self.is_limited = limits.rate.is_some() || limits.in_flight.is_some();
+        self.rate = limits.rate.map(|limit| {
+            let interval = limit.interval().min(LONGEST);
+            (interval, interval.saturating_mul(limit.burst()).min(LONGEST))
+        });
+        self.in_flight = limits.in_flight.unwrap_or(u32::MAX);
+        (self.ipv4_prefix, self.ipv6_prefix) = (limits.ipv4_prefix, limits.ipv6_prefix);
+        let most = UNCOUNTED as usize / WAYS;
+        let places = if self.is_limited { limits.entries.div_ceil(WAYS).clamp(1, most) } else { 0 };
+        if places != self.places.len() {
+            self.places = vec![[Account::default(); WAYS]; places].into();
+            self.epoch = self.epoch.wrapping_add(1);
         }
     }
 
@@ -97,14 +116,14 @@ impl Clients {
     /// It is not to get it, and this is the answer. It costs the client nothing: it may come back when it is told to.
     #[inline]
     pub fn arrive(&mut self, client: IpAddr, now: u64) -> Result<Slot, Refusal> {
-        if self.is_limited { self.charge(client, now) } else { Ok(Slot(UNCOUNTED)) }
+        if self.is_limited { self.charge(client, now) } else { Ok(self.slot(UNCOUNTED)) }
     }
 
     /// What had `slot` has ended.
     #[inline]
     pub fn ended(&mut self, slot: Slot) {
-        let (place, way) = (slot.0 as usize / WAYS, slot.0 as usize % WAYS);
-        if let Some(place) = self.places.get_mut(place) {
+        let (place, way) = (slot.index as usize / WAYS, slot.index as usize % WAYS);
+        if let Some(place) = self.places.get_mut(place).filter(|_| slot.epoch == self.epoch) {
             place[way].in_flight = place[way].in_flight.saturating_sub(1);
         }
     }
@@ -115,7 +134,7 @@ impl Clients {
     }
 
     fn charge(&mut self, client: IpAddr, now: u64) -> Result<Slot, Refusal> {
-        let Some(index) = self.find(client, now) else { return Ok(Slot(UNCOUNTED)) };
+        let Some(index) = self.find(client, now) else { return Ok(self.slot(UNCOUNTED)) };
         let account = &mut self.places[index / WAYS][index % WAYS];
         if account.in_flight >= self.in_flight {
             return Err(Refusal::new(Reason::ClientInFlight, IN_FLIGHT_WAIT));
@@ -129,7 +148,11 @@ impl Clients {
             account.full_at = full_at;
         }
         account.in_flight += 1;
-        Ok(Slot(index as u32))
+        Ok(self.slot(index as u32))
+    }
+
+    fn slot(&self, index: u32) -> Slot {
+        Slot { index, epoch: self.epoch }
     }
 
     /// The account of `client`, or what was made its own in place of one that says less than the others; `None` if all

@@ -74,6 +74,13 @@ impl Overload {
         }
     }
 
+    /// Replaces classes and configuration; what is shed stays as it is, as far as there are classes for it.
+    pub fn reload(&mut self, classes: &Classes, config: Option<OverloadConfig>) {
+        let new = Overload::new(classes, config);
+        let level = if config.is_some() { self.level.min(new.most) } else { 0 };
+        *self = Overload { level, before: self.before, ends: self.ends, ..new };
+    }
+
     /// A request has waited for `delay` nanoseconds before the engine looked at it; or a pass has taken so long. To be
     /// told of refused ones too, or nothing would tell that the overload is over.
     #[inline]

@@ -92,6 +92,25 @@ fn in_a_table_full_of_what_is_in_progress_others_are_not_limited() {
     clients.ended(kept);
 }
 
+#[test]
+fn a_reload_keeps_accounts_and_an_old_slot_is_nobody_elses() {
+    let limits = ClientLimits { in_flight: Some(1), entries: 8, ..ClientLimits::default() };
+    let (mut clients, client) = (Clients::new(limits, KEY), ip("192.0.2.1"));
+    let first = clients.arrive(client, 0).unwrap();
+    clients.reload(ClientLimits { in_flight: Some(2), ..limits });
+    let second = clients.arrive(client, 0).unwrap();
+    assert!(clients.arrive(client, 0).is_err(), "the first still counts");
+    clients.reload(ClientLimits { entries: 16, ..limits });
+    let third = clients.arrive(client, 0).unwrap();
+    clients.ended(first);
+    clients.ended(second);
+    assert!(clients.arrive(client, 0).is_err(), "the third is still in progress");
+    clients.ended(third);
+    assert!(asks(&mut clients, client, 0));
+    clients.reload(ClientLimits::default());
+    assert_eq!(clients.octets(), 0);
+}
+
 proptest! {
     #[test]
     fn never_more_than_the_limits(

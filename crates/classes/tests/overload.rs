@@ -174,6 +174,30 @@ fn a_burst_is_no_overload() {
 }
 
 #[test]
+fn near_the_target_and_while_the_delay_falls_quickly_nothing_changes() {
+    let classes = classes(&[("only", 0, true)]);
+    let class = classes.find("only").unwrap();
+    let mut overload = Overload::new(&classes, Some(CONFIG));
+    let mut now = 0;
+    // The share after an interval with this delay.
+    let mut after = |milliseconds: u64| {
+        overload.observe(milliseconds * MILLISECOND, now);
+        now += CONFIG.interval;
+        overload.observe(u64::MAX, now);
+        overload.share(class)
+    };
+    let risen = after(100);
+    assert!(risen > 0.0);
+    assert_eq!([after(80), after(60), after(40)], [risen; 3], "soon it will be there");
+    let again = after(39);
+    assert!(again > risen, "but not so: {again}");
+    assert_eq!([after(5), after(4), after(3)], [again; 3]);
+    let fallen = after(2);
+    assert!(fallen < again && fallen >= again - 0.02, "bit by bit: {fallen}");
+    assert!(after(1_000) <= fallen + 0.25, "no more than a quarter at once");
+}
+
+#[test]
 fn what_is_not_sheddable_is_never_shed_and_an_idle_time_ends_an_overload() {
     let classes = classes(&[("a", 1, false), ("b", 0, true), ("c", 9, true), ("d", 9, true)]);
     let [a, b, c, d] = ["a", "b", "c", "d"].map(|name| classes.find(name).unwrap());
@@ -192,6 +216,8 @@ fn what_is_not_sheddable_is_never_shed_and_an_idle_time_ends_an_overload() {
     assert_eq!((refusal.status(), refusal.reason), (503, Reason::Overload));
     assert!(overload.refusal(b, 0).retry_after < refusal.retry_after, "c comes back later than b");
     assert!(overload.refusal(b, u32::MAX).retry_after <= 2 * overload.refusal(b, 0).retry_after);
+    overload.reload(&classes, Some(CONFIG));
+    assert!(!overload.admits(b, u32::MAX), "a reload does not open the gates");
     overload.observe(0, 1_000 * SECOND);
     assert!([a, b, c, d].into_iter().all(|class| overload.admits(class, 0)));
 }

@@ -15,7 +15,7 @@ use crate::server::{self, Legacy};
 use crate::signals::Signals;
 use crate::supervisor::{Engines, Origin, Supervisor};
 use crate::upgrade::{Predecessor, Program};
-use crate::{capture, explain, lab, process, systemd};
+use crate::{capture, explain, lab, process, systemd, top};
 
 /// Does what the command line asks for.
 pub fn execute(command: Command) -> ExitCode {
@@ -38,6 +38,7 @@ pub fn execute(command: Command) -> ExitCode {
         Command::Graph(graph) => {
             let of = match graph.module {
                 Module::Http => Graph::of::<afpa_http::Http>(),
+                Module::HttpUpstream => Graph::of::<afpa_http::fetch::Fetch>(),
                 Module::Dns => Graph::of::<afpa_dns::Dns>(),
                 Module::DnsUpstream => Graph::of::<afpa_dns::Fetch>(),
             };
@@ -50,6 +51,7 @@ pub fn execute(command: Command) -> ExitCode {
             print(&if doctor.json { report.json() } else { report.text() });
             if report.can_serve() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
+        Command::Top(top) => told(top::execute(&top)),
         Command::Capture(capture) => match capture::execute(&capture) {
             Ok(summary) => {
                 complain(&summary);

@@ -58,6 +58,9 @@ struct Leaving {
 /// The engine's services to its modules.
 pub(crate) struct Services {
     pub(crate) now: Time,
+    /// When the wait of this pass was over, and how long the pass before worked after its own.
+    awoke: Time,
+    pub(crate) delay: Duration,
     pub(crate) draining: bool,
     /// Another server takes over: connections end with their next answer.
     pub(crate) leaving: bool,
@@ -92,6 +95,8 @@ impl Engine {
         let now = clock();
         let services = Services {
             now,
+            awoke: now,
+            delay: Duration::ZERO,
             draining: false,
             leaving: false,
             timers: TimerWheel::new(now),
@@ -166,7 +171,10 @@ impl Engine {
 
     fn start_pass(&mut self) {
         self.core.services.stats.passes.increment();
-        self.core.tell_time();
+        let now = self.core.tell_time();
+        let services = &mut self.core.services;
+        services.delay = now.since(services.awoke);
+        services.awoke = now;
     }
 
     fn take_messages(&mut self) {
@@ -308,6 +316,11 @@ impl Control<'_> {
         self.core.modules.get_mut(owner.0 as usize)?.global().downcast_mut()
     }
 
+    /// As [`Context::notify`](crate::Context::notify).
+    pub fn notify(&mut self, notice: Notice) {
+        self.core.services.notify(notice);
+    }
+
     /// The transports in the order in which they were added.
     pub fn transports(&mut self) -> &mut [Box<dyn Transport>] {
         self.transports
@@ -406,7 +419,9 @@ impl Core {
 
 impl Events for Core {
     fn awake(&mut self) -> Option<Time> {
-        Some(self.tell_time())
+        let now = self.tell_time();
+        self.services.awoke = now;
+        Some(now)
     }
 
     fn connected(&mut self, calls: &mut dyn Calls, id: ConnectionId, owner: Owner, origin: Origin) {

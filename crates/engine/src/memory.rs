@@ -33,11 +33,20 @@ pub struct MemoryConfig {
     pub sends_files: bool,
     /// Whether connections can be released: they become sockets then.
     pub releases: bool,
+    /// Where peers are; nowhere but in memory, if absent.
+    pub peer: Option<SocketAddr>,
 }
 
 impl Default for MemoryConfig {
     fn default() -> Self {
-        MemoryConfig { frame: 1460, window: usize::MAX, send_buffer: 256 * 1024, sends_files: true, releases: false }
+        MemoryConfig {
+            frame: 1460,
+            window: usize::MAX,
+            send_buffer: 256 * 1024,
+            sends_files: true,
+            releases: false,
+            peer: None,
+        }
     }
 }
 
@@ -364,7 +373,7 @@ impl Calls for MemoryCalls {
     }
 
     fn peer(&self, _connection: ConnectionId) -> Option<Address> {
-        Some(Address::Unix("memory".into()))
+        Some(self.config.peer.map_or_else(|| Address::Unix("memory".into()), Address::Inet))
     }
 
     fn send_datagram(

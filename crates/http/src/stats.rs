@@ -11,6 +11,8 @@ const STATUSES: usize = 500;
 /// One writer: the engine. Read by anyone.
 #[derive(Debug)]
 pub struct HttpStats {
+    /// Connections that local servers took over.
+    pub handed_over: Counter,
     by_status: Box<[Counter]>,
     by_outcome: [Counter; CacheOutcome::ALL.len()],
     /// Octets of payload given to TCP.
@@ -24,6 +26,7 @@ pub struct HttpStats {
 impl Default for HttpStats {
     fn default() -> Self {
         HttpStats {
+            handed_over: Counter::default(),
             by_status: (0..STATUSES).map(|_| Counter::default()).collect(),
             by_outcome: Default::default(),
             payload_octets: Counter::default(),

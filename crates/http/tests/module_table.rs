@@ -8,7 +8,10 @@ use afpa_engine::memory::MemoryConfig;
 use afpa_engine::table::Row;
 use afpa_engine::{Next, Outcome, ProtocolModule, State};
 use afpa_http::Http;
-use afpa_http::table::{CHECK_BODY, DERIVE_REQUEST, DERIVE_UNCACHED_RESPONSE, DRAIN_REQUEST, LINGER, SEND_ENGINE};
+use afpa_http::table::{
+    CHECK_BODY, CHOOSE_ROUTE, DERIVE_CACHED_RESPONSE, DERIVE_DEFERRED_RESPONSE, DERIVE_REMOTE_RESPONSE, DERIVE_REQUEST,
+    DERIVE_UNCACHED_RESPONSE, DRAIN_REQUEST, LINGER, PENDING, REMOTE, ROUTED, SEND_ENGINE, TUNNEL,
+};
 use support::{Client, IDLE_TIMEOUT, Server, Setup, get, pattern, request};
 
 /// What can happen to a connection while it waits. The names are those of `Wake`, but for what has
@@ -68,6 +71,14 @@ impl Waiting {
     }
 }
 
+/// Rows that are taken only where there are routes: the tests of the accelerator take those.
+fn is_of_routes(row: &Row) -> bool {
+    let states = [CHOOSE_ROUTE, DERIVE_REMOTE_RESPONSE, TUNNEL, DERIVE_DEFERRED_RESPONSE];
+    states.contains(&row.state)
+        || [ROUTED, REMOTE].contains(&row.outcome)
+        || (row.state, row.outcome) == (DERIVE_CACHED_RESPONSE, PENDING)
+}
+
 /// The outcome with which a state waits for its next event.
 fn waiting_outcome(state: State) -> Outcome {
     let waits = |row: &&Row| row.state == state && matches!(row.next, Next::Wait(_));
@@ -91,7 +102,7 @@ fn waiting() -> Vec<Waiting> {
 #[test]
 fn every_state_that_waits_is_tried() {
     let waiting = waiting();
-    for row in Http::TABLE.rows().iter().filter(|row| matches!(row.next, Next::Wait(_))) {
+    for row in Http::TABLE.rows().iter().filter(|row| matches!(row.next, Next::Wait(_)) && !is_of_routes(row)) {
         assert!(waiting.iter().any(|tried| tried.state == row.state), "{} is not tried", row.state.name);
     }
 }
@@ -164,7 +175,7 @@ fn every_row_is_taken() {
     let mut server = Server::new(Setup { network, ..Setup::default() });
     tour(&mut server);
     let mut missing = Vec::new();
-    for row in Http::TABLE.rows() {
+    for row in Http::TABLE.rows().iter().filter(|row| !is_of_routes(row)) {
         let count = server.count(row.state, row.outcome);
         println!("{:>6}  {}, {}", count, row.state.name, row.outcome.name);
         if count == 0 {

@@ -97,6 +97,20 @@ pub fn write(endpoints: Option<&Endpoints>, carrier: Carrier, into: &mut Vec<u8>
     into.extend_from_slice(&destination.port().to_be_bytes());
 }
 
+/// Writes a header of version 1, which is for streams.
+pub fn write_line(endpoints: &Endpoints, into: &mut Vec<u8>) {
+    let Endpoints { source, destination } = endpoints;
+    let line = match (source.ip(), destination.ip()) {
+        (IpAddr::V4(from), IpAddr::V4(to)) => {
+            format!("PROXY TCP4 {from} {to} {} {}\r\n", source.port(), destination.port())
+        }
+        (from, to) => {
+            format!("PROXY TCP6 {} {} {} {}\r\n", mapped(from), mapped(to), source.port(), destination.port())
+        }
+    };
+    into.extend_from_slice(line.as_bytes());
+}
+
 fn mapped(address: IpAddr) -> Ipv6Addr {
     match address {
         IpAddr::V4(address) => address.to_ipv6_mapped(),

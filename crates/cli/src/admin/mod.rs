@@ -1,11 +1,12 @@
-//! The operator's own server: health, metrics, numbers, connections, captures, purging. It runs on the
-//! main thread, apart from the engines.
+//! The operator's own server: health, metrics, numbers, a page that shows them, connections, captures,
+//! purging. It runs on the main thread, apart from the engines.
 
 mod capture;
 mod client;
 mod connections;
 mod guard;
 mod metrics;
+mod page;
 mod purge;
 mod tcp_metrics;
 
@@ -33,6 +34,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 use crate::config::Admin;
+use crate::graph::Graph;
 use crate::stats::{Snapshot, Source, Tcp};
 use client::Client;
 
@@ -153,9 +155,11 @@ pub fn router(source: Arc<dyn Source>) -> Router {
         .route("/healthz", get(healthz))
         .route("/metrics", get(metrics_text))
         .route("/api/stats", get(stats))
+        .route("/api/graph", get(graphs))
         .route("/api/connections", get(list_connections))
         .route("/api/capture", post(capture_frames))
         .route("/api/cache/purge", post(purge_cache))
+        .merge(page::routes())
         .layer(Extension(Captures(Arc::new(Semaphore::new(capture::MOST)))))
         .layer(middleware::from_fn(guarded))
         .with_state(source)
@@ -195,6 +199,13 @@ struct Numbers {
     snapshot: Snapshot,
     /// Empty unless the direct transport runs.
     tcp: Vec<Tcp>,
+}
+
+/// The control tables of the modules that run.
+async fn graphs(State(source): State<Shared>) -> Response {
+    let engines = source.snapshot().engines;
+    let counted = |graph: &Graph| engines.iter().flat_map(|e| &e.transitions).any(|row| row.module == graph.module);
+    pretty(&Graph::all().into_iter().filter(counted).collect::<Vec<_>>())
 }
 
 async fn list_connections(State(source): State<Shared>, RawQuery(query): RawQuery) -> Response {
@@ -266,7 +277,7 @@ fn json(status: StatusCode, text: String) -> Response {
 mod tests {
     use super::*;
     use crate::capture::pcapng::{Blocks, Kind};
-    use crate::stats::{Capture, CapturedFrame, Connection, Purge, Snapshot, State, Taken};
+    use crate::stats::{Capture, CapturedFrame, Connection, Engine, Purge, Snapshot, State, Taken, Transition};
     use std::sync::Mutex;
     use std::sync::atomic::{AtomicBool, Ordering};
     use tower::ServiceExt;
@@ -277,6 +288,7 @@ mod tests {
         purged: Mutex<Vec<Purge>>,
         connections: Vec<Connection>,
         tcp: Vec<Tcp>,
+        transitions: Vec<Transition>,
         /// Frames that a capture sees; none if the transport is sockets.
         frames: Option<u64>,
     }
@@ -305,7 +317,8 @@ mod tests {
 
     impl Source for Fake {
         fn snapshot(&self) -> Snapshot {
-            Snapshot { version: "0.0.0", uptime_seconds: 12, ..Snapshot::default() }
+            let engines = vec![Engine { transitions: self.transitions.clone(), ..Engine::default() }];
+            Snapshot { version: "0.0.0", uptime_seconds: 12, engines, ..Snapshot::default() }
         }
 
         fn purge(&self, what: &Purge) -> usize {
@@ -375,6 +388,18 @@ mod tests {
         let (_, text) = ask(&fake, "GET", "/api/stats", "").await;
         let parsed: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!((&parsed["tcp"][0]["core"], &parsed["tcp"][0]["fast_recoveries"]), (&1.into(), &4.into()));
+    }
+
+    #[tokio::test]
+    async fn the_tables_of_modules_that_run() {
+        let row = Transition { module: "dns", state: "derive query", outcome: "complete", count: 0 };
+        for (transitions, expected) in [(vec![], &[][..]), (vec![row], &["dns"])] {
+            let fake = Arc::new(Fake { transitions, ..Fake::default() });
+            let (status, text) = ask(&fake, "GET", "/api/graph", "").await;
+            let graphs: Vec<serde_json::Value> = serde_json::from_str(&text).unwrap();
+            let found: Vec<_> = graphs.iter().map(|graph| graph["module"].as_str().unwrap()).collect();
+            assert_eq!((status, &*found), (200, expected));
+        }
     }
 
     #[tokio::test]

@@ -45,6 +45,8 @@ pub(super) struct Plan {
     pub(super) max_accepted: u32,
     /// How many there may be to backends besides.
     pub(super) reserved: u32,
+    /// How long backends may be silent before TCP asks for them; zero: for ever.
+    pub(super) keep_alive: Duration,
     pub(super) workers: Arc<Workers>,
     pub(super) http: Option<HttpPlan>,
     pub(super) dns: Option<DnsPlan>,
@@ -279,7 +281,8 @@ fn live(plan: Plan, instructions: Instructions) -> Result<(), String> {
 }
 
 fn build(plan: Plan) -> Result<(Unopened, Seat), String> {
-    let Plan { cpu, number, wire, io, respond, max_accepted, reserved, workers, http, dns, entrances } = plan;
+    let Plan { cpu, number, wire, io, respond, max_accepted, reserved, keep_alive, workers, http, dns, entrances } =
+        plan;
     let max_connections = max_accepted.saturating_add(reserved);
     let failed = |what: &str, error: &dyn std::fmt::Display| format!("the engine on CPU {cpu} cannot {what}: {error}");
     process::pin_thread(cpu).map_err(|error| failed("be pinned", &error))?;
@@ -290,6 +293,7 @@ fn build(plan: Plan) -> Result<(Unopened, Seat), String> {
         respond: context(respond),
         max_connections,
         reserved,
+        keep_alive,
         // RFC 9112 §9: HTTP's client does, and so does DNS's.
         peer_speaks_first: true,
         // RFC 1035 §4.2.2: the longest message of DNS, with its length in front.

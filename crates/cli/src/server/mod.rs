@@ -8,6 +8,7 @@ mod frames;
 pub mod health;
 mod observed;
 pub mod pools;
+mod quality;
 mod reach;
 mod relay;
 pub mod resolve;
@@ -17,7 +18,7 @@ mod serving;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use afpa_dns::query_log;
 use afpa_engine::workers::Workers;
@@ -141,6 +142,7 @@ pub fn start(config: &Config, sockets: Legacy) -> Result<Started, String> {
             // Rounded up: a limit that is smaller than the number of engines still lets each answer.
             max_accepted: max_accepted(config).div_ceil(cpus.len() as u32),
             reserved: reserved(config).div_ceil(cpus.len() as u32),
+            keep_alive: keep_alive(config),
             workers: workers.clone(),
             http,
             dns,
@@ -215,6 +217,11 @@ fn reserved(config: &Config) -> u32 {
     let of_dns = config.dns.as_ref().map_or(0, |dns| dns.limits.flights.saturating_mul(2));
     let of_http = config.pools.iter().map(|pool| pool.connections.saturating_mul(pool.backends.len() as u32));
     of_http.fold(of_dns, u32::saturating_add)
+}
+
+/// The shortest that a pool wants: it costs the others a packet now and then.
+fn keep_alive(config: &Config) -> Duration {
+    config.pools.iter().map(|pool| pool.tcp_keep_alive.0).filter(|span| !span.is_zero()).min().unwrap_or_default()
 }
 
 fn line(config: &Config, cpus: &[usize], doors: &[Door], seats: &[Seat]) -> String {

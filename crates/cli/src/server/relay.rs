@@ -12,14 +12,15 @@ use afpa_cache::Cache;
 use afpa_dns::protect::Network;
 use afpa_http::Kept;
 use afpa_http::fetch::{FetchTimes, PoolPlan};
-use afpa_http::remote::{Forwarding, HashOn, Relay, RelayShared, RoutePlan};
+use afpa_http::remote::{Forwarding, HashOn, Relay, RoutePlan};
 use afpa_http::syntax::ResponseLimits;
+use afpa_http::syntax::client_address::AddressField;
 use afpa_http::syntax::forward::Provenance;
 use afpa_platform::clock;
 
 use super::health::CheckSettings;
 use super::pools::{PoolSettings, Pools, PoolsSettings};
-use super::resolve;
+use super::{quality, resolve};
 use crate::config::accelerate::{self, Forwarded};
 use crate::config::pools::{self, Balance, HedgeAfter, ProxyProtocol, RetryOn, SameSite};
 use crate::config::{Config, sites};
@@ -55,16 +56,15 @@ pub(super) fn relay(
     pools: &Pools,
     cache: &Arc<Cache<Kept>>,
     engines: usize,
-    shared: RelayShared,
+    previous: Option<&Relay>,
 ) -> Result<Relay, String> {
     let accelerate = &config.accelerate;
     let router = sites::router(config)
         .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
     let plans = config.pools.iter().map(|pool| plan(pool, pools, engines)).collect::<Result<_, _>>()?;
-    let policies: Vec<RoutePlan> =
-        accelerate.numbered_policies().map(|policy| route_plan(policy, &accelerate.name)).collect();
-    let largest = accelerate.numbered_policies().map(|policy| policy.max_object.0).max().unwrap_or(0);
+    let policies: Vec<RoutePlan> = accelerate.numbered_policies().map(|policy| route_plan(policy, config)).collect();
     let trusted = accelerate.trusted.clone();
+    let senders = accelerate.proxy_protocol.clone();
     Ok(Relay {
         name: accelerate.name.clone(),
         router,
@@ -75,15 +75,23 @@ pub(super) fn relay(
         proxy_protocol: config.pools.iter().map(|pool| proxy_protocol(pool.proxy_protocol)).collect(),
         deferred: sites::deferred(config).into_iter().map(ToOwned::to_owned).collect(),
         cache: cache.clone(),
-        shared,
+        shared: previous.map(|relay| relay.shared.clone()).unwrap_or_default(),
+        quality: quality::plan(config, engines, previous.and_then(|relay| relay.quality.as_ref()))?,
         limits: ResponseLimits {
             head: accelerate.response.head.0 as usize,
             fields: accelerate.response.fields as usize,
         },
-        largest: largest.min(config.cache.size.0 / 8),
         most_held: config.cache.size.0 / 2,
         forwarding: Forwarding {
             provenance: provenance(accelerate.forwarded),
+            believed: match accelerate.forwarded {
+                Forwarded::Forwarded => AddressField::Forwarded,
+                _ => AddressField::XForwardedFor,
+            },
+            has_headers: !senders.is_empty(),
+            sends_header: Arc::new(move |address: IpAddr| {
+                senders.iter().any(|network: &Network| network.contains(address))
+            }),
             is_trusted: Arc::new(move |address: IpAddr| {
                 trusted.iter().any(|network: &Network| network.contains(address))
             }),
@@ -253,11 +261,12 @@ fn provenance(forwarded: Forwarded) -> Provenance {
     }
 }
 
-fn route_plan(policy: &accelerate::Policy, name: &str) -> RoutePlan {
+fn route_plan(policy: &accelerate::Policy, config: &Config) -> RoutePlan {
+    let keeps = |method: &str| policy.methods.iter().any(|kept| kept == method);
     let seconds = |span: Duration| span.as_secs().min(u64::from(u32::MAX)) as u32;
     RoutePlan {
         semantics: afpa_caching::Policy {
-            name: name.into(),
+            name: config.accelerate.name.as_str().into(),
             heuristic_percent: policy.heuristic_percent,
             heuristic_most: seconds(policy.heuristic_most.0),
             default_lifetime: seconds(policy.default_lifetime.0),
@@ -266,7 +275,10 @@ fn route_plan(policy: &accelerate::Policy, name: &str) -> RoutePlan {
             stale_if_error: seconds(policy.stale_if_error.0),
             ..afpa_caching::Policy::default()
         },
-        keeps: policy.cache,
+        keeps: policy.cache && keeps("GET"),
+        answers_head: keeps("HEAD"),
+        largest: policy.max_object.0.min(config.cache.size.0 / 8),
+        compresses: policy.compress,
         collapses: policy.collapse,
     }
 }

@@ -164,13 +164,15 @@ impl Engines for Running {
                 reload_fetch(seat, http, relay.clone());
                 let (owner, waker) = (http.owner, seat.handle.waker());
                 seat.handle.command(move |control| {
+                    let mut called = Vec::new();
                     if let Some(global) = control.global::<Http>(owner) {
                         let cache = settings.cache.clone();
                         global.reload(settings, move || cache.view(Arc::new(move || waker.wake())));
                         if let Some(relay) = relay {
-                            global.reload_relay(relay);
+                            called = global.reload_relay(relay);
                         }
                     }
+                    called.into_iter().for_each(|notice| control.notify(notice));
                 });
             }
             if let (Some(dns), Some(serving)) = (&seat.dns, serving.dns().cloned()) {

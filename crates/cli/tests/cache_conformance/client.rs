@@ -9,7 +9,7 @@ use crate::message::{Fields, Framing, Head, octets};
 use crate::origin::{CLOCK, NUMBER, resolve};
 
 /// How long an answer is waited for.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(crate) struct Response {
     pub(crate) interim: Vec<(u16, Fields)>,

@@ -41,10 +41,3 @@ impl Drop for Proxy {
         let _ = self.child.wait();
     }
 }
-
-/// Whether the program has the command.
-pub(crate) fn is_known() -> bool {
-    let mut help = Command::new(env!("CARGO_BIN_EXE_afpa"));
-    help.args(["accelerate", "--help"]).stdout(Stdio::null()).stderr(Stdio::null());
-    help.status().unwrap().success()
-}

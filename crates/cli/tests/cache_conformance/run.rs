@@ -1,12 +1,13 @@
 //! All cases at once, each in a thread of its own: most of their time is pauses.
 
 use std::hash::{BuildHasher, RandomState};
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::thread;
 use std::time::Duration;
 
 use crate::case::Case;
-use crate::client::ask;
+use crate::client::{PATIENCE, ask};
 use crate::judge::{Failure, judge_requests, judge_response};
 use crate::origin::Origin;
 
@@ -40,7 +41,10 @@ fn run_case(case: &Case, token: &str, origin: &Origin, proxy: SocketAddr) -> Res
         let number = index + 1;
         let response = ask(proxy, token, number, exchange, responses.last()).map_err(|error| Failure {
             is_in_preparation: exchange.is_preparation,
-            reason: format!("no response {number}: {error}"),
+            reason: match error.kind() {
+                ErrorKind::WouldBlock | ErrorKind::TimedOut => format!("no response {number} within {PATIENCE:?}"),
+                _ => format!("no response {number}: {error}"),
+            },
         })?;
         judge_response(exchange, number, token, &response)?;
         responses.push(response);

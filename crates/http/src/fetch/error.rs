@@ -26,7 +26,7 @@ impl FetchError {
             FetchError::Unavailable | FetchError::Abandoned => 503,
             FetchError::TimedOut => 504,
             FetchError::Unreachable | FetchError::Malformed | FetchError::CutOff => 502,
-            FetchError::RequestCutOff => 400,
+            FetchError::RequestCutOff => 408,
         }
     }
 

@@ -25,6 +25,8 @@ pub(crate) struct Flight {
     state: Mutex<State>,
     /// Octets that all flights hold together.
     held: Arc<AtomicU64>,
+    /// How many purges there were when it began.
+    pub(super) purges: u64,
 }
 
 struct State {
@@ -108,7 +110,7 @@ impl Seat {
 
 impl Flight {
     /// A flight with its first reader, whose name is the default. If it `keeps` nothing, he stays the only one.
-    pub(crate) fn new(reader: Option<Seat>, keeps: bool, held: Arc<AtomicU64>) -> Arc<Flight> {
+    pub(crate) fn new(reader: Option<Seat>, keeps: bool, held: Arc<AtomicU64>, purges: u64) -> Arc<Flight> {
         let state = State {
             fetcher: None,
             readers: reader.map(Reader::new).into_iter().collect(),
@@ -125,7 +127,7 @@ impl Flight {
             running: 0,
             winner: None,
         };
-        Arc::new(Flight { state: Mutex::new(state), held })
+        Arc::new(Flight { state: Mutex::new(state), held, purges })
     }
 
     /// Another reader, unless it is too late for that.
@@ -213,7 +215,8 @@ impl Flight {
     pub(crate) fn wants(&self, attempt: u32) -> bool {
         let state = self.state();
         let is_read = state.keeps && state.head.is_some() || state.readers.iter().any(|reader| !reader.has_left);
-        let is_refresh = state.readers.is_empty();
+        // What nobody reads is of use as long as the cache may have it.
+        let is_refresh = state.readers.is_empty() && (state.keeps || state.head.is_none());
         state.end.is_none() && state.winner.is_none_or(|winner| winner == attempt) && (is_read || is_refresh)
     }
 

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::flight::{Flight, ReaderId, Seat};
+use crate::remote::purge::Purges;
 
 /// The flights that others may join, by the key of what they fetch; and the keys of which it is known that they are
 /// not for all. Shared by the engines; only misses take its lock.
@@ -42,26 +43,38 @@ impl Flights {
         self.held.load(Relaxed)
     }
 
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.table().by_key.len()
+    }
+
     /// A flight that nobody else joins.
     pub(crate) fn alone(&self, reader: Option<Seat>) -> Arc<Flight> {
-        Flight::new(reader, false, self.held.clone())
+        Flight::new(reader, false, self.held.clone(), 0)
     }
 
     /// A flight that nobody else joins, and whose answer may be kept.
     pub(crate) fn apart(&self, reader: Seat) -> Arc<Flight> {
-        Flight::new(Some(reader), true, self.held.clone())
+        Flight::new(Some(reader), true, self.held.clone(), 0)
     }
 
-    /// Joins whoever fetches `key`, or becomes the one who does. `now` in seconds.
-    pub(crate) fn join(&self, key: &[u8], seat: Seat, now: u64) -> Joined {
+    /// Whether somebody fetches `key` who may be joined.
+    pub(crate) fn is_under_way(&self, key: &[u8]) -> bool {
+        self.table().by_key.contains_key(key)
+    }
+
+    /// Joins whoever fetches `key`, or becomes the one who does. `now` in seconds. Who asks after a purge does not get
+    /// what was asked for before.
+    pub(crate) fn join(&self, key: &[u8], seat: Seat, now: u64, purges: &Purges) -> Joined {
         let mut table = self.table();
         if let Some(flight) = table.by_key.get(key)
+            && !purges.may_be_about(key, flight.purges)
             && let Some(reader) = flight.join(seat.clone())
         {
             return Joined::Other(flight.clone(), reader);
         }
         let is_apart = table.apart.get(key).is_some_and(|&until| now < until);
-        let flight = Flight::new(Some(seat), true, self.held.clone());
+        let flight = Flight::new(Some(seat), true, self.held.clone(), purges.count());
         if !is_apart {
             table.by_key.insert(key.into(), flight.clone());
         }
@@ -69,12 +82,12 @@ impl Flights {
     }
 
     /// A flight for `key` without a reader, unless there is one.
-    pub(crate) fn refresh(&self, key: &[u8]) -> Option<Arc<Flight>> {
+    pub(crate) fn refresh(&self, key: &[u8], purges: &Purges) -> Option<Arc<Flight>> {
         let mut table = self.table();
         if table.by_key.contains_key(key) {
             return None;
         }
-        let flight = Flight::new(None, true, self.held.clone());
+        let flight = Flight::new(None, true, self.held.clone(), purges.count());
         table.by_key.insert(key.into(), flight.clone());
         Some(flight)
     }

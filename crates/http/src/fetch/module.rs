@@ -8,7 +8,6 @@ use afpa_engine::seam::{Disconnect, Origin};
 use afpa_engine::{ConnectionId, ControlTable, Desk, Notice, ProtocolModule, Time};
 
 use super::error::FetchError;
-use super::flight::End;
 use super::shared::{Job, KEEPER, Place, Shared};
 use super::table::TABLE;
 use crate::remote::{Relay, RemoteHead};
@@ -89,17 +88,17 @@ impl ProtocolModule for Fetch {
             shared.retire(notice, place);
         }
         if let Some(job) = assigned {
-            shared.failed(job, place, FetchError::Unreachable, false, desk);
+            shared.reassign(job, place, desk);
         }
         if let Some(job) = request.job.take() {
-            let engine = shared.engine;
             if request.head.is_none() {
                 shared.failed(job, place, FetchError::Unreachable, request.was_sent, desk);
             } else if !request.is_over {
                 // Its readers have begun to answer: they cut off too.
                 shared.failed(job, place, FetchError::CutOff, true, desk);
             } else {
-                job.flight.end(End::Failed(FetchError::CutOff), desk, engine);
+                let validates = request.head.as_ref().is_some_and(|head| head.validates);
+                shared.lost(&job, place, validates, desk);
             }
         }
         shared.disconnected(place, desk);

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use afpa_cache::Object;
 
+use super::flight::Flight;
 use super::upload::Upload;
 use crate::kept::Kept;
 use crate::remote::Routed;
@@ -21,8 +22,6 @@ pub(crate) struct Outgoing {
     pub(crate) upload: Option<Rc<RefCell<Upload>>>,
     /// Its body is sent in chunks.
     pub(crate) is_chunked: bool,
-    /// The client waits for 100 (RFC 9110 §10.1.1), and so does the backend's connection.
-    pub(crate) expects_continue: bool,
     /// It may turn into a tunnel (RFC 9110 §7.8).
     pub(crate) upgrades: bool,
     /// The number of the pool that is asked.
@@ -38,6 +37,15 @@ pub(crate) struct Outgoing {
     /// The route, for what it changes in responses.
     pub(crate) routed: Routed,
     pub(crate) times: FetchTimes,
+}
+
+impl Outgoing {
+    /// Nobody joins `flight` any more, for which this is asked.
+    pub(crate) fn close(&self, flight: &Arc<Flight>) {
+        if let Some(keeping) = &self.keeping {
+            self.routed.relay.relay.shared.flights.remove(&keeping.key, flight);
+        }
+    }
 }
 
 /// What the cache needs of a request whose answer it may keep.

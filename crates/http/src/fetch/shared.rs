@@ -146,6 +146,20 @@ impl Shared {
         }
     }
 
+    /// Attempts of this engine that have no connection yet: they wait for one, or it is being opened.
+    pub fn under_way(&self) -> usize {
+        let waiting: usize = self.pools.iter().map(|pool| pool.waiting.len()).sum();
+        self.opening.len() + self.assigned.len() + waiting
+    }
+
+    /// Connections of this engine to backends.
+    pub fn connections(&self) -> u32 {
+        let of_pool = |pool: &EnginePool| -> u32 {
+            pool.balancer.indices().map(|backend| pool.balancer.connections(backend)).sum()
+        };
+        self.pools.iter().map(of_pool).sum()
+    }
+
     /// Who sits at `notice`.
     pub(crate) fn seat(&self, notice: Notice) -> Seat {
         Seat { notice, engine: self.engine, handle: self.handle.clone() }
@@ -159,8 +173,9 @@ impl Shared {
         desk: &mut Desk<'_>,
     ) -> Option<Duration> {
         let now = desk.now();
-        let Some(&place) = self.by_number.get(outgoing.pool) else {
+        let Some(place) = self.pool_of(outgoing) else {
             flight.end(End::Failed(FetchError::Unavailable), desk, self.engine);
+            outgoing.close(flight);
             return None;
         };
         let pool = &mut self.pools[place];
@@ -172,7 +187,7 @@ impl Shared {
 
     /// Starts a second attempt beside one that is slow. Whichever answers first is believed.
     pub(crate) fn hedge(&mut self, flight: &Arc<Flight>, outgoing: &Rc<Outgoing>, desk: &mut Desk<'_>) {
-        let Some(&place) = self.by_number.get(outgoing.pool) else { return };
+        let Some(place) = self.pool_of(outgoing) else { return };
         let request = Hedgeable {
             method: outgoing.method.name().as_bytes(),
             has_body: outgoing.upload.is_some(),
@@ -183,6 +198,16 @@ impl Shared {
         if may {
             self.begin(place, flight, outgoing, desk);
         }
+    }
+
+    /// The pool that a request is for. Its number is that of the configuration under which the request was routed, and
+    /// may be another pool's by now.
+    fn pool_of(&self, outgoing: &Outgoing) -> Option<usize> {
+        let plan = outgoing.routed.relay.relay.pools.get(outgoing.pool)?;
+        let state = plan.state.latest();
+        let is_it = |place: &usize| self.pools[*place].name == state.config().name;
+        let by_number = self.by_number.get(outgoing.pool).copied().filter(is_it);
+        by_number.or_else(|| (0..self.pools.len()).find(is_it))
     }
 
     fn begin(&mut self, pool: usize, flight: &Arc<Flight>, outgoing: &Rc<Outgoing>, desk: &mut Desk<'_>) {
@@ -277,7 +302,6 @@ impl Shared {
     /// The connection `tag` cannot be opened. Without an error, for a reason that says nothing of the backend.
     pub(crate) fn unreachable(&mut self, tag: u64, error: Option<FetchError>, desk: &mut Desk<'_>) {
         let Some((job, place)) = self.opened(tag) else { return };
-        self.disconnected(place, desk);
         match error {
             Some(error) => self.failed(job, place, error, false, desk),
             None => {
@@ -285,6 +309,8 @@ impl Shared {
                 self.refuse(&job, FetchError::Unavailable, desk);
             }
         }
+        // Whoever waits finds room only when the attempt counts no more.
+        self.disconnected(place, desk);
     }
 
     /// An idle connection was found closed before anything was sent on it: that says nothing of the backend.
@@ -308,31 +334,67 @@ impl Shared {
             // Another attempt is under way, or has won.
             return;
         }
-        if !error.may_retry() {
+        if !error.may_retry() || !self.may_try_again(&job, failure_kind(error, was_sent), was_sent, now) {
             return self.refuse(&job, error, desk);
         }
+        job.failure = Some(error);
+        self.try_again(job, place, desk);
+    }
+
+    /// Whether a response with this status is better asked for elsewhere, and may be. It counts as a try.
+    pub(crate) fn may_try_elsewhere(&mut self, job: &Job, status: u16, now: Time) -> bool {
+        status >= 500 && self.may_try_again(job, FailureKind::Status(status), true, now)
+    }
+
+    /// Asks another backend, after a response that is not passed on.
+    pub(crate) fn try_elsewhere(&mut self, job: Job, place: Place, status: u16, desk: &mut Desk<'_>) {
+        self.ended(&job, place, Outcome::Failure(FailureKind::Status(status)), desk.now());
+        if job.flight.attempt_failed(job.attempt) {
+            self.try_again(job, place, desk);
+        }
+    }
+
+    fn may_try_again(&mut self, job: &Job, failure: FailureKind, was_sent: bool, now: Time) -> bool {
         let failed = FailedAttempt {
             method: job.outgoing.method.name().as_bytes(),
-            failure: failure_kind(error, was_sent),
+            failure,
             attempts: job.failures + 1,
             sent: was_sent,
             has_body: job.outgoing.upload.as_ref().is_none_or(|upload| upload.borrow().is_whole()),
             responded: !job.flight.is_untouched(),
         };
-        match self.pools[job.pool].retries.again(&failed, now.0) {
-            None => self.refuse(&job, error, desk),
-            Some(_) => {
-                job.tried.push(place.backend);
-                (job.failures, job.failure) = (job.failures + 1, Some(error));
-                job.attempt = job.flight.new_attempt();
-                job.deadline = now.after(job.outgoing.times.connect);
-                self.start(job, true, desk);
-            }
-        }
+        self.pools[job.pool].retries.again(&failed, now.0).is_some()
+    }
+
+    fn try_again(&mut self, mut job: Job, place: Place, desk: &mut Desk<'_>) {
+        job.tried.push(place.backend);
+        job.failures += 1;
+        job.attempt = job.flight.new_attempt();
+        job.deadline = desk.now().after(job.outgoing.times.connect);
+        self.start(job, true, desk);
     }
 
     fn refuse(&mut self, job: &Job, error: FetchError, desk: &mut Desk<'_>) {
         job.flight.end(End::Failed(error), desk, self.engine);
+        job.outgoing.close(&job.flight);
+    }
+
+    /// An attempt was not begun, since nobody waited for it. Whoever came meanwhile is not to wait for it either.
+    pub(crate) fn abandoned(&mut self, job: &Job, place: Place, desk: &mut Desk<'_>) {
+        self.ended(job, place, Outcome::Abandoned, desk.now());
+        if job.flight.attempt_failed(job.attempt) {
+            self.refuse(job, FetchError::Abandoned, desk);
+        }
+    }
+
+    /// The connection of a response that had come to its end is gone before the cache had it. An object that it
+    /// validated is good nevertheless.
+    pub(crate) fn lost(&mut self, job: &Job, place: Place, validates: bool, desk: &mut Desk<'_>) {
+        self.ended(job, place, Outcome::Success, desk.now());
+        let validated = job.outgoing.keeping.as_ref().and_then(|keeping| keeping.validates.clone());
+        let end = validated.filter(|_| validates).map_or(End::Failed(FetchError::CutOff), End::Object);
+        job.flight.end(end, desk, self.engine);
+        job.outgoing.close(&job.flight);
     }
 
     /// An attempt ended, and its backend is judged by it.
@@ -442,7 +504,7 @@ impl EnginePool {
             balancer: Balancer::new(state, seed),
             generation,
             retries: Retries::new(plan.retries.clone(), now.0),
-            hedging: plan.hedge.clone().map(|config| Hedging::new(config, now.0)),
+            hedging: plan.hedge.map(|config| Hedging::new(config, now.0)),
             idle: HashMap::new(),
             waiting: Waiting::new(plan.pending),
             plan: plan.clone(),
@@ -454,7 +516,7 @@ impl EnginePool {
         self.generation = 0;
         self.refresh();
         self.retries = Retries::new(plan.retries.clone(), now.0);
-        self.hedging = plan.hedge.clone().map(|config| Hedging::new(config, now.0));
+        self.hedging = plan.hedge.map(|config| Hedging::new(config, now.0));
         self.waiting.set_limit(plan.pending);
     }
 

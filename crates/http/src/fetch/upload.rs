@@ -80,6 +80,11 @@ impl Upload {
         self.wake_backend(desk);
     }
 
+    /// Whether everything that the client has sent was taken, and it has not sent all.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.next >= self.chunks.len() && !self.is_finished
+    }
+
     /// Whether it can be sent from its start, perhaps again.
     pub(crate) fn is_whole(&self) -> bool {
         !self.is_spent

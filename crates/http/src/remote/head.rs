@@ -6,7 +6,6 @@ use afpa_caching::{Fields, NotStored, OtherRepresentation, Request, Response, St
 
 use afpa_routing::FieldChange;
 
-use super::relay::Relay;
 use crate::fetch::outgoing::{Keeping, Outgoing};
 use crate::kept::Kept;
 use crate::syntax::forward::end_to_end;
@@ -17,6 +16,8 @@ pub(crate) struct RemoteHead {
     pub(crate) status: u16,
     /// The field lines that every client gets: those between two hops, lengths, Age and Cache-Status are not among them.
     pub(crate) lines: Vec<u8>,
+    /// Field lines for the client who asked first alone.
+    pub(crate) for_first: Vec<u8>,
     /// What caches nearer to the origin said of it.
     pub(crate) cache_status: Vec<u8>,
     /// The content's length, where it is known in advance.
@@ -44,7 +45,6 @@ pub(crate) struct RemoteHead {
 impl RemoteHead {
     /// Of a response to `outgoing` that arrived at `received`, in seconds since the epoch.
     pub(crate) fn new(
-        relay: &Relay,
         outgoing: &Outgoing,
         head: &ResponseHead,
         octets: &[u8],
@@ -59,7 +59,8 @@ impl RemoteHead {
         let times = Times { requested: keeping.requested_at, received };
         let asked: Vec<_> = fields(&keeping.octets).collect();
         let request = Request { method: outgoing.method.name().as_bytes(), uri: &keeping.uri, fields: Fields(&asked) };
-        let policy = &relay.policies[keeping.policy];
+        // Those under which the request began: after a reload others may have their numbers.
+        let policy = &outgoing.routed.relay.relay.policies[keeping.policy];
         if head.status() == 304
             && let Some(Kept::Remote(validated)) = keeping.validates.as_ref().map(|object| &**object.details())
         {
@@ -117,6 +118,7 @@ impl RemoteHead {
         RemoteHead {
             status,
             lines,
+            for_first: Vec::new(),
             cache_status,
             length,
             has_content,

@@ -95,13 +95,29 @@ impl Purges {
         let recent = self.recent.read().unwrap_or_else(PoisonError::into_inner);
         let count = self.count();
         let missed = count.saturating_sub(details.judged.load(Relaxed));
-        // More than are remembered: a sweep has judged it, or everything was purged.
-        let first = recent.len().saturating_sub(usize::try_from(missed).unwrap_or(usize::MAX));
+        let missed = usize::try_from(missed).unwrap_or(usize::MAX);
+        // A sweep compared everything that was in the cache with those that are forgotten. This was still under way.
+        if missed > recent.len() {
+            details.is_purged.store(true, Relaxed);
+        }
+        let first = recent.len().saturating_sub(missed);
         for purge in recent[first..].iter().filter(|purge| purge.target.is_about(key, details)) {
             let mark = if purge.is_soft { &details.is_invalid } else { &details.is_purged };
             mark.store(true, Relaxed);
         }
         details.judged.store(count, Relaxed);
+    }
+
+    /// Whether a purge after the first `since` ones may be about a response that is to lie under `key`, and has not
+    /// come yet.
+    pub(crate) fn may_be_about(&self, key: &[u8], since: u64) -> bool {
+        let missed = self.count().saturating_sub(since);
+        if missed == 0 {
+            return false;
+        }
+        let recent = self.recent.read().unwrap_or_else(PoisonError::into_inner);
+        let missed = usize::try_from(missed).unwrap_or(usize::MAX);
+        missed > recent.len() || recent[recent.len() - missed..].iter().any(|purge| purge.target.may_be_about(key))
     }
 
     /// Compares everything with the purges, and takes out what they were about. How much that was. Blocks.
@@ -128,10 +144,24 @@ impl Purges {
 }
 
 impl Target {
+    /// As far as a key tells.
+    fn may_be_about(&self, own_key: &[u8]) -> bool {
+        match self {
+            Target::All | Target::Surrogate(_) | Target::Field { .. } => true,
+            Target::Key(wanted) => own_key == &**wanted,
+            Target::Prefix { host, path } => {
+                let parts = Parts::of(own_key);
+                host.as_ref().is_none_or(|host| parts.host == Some(host)) && parts.path.starts_with(path)
+            }
+        }
+    }
+
     fn is_about(&self, own_key: &[u8], details: &Details) -> bool {
         match self {
             Target::All => true,
-            Target::Key(wanted) => own_key.strip_prefix(&**wanted).is_some_and(|rest| rest.is_empty() || rest[0] == 0),
+            Target::Key(wanted) => {
+                own_key.strip_prefix(&**wanted).is_some_and(|rest| rest.first().is_none_or(|octet| *octet <= 1))
+            }
             Target::Prefix { host, path } => {
                 let parts = Parts::of(own_key);
                 host.as_ref().is_none_or(|host| parts.host == Some(host)) && parts.path.starts_with(path)

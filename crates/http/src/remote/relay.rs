@@ -11,7 +11,9 @@ use crate::fetch::FetchTimes;
 use crate::fetch::PoolPlan;
 use crate::fetch::flights::Flights;
 use crate::kept::Kept;
+use crate::quality::QualityPlan;
 use crate::syntax::ResponseLimits;
+use crate::syntax::client_address::AddressField;
 use crate::syntax::forward::Provenance;
 
 /// Where requests go, and what the cache does for them. Shared by the engines, and replaced as a whole at a reload.
@@ -39,10 +41,10 @@ pub struct Relay {
     pub shared: RelayShared,
     /// Bounds on a response's head.
     pub limits: ResponseLimits,
-    /// The longest response that is kept, in octets.
-    pub largest: u64,
     /// Octets of responses under way that all flights hold together; beyond it they are not kept.
     pub most_held: u64,
+    /// Classes of requests and limits, if there are any.
+    pub quality: Option<QualityPlan>,
     /// What is told to backends about clients.
     pub forwarding: Forwarding,
 }
@@ -55,6 +57,18 @@ pub struct RelayShared {
     pub purges: Arc<Purges>,
 }
 
+impl RelayShared {
+    /// Responses under way that others may join.
+    pub fn flights_under_way(&self) -> usize {
+        self.flights.len()
+    }
+
+    /// Octets of responses under way that are held for those who read them.
+    pub fn octets_held(&self) -> u64 {
+        self.flights.held()
+    }
+}
+
 /// A cache policy, and how requests under it are fetched.
 #[derive(Clone)]
 pub struct RoutePlan {
@@ -62,6 +76,12 @@ pub struct RoutePlan {
     pub semantics: afpa_caching::Policy,
     /// Whether anything is kept.
     pub keeps: bool,
+    /// Whether what was kept of a GET answers HEAD.
+    pub answers_head: bool,
+    /// The longest response that is kept, in octets.
+    pub largest: u64,
+    /// Whether text is compressed when it is kept.
+    pub compresses: bool,
     /// Whether those who miss together ask once.
     pub collapses: bool,
 }
@@ -70,8 +90,14 @@ pub struct RoutePlan {
 pub struct Forwarding {
     /// The fields that name clients to backends.
     pub provenance: Provenance,
+    /// The field in which they tell it.
+    pub believed: AddressField,
     /// Peers whose word on who their clients are is believed.
     pub is_trusted: Arc<dyn Fn(IpAddr) -> bool + Send + Sync>,
+    /// Whether any peer starts its connections with a PROXY header.
+    pub has_headers: bool,
+    /// Which do.
+    pub sends_header: Arc<dyn Fn(IpAddr) -> bool + Send + Sync>,
 }
 
 /// What of a request decides among backends.
@@ -88,8 +114,8 @@ pub enum HashOn {
 }
 
 impl Relay {
-    /// Whether a flight that has so much may go on to keep what comes.
-    pub(crate) fn may_hold(&self, received: u64) -> bool {
-        received <= self.largest && self.shared.flights.held() <= self.most_held
+    /// Whether a flight under a policy that has so much may go on to keep what comes.
+    pub(crate) fn may_hold(&self, policy: usize, received: u64) -> bool {
+        received <= self.policies[policy].largest && self.shared.flights.held() <= self.most_held
     }
 }

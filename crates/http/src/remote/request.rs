@@ -41,14 +41,14 @@ pub(crate) struct RemoteRequest {
     pub(crate) continue_at: Time,
     /// When the client has waited long enough.
     pub(crate) deadline: Time,
+    /// When the rate of its answer is looked at next.
+    pub(crate) rate_at: Time,
     /// How its answer is framed, once its head was sent.
     pub(crate) framing: Option<Framing>,
     /// A chunk was sent, and its end is due.
     pub(crate) is_within_chunk: bool,
     /// The answer has ended; what is left of it is being sent.
     pub(crate) is_over: bool,
-    /// It goes on with another protocol.
-    pub(crate) switches: bool,
 }
 
 /// How an answer is framed.
@@ -73,6 +73,6 @@ impl RemoteRequest {
 
     /// The next moment at which something is to be done though nothing happens.
     pub(crate) fn next_deadline(&self) -> Time {
-        self.hedge_at.min(self.continue_at).min(self.deadline)
+        self.hedge_at.min(self.continue_at).min(self.deadline).min(self.rate_at)
     }
 }

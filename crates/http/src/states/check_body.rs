@@ -36,6 +36,7 @@ pub fn check_body(cx: &mut Context<'_, Http>) -> Outcome {
     if cx.request.chunk_octets > cx.global.settings.body_drain {
         return refuse(cx, 413);
     }
+    cx.request.is_body_read = done;
     if done { COMPLETE } else { INCOMPLETE }
 }
 

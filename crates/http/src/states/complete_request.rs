@@ -26,11 +26,15 @@ pub(super) fn count(cx: &mut Context<'_, Http>) {
 
 fn next(cx: &mut Context<'_, Http>) -> Outcome {
     let Request { persistent, refusal, .. } = *cx.request;
+    let persistent = persistent && !cx.request.has_unread_chunks();
     let body = if cx.request.is_body_read { Body::None } else { cx.request.parser.head().body() };
     if cx.request.kept_head.is_empty() && cx.input.is_present() {
         cx.input.consume(cx.request.head_length);
     }
-    *cx.request = Request::default();
+    if cx.request.admission.class.is_some() {
+        give_back(cx);
+    }
+    cx.request.reset();
     cx.connection.answered = cx.connection.answered.saturating_add(1);
     cx.connection.header_deadline = false;
     if !persistent {
@@ -48,13 +52,24 @@ fn next(cx: &mut Context<'_, Http>) -> Outcome {
     }
 }
 
+/// What it was given is others' from now on.
+fn give_back(cx: &mut Context<'_, Http>) {
+    let now = cx.now().0;
+    if let Some(quality) = cx.global.quality() {
+        quality.end(&mut cx.request.admission, now);
+        super::tell_called(cx);
+    }
+}
+
 /// One record into the log's ring. Nothing waits, and nothing is allocated.
 fn log(cx: &mut Context<'_, Http>, outcome: CacheOutcome) {
     let now = cx.now();
-    let peer = *cx.connection.peer.get_or_insert_with(|| match cx.output.peer() {
-        Some(Address::Inet(address)) => Some(address.ip()),
+    let output = &cx.output;
+    let peer = *cx.connection.peer.get_or_insert_with(|| match output.peer() {
+        Some(Address::Inet(address)) => Some(address),
         _ => None,
     });
+    let peer = cx.request.client.or(peer.map(|address| address.ip()));
     let octets = cx.request.head(cx.input.unread());
     let (head, request) = (cx.request.parser.head(), &cx.request);
     let entry = Entry {

@@ -27,14 +27,19 @@ pub fn derive_cached_response(cx: &mut Context<'_, Http>) -> Outcome {
     let octets = cx.request.head(cx.input.unread());
     let (head, persistence) = (cx.request.parser.head(), cx.request.persistence());
     let Global { view, clock, key, scratch, nonce, .. } = &mut *cx.global;
-    let path = match head.path(octets, scratch) {
-        Ok(path) => path,
-        Err(error) => return refuse(cx, error.status()),
+    let path = match &cx.request.rewritten {
+        None => match head.path(octets, scratch) {
+            Ok(path) => path,
+            Err(error) => return refuse(cx, error.status()),
+        },
+        Some(path) => path,
     };
     RequestKey { site: cx.request.site, accepts: head.accepts(), path }.encode(key);
     let Some(resident) = view.get(key) else { return MISS };
     let Kept::File(details) = &**resident.object.details() else { return MISS };
-    let derivation = Derivation { head, octets, persistence, clock, nonce: *nonce, scratch, output: &mut cx.output };
+    let added = cx.request.routed.as_ref().map_or(&[][..], |routed| routed.added());
+    let derivation =
+        Derivation { head, octets, persistence, clock, nonce: *nonce, scratch, added, output: &mut cx.output };
     let answered = derivation.respond(&resident.body, &**details);
     cx.request.answered(answered);
     HIT

@@ -6,14 +6,13 @@ use afpa_cache::Object;
 use afpa_caching::{Fields, Handled, RequestDirectives, Reuse};
 use afpa_engine::{Context, Outcome, Wake};
 
-use super::choose_route::is_kept;
 use super::derive_remote_response::refresh_in_background;
 use super::respond::Derivation;
 use crate::access_log::CacheOutcome;
 use crate::kept::Kept;
 use crate::module::{Global, Http, Request};
 use crate::remote::{Details, Presented, key};
-use crate::syntax::fields;
+use crate::syntax::{Body, Method, fields};
 use crate::table::{HIT, MISS, PENDING, REFUSED};
 
 /// What a worker found, under which key.
@@ -34,23 +33,36 @@ enum Found {
 /// remembered that the cache has it.
 pub(super) fn derive_kept_response(cx: &mut Context<'_, Http>) -> Outcome {
     let Some(policy) = policy(cx.request) else { return miss(cx, None, Handled::Bypass) };
-    let method = cx.request.parser.head().method();
-    if !is_kept(method) {
+    let head = cx.request.parser.head();
+    let is_kept = match head.method() {
+        Method::Get => true,
+        Method::Head => answers_head(cx.request, policy),
+        _ => false,
+    };
+    if !is_kept {
         return miss(cx, None, Handled::Method);
     }
-    if cx.wake == Wake::Completed {
-        // The worker's find is in the view, or there is nothing.
-        if let Some(Some((key, found))) = cx.completion::<Looked>() {
-            // Other requests have made theirs meanwhile.
-            cx.global.key = key;
-            if let Some(object) = found {
-                cx.global.view.admit(object);
-            }
+    // What a body says of the request is in no key.
+    if head.body() != Body::None {
+        return miss(cx, None, Handled::Bypass);
+    }
+    if cx.wake != Wake::Continued {
+        // A worker looks, and other requests have made keys of theirs meanwhile.
+        let Some(looked) = cx.completion::<Looked>() else { return PENDING };
+        let Some((key, found)) = looked else {
+            cx.request.refuse(500);
+            return REFUSED;
+        };
+        cx.global.key = key;
+        if let Some(object) = found {
+            cx.global.view.admit(object);
         }
     }
+    let length = cx.global.key.len();
     if let Some(outcome) = answer_plainly(cx) {
         return outcome;
     }
+    cx.global.key.truncate(length);
     let found = find(cx);
     let directives = directives(cx, policy);
     match found {
@@ -72,12 +84,18 @@ fn answer_plainly(cx: &mut Context<'_, Http>) -> Option<Outcome> {
     }
     let Global { view, clock, key, scratch, nonce, relaying, .. } = &mut *cx.global;
     let relay = &relaying.as_ref()?.relay.relay;
-    let resident = view.get(key)?;
-    let Kept::Remote(details) = &**resident.object.details() else { return None };
     let seconds = clock.seconds();
-    if !details.is_plainly_fresh(seconds) || relay.shared.purges.is_hit(key, details) {
+    let mut resident = view.get(key)?;
+    let Kept::Remote(details) = &**resident.object.details() else { return None };
+    // The comparison with purges comes first: it is what makes a response out of date.
+    if relay.shared.purges.is_hit(key, details) || !details.is_plainly_fresh(seconds) {
         return None;
     }
+    if let Some(coding) = details.best_coding(head.accepts()) {
+        key::append_coding(coding, key);
+        resident = view.get(key)?;
+    }
+    let Kept::Remote(details) = &**resident.object.details() else { return None };
     let presented = Presented {
         details,
         seconds,
@@ -86,9 +104,9 @@ fn answer_plainly(cx: &mut Context<'_, Http>) -> Option<Outcome> {
         forward_status: None,
         collapsed: false,
         outcome: CacheOutcome::Hit,
-        added: &[],
     };
-    let derivation = Derivation { head, octets, persistence, clock, nonce: *nonce, scratch, output: &mut cx.output };
+    let derivation =
+        Derivation { head, octets, persistence, clock, nonce: *nonce, scratch, added: &[], output: &mut cx.output };
     let answered = derivation.respond(&resident.body, &presented);
     cx.request.answered(answered);
     Some(HIT)
@@ -151,6 +169,8 @@ pub(super) fn answer(
     collapsed: bool,
     outcome: CacheOutcome,
 ) -> Outcome {
+    let coded = in_best_coding(cx, object);
+    let object = coded.as_ref().unwrap_or(object);
     let Kept::Remote(details) = &**object.details() else { return MISS };
     let details: &Details = details;
     let octets = cx.request.head(cx.input.unread());
@@ -158,16 +178,32 @@ pub(super) fn answer(
     let Global { view, clock, scratch, nonce, relaying, .. } = &mut *cx.global;
     let name = relaying.as_ref().map_or("", |relaying| &relaying.relay.relay.name);
     let seconds = clock.seconds();
-    let presented = Presented { details, seconds, name, handled, forward_status, collapsed, outcome, added: &[] };
+    let presented = Presented { details, seconds, name, handled, forward_status, collapsed, outcome };
     let body = view.hold(object.body().clone());
-    let derivation = Derivation { head, octets, persistence, clock, nonce: *nonce, scratch, output: &mut cx.output };
+    let derivation =
+        Derivation { head, octets, persistence, clock, nonce: *nonce, scratch, added: &[], output: &mut cx.output };
     let answered = derivation.respond(&body, &presented);
     cx.request.answered(answered);
     HIT
 }
 
+/// The object as the client likes it best, if it lies in the cache so.
+fn in_best_coding(cx: &mut Context<'_, Http>, object: &Object<Kept>) -> Option<Arc<Object<Kept>>> {
+    let Kept::Remote(details) = &**object.details() else { return None };
+    let coding = details.best_coding(cx.request.parser.head().accepts())?;
+    let mut key = object.key().to_vec();
+    key::append_coding(coding, &mut key);
+    let view = &mut cx.global.view;
+    if let Some(resident) = view.get(&key) {
+        return Some(resident.object.clone());
+    }
+    let found = view.cache().try_lookup(&key).flatten()?;
+    Some(view.admit(found).object.clone())
+}
+
 /// RFC 9111 §5.2.1.7.
 fn unavailable(cx: &mut Context<'_, Http>) -> Outcome {
+    cx.request.note = Some((Handled::Miss, Some("only-if-cached")));
     cx.request.refuse(504);
     REFUSED
 }
@@ -196,6 +232,10 @@ fn look_on_a_worker(cx: &mut Context<'_, Http>) -> Outcome {
 /// The number of the cache policy that holds for a request.
 fn policy(request: &Request) -> Option<usize> {
     request.routed.as_ref()?.route().caching
+}
+
+fn answers_head(request: &Request, policy: usize) -> bool {
+    request.routed.as_ref().is_some_and(|routed| routed.relay.relay.policies[policy].answers_head)
 }
 
 /// What the client asks of caches.

@@ -4,13 +4,12 @@ use std::sync::Arc;
 
 use afpa_cache::Object;
 use afpa_caching::{CacheStatus, Fields, Handled, conditional};
-use afpa_engine::send_engine::send_engine;
 use afpa_engine::{Context, Outcome, Time, Wake};
 
 use super::derive_kept_response::answer;
 use super::remote_request::{Options, Refused, outgoing};
 use super::respond::Answered;
-use super::send_response::is_too_slow;
+use super::send_response::{RATE_INTERVAL, send};
 use super::{keep_head, remote_body};
 use crate::access_log::CacheOutcome;
 use crate::fetch::FetchError;
@@ -37,14 +36,20 @@ pub fn derive_remote_response(cx: &mut Context<'_, Http>) -> Outcome {
         return outcome;
     }
     if let Err(status) = remote_body::read(cx) {
+        let has_begun = cx.request.remote.as_ref().is_some_and(|remote| remote.framing.is_some());
         leave(cx);
+        if has_begun {
+            // Another response within this one would be taken for a part of it.
+            return CUT_OFF;
+        }
         cx.request.refuse_and_close(status);
         return REFUSED;
     }
     let outcome = pass_on(cx);
     if outcome == PENDING {
         let deadline = cx.request.remote.as_ref().map_or(Time::NEVER, |remote| remote.next_deadline());
-        cx.arm(deadline);
+        let resumes = cx.request.admission.resumes;
+        cx.arm(deadline.min(resumes));
     }
     outcome
 }
@@ -76,7 +81,7 @@ fn begin(cx: &mut Context<'_, Http>, alone: bool) -> Result<(), Refused> {
     let collapses = keeps && !alone && !directives.no_store && policy.is_some_and(|policy| policy.collapses);
     let flights = &relay.shared.flights;
     let (flight, reader, is_first) = match collapses {
-        true => match flights.join(&key, seat, seconds) {
+        true => match flights.join(&key, seat, seconds, &relay.shared.purges) {
             Joined::First(flight) => (flight, ReaderId::default(), true),
             Joined::Other(flight, reader) => (flight, reader, false),
         },
@@ -103,10 +108,10 @@ fn begin(cx: &mut Context<'_, Http>, alone: bool) -> Result<(), Refused> {
         hedge_at: Time::NEVER,
         continue_at: if waits { now.after(remote_body::CONTINUE_AFTER) } else { Time::NEVER },
         deadline: Time::NEVER,
+        rate_at: Time::NEVER,
         framing: None,
         is_within_chunk: false,
         is_over: false,
-        switches: false,
     };
     cx.request.is_body_read = body == Body::None;
     if is_first {
@@ -130,7 +135,35 @@ fn begin(cx: &mut Context<'_, Http>, alone: bool) -> Result<(), Refused> {
         remote.outgoing = Some(out);
     }
     cx.request.remote = Some(Box::new(remote));
+    if !is_first {
+        give_back_permit(cx);
+    }
     Ok(())
+}
+
+/// Another request has the backend asked.
+fn give_back_permit(cx: &mut Context<'_, Http>) {
+    let now = cx.now().0;
+    if let Some(quality) = cx.global.quality() {
+        quality.give_back_permit(&mut cx.request.admission, now);
+        super::tell_called(cx);
+    }
+}
+
+/// Whether somebody fetches what the request may share.
+pub(super) fn may_join(cx: &Context<'_, Http>) -> bool {
+    let (Some(routed), Some((_, why))) = (&cx.request.routed, &cx.request.missed) else { return false };
+    let relay = &routed.relay.relay;
+    let policy = routed.route().caching.map(|number| &relay.policies[number]);
+    let collapses = policy.is_some_and(|policy| policy.keeps && policy.collapses);
+    let head = cx.request.parser.head();
+    collapses
+        && head.method() == Method::Get
+        && head.body() == Body::None
+        && !head.has_range()
+        && !head.has_cache_control()
+        && !matches!(why, Handled::Bypass | Handled::Method)
+        && relay.shared.flights.is_under_way(&cx.global.key)
 }
 
 /// Passes on whatever there is, as far as TCP takes it.
@@ -138,8 +171,8 @@ fn pass_on(cx: &mut Context<'_, Http>) -> Outcome {
     let Some(engine) = engine(cx) else { return CUT_OFF };
     loop {
         if cx.output.is_sending() {
-            match send_engine(cx, SENT, BLOCKED, CUT_OFF) {
-                BLOCKED if is_too_slow(cx) => {
+            match send(cx) {
+                BLOCKED if is_stalled(cx) => {
                     cx.global.stats.too_slow.increment();
                     return CUT_OFF;
                 }
@@ -148,15 +181,17 @@ fn pass_on(cx: &mut Context<'_, Http>) -> Outcome {
                 _ => {}
             }
         }
-        let Some(remote) = &cx.request.remote else { return READY };
+        let Some(remote) = &mut cx.request.remote else { return READY };
         if remote.is_over {
             return finish(cx);
         }
         if remote.framing.is_some() && cx.output.space() == 0 {
             // Something to be woken by when there is room.
             cx.output.respond_bytes(Vec::new());
-            return PENDING;
+            continue;
         }
+        // From here on it waits for the backend, if for anybody.
+        remote.rate_at = Time::NEVER;
         let (flight, reader) = (remote.flight.clone(), remote.reader);
         let next = flight.next(reader, &mut cx.desk(), engine);
         let outcome = match next {
@@ -170,6 +205,29 @@ fn pass_on(cx: &mut Context<'_, Http>) -> Outcome {
             return outcome;
         }
     }
+}
+
+/// Whether the client took less than the minimum rate over the last interval, all of which it had something to take.
+fn is_stalled(cx: &mut Context<'_, Http>) -> bool {
+    if cx.request.admission.resumes != Time::NEVER {
+        // It is its class that is waited for.
+        if let Some(remote) = &mut cx.request.remote {
+            remote.rate_at = Time::NEVER;
+        }
+        return false;
+    }
+    let least = cx.global.settings.min_rate * RATE_INTERVAL.as_secs();
+    let (now, delivered) = (cx.now(), cx.delivered());
+    // Where its class has used up its bandwidth, it is not the client that is waited for.
+    let waits_for_us = cx.request.admission.resumes != Time::NEVER;
+    let Some(remote) = cx.request.remote.as_mut().filter(|_| least > 0 && !waits_for_us) else { return false };
+    let is_first = remote.rate_at == Time::NEVER;
+    if !is_first && now < remote.rate_at {
+        return false;
+    }
+    let mark = cx.request.rate_mark.replace(delivered).unwrap_or_default();
+    remote.rate_at = now.after(RATE_INTERVAL);
+    !is_first && delivered < mark.saturating_add(least)
 }
 
 /// RFC 9110 §15.2: a client of HTTP/1.0 would take it for the answer.
@@ -337,6 +395,10 @@ fn begin_head(cx: &mut Context<'_, Http>, status: u16, head: &RemoteHead, remote
     if head.lacks_date && status >= 200 {
         scratch.extend_from_slice(clock.date());
     }
+    // Who asked gets the cookie that keeps it with its backend; others have their own.
+    if remote.is_some_and(|remote| !remote.is_collapsed) {
+        scratch.extend_from_slice(&head.for_first);
+    }
     if let Some(age) = head.age {
         response::field_number(scratch, "Age", age);
     }
@@ -375,7 +437,7 @@ fn chunk_came(cx: &mut Context<'_, Http>, octets: Arc<[u8]>) -> Option<Outcome> 
         chunk_head(scratch, octets.len() as u64);
         cx.output.send(scratch);
     }
-    if octets.len() <= cx.output.space() {
+    if octets.len() <= cx.output.space() && !cx.request.admission.is_paced() {
         cx.output.send(&octets);
     } else {
         cx.output.respond_shared(octets);
@@ -402,8 +464,14 @@ fn ended(cx: &mut Context<'_, Http>, end: End) -> Option<Outcome> {
             None
         }
         End::Object(object) => validated(cx, &object),
+        // Who was waited for has left, and so it was given up just when this client came.
+        End::Failed(FetchError::Abandoned) if has_not_begun(cx) => begin_anew(cx),
         End::Failed(error) => Some(failed(cx, error)),
     }
+}
+
+fn has_not_begun(cx: &Context<'_, Http>) -> bool {
+    cx.request.remote.as_ref().is_some_and(|remote| remote.is_collapsed && remote.framing.is_none())
 }
 
 /// The backend says that the object is still good, or a new one has taken its place.
@@ -442,7 +510,8 @@ fn failed(cx: &mut Context<'_, Http>, error: FetchError) -> Outcome {
         return outcome;
     }
     let must_validate = cx.request.remote.as_ref().is_some_and(|remote| remote.stale.is_some());
-    leave(cx);
+    let remote = leave(cx);
+    cx.request.note = remote.map(|remote| (remote.why, Some(error.word())));
     // RFC 9111 §4.2.4, §5.2.2.2: a cache that must validate and cannot says so.
     let status = if must_validate && error == FetchError::Unreachable { 504 } else { error.status() };
     refuse(cx, status)
@@ -526,7 +595,9 @@ pub(super) fn refresh_in_background(cx: &mut Context<'_, Http>, object: &Arc<Obj
     let (Some(routed), Some(relaying)) = (cx.request.routed.clone(), &cx.global.relaying) else { return };
     let shared = relaying.shared.clone();
     let key = cx.global.key.clone();
-    let Some(flight) = routed.relay.relay.shared.flights.refresh(&key) else { return };
+    let Some(flight) = routed.relay.relay.shared.flights.refresh(&key, &routed.relay.relay.shared.purges) else {
+        return;
+    };
     let options = Options { keeps: true, validates: Some(object.clone()), key: key.clone() };
     match outgoing(cx, &routed, None, options) {
         Ok(out) => _ = shared.borrow_mut().fetch(&flight, &std::rc::Rc::new(out), &mut cx.desk()),

@@ -2,6 +2,7 @@
 
 use afpa_engine::{Context, Outcome, Wake};
 
+use super::proxy_header::{Header, read_header};
 use crate::module::Http;
 use crate::syntax::{Body, Progress};
 use crate::table::{CHUNKED, COMPLETE, IDLE_END, INCOMPLETE, REFUSED, ROUTED};
@@ -11,6 +12,13 @@ pub fn derive_request(cx: &mut Context<'_, Http>) -> Outcome {
     let started = cx.request.parser.is_started();
     if cx.wake == Wake::Expired {
         return expired(cx, started);
+    }
+    if cx.connection.awaits_header && !cx.input.unread().is_empty() {
+        match read_header(cx) {
+            Header::Passed => {}
+            Header::Incomplete => return wait_for_more(cx, true),
+            Header::Malformed => return IDLE_END,
+        }
     }
     let unread = cx.input.unread();
     if unread.is_empty() {

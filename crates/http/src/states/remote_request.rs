@@ -1,18 +1,21 @@
 //! Makes of a client's request what a backend is asked.
 
 use std::cell::RefCell;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use afpa_balancing::hash;
 use afpa_cache::Object;
 use afpa_caching::{Fields, conditional, uri};
 use afpa_engine::Context;
-use afpa_engine::seam::Address;
 use afpa_routing::{FieldChange, Target};
+use afpa_wire::proxy_protocol::{self, Carrier, Endpoints};
 
 use super::choose_route::Lines;
+use super::client::{client, peer};
+use crate::fetch::FetchTimes;
 use crate::fetch::outgoing::{Keeping, Outgoing};
 use crate::fetch::upload::Upload;
 use crate::kept::Kept;
@@ -41,7 +44,7 @@ pub(super) fn outgoing(
     upload: Option<Rc<RefCell<Upload>>>,
     options: Options,
 ) -> Result<Outgoing, Refused> {
-    let peer = peer(cx);
+    let (peer, client) = (peer(cx), client(cx));
     let octets = &cx.request.kept_head[..];
     let head = cx.request.parser.head();
     let route = routed.route();
@@ -61,8 +64,8 @@ pub(super) fn outgoing(
     if !route.rewrite.is_empty() {
         rewrite(routed, head, octets, &host_name, &mut target)?;
     }
-    let is_trusted = (relay.forwarding.is_trusted)(peer);
-    let client = ClientEnd { peer, client: peer, is_trusted, scheme: Scheme::Http, host: head.host(octets) };
+    let is_trusted = (relay.forwarding.is_trusted)(peer.ip());
+    let end = ClientEnd { peer: peer.ip(), client, is_trusted, scheme: Scheme::Http, host: head.host(octets) };
     let upgrade = head.upgrade(octets).and_then(|mut values| values.next()).filter(|_| route.upgrade);
     // A validation is about the whole, and so is what is to be kept.
     let mut edits = edits(&route.request_fields);
@@ -84,10 +87,7 @@ pub(super) fn outgoing(
     for (name, value) in validated.iter().flat_map(|details| conditional::validation_fields(&details.stored)) {
         edits.push(FieldEdit::Set(name, value));
     }
-    let body = match head.body() {
-        Body::None => Body::None,
-        body => body,
-    };
+    let body = head.body();
     let host = if head.host(octets).is_empty() { &host_name[..] } else { head.host(octets) };
     let policy =
         RequestPolicy { pseudonym: &relay.name, provenance: relay.forwarding.provenance, ..RequestPolicy::default() };
@@ -98,12 +98,12 @@ pub(super) fn outgoing(
         fields: fields(octets),
         http_1_0: head.is_http_1_0(),
         body,
-        client,
+        client: end,
         policy: &policy,
         edits: &edits,
         upgrade,
         expects_continue: head.expects_continue() && body != Body::None,
-        close: false,
+        close: relay.proxy_protocol[pool].is_some(),
     };
     let mut written = Vec::with_capacity(octets.len() + 128);
     forwarded.write(&mut written).map_err(|error| Refused(error.status()))?;
@@ -116,22 +116,25 @@ pub(super) fn outgoing(
         requested_at: cx.global.clock.seconds(),
         purges: relay.shared.purges.count(),
     });
-    let hash = hash_of(relay, pool, routed, octets, &host_name, as_sent, peer);
+    let hash = hash_of(relay, pool, routed, octets, &host_name, as_sent, client);
     Ok(Outgoing {
         head: written,
         method,
         upload,
         is_chunked: body == Body::Chunked,
-        expects_continue: head.expects_continue() && body != Body::None,
         upgrades: upgrade.is_some() || method == Method::Connect,
         pool,
         hash,
         sticky: sticky(relay, pool, octets),
-        preamble: preamble(cx, relay.proxy_protocol[pool]),
+        preamble: preamble(SocketAddr::new(client, peer.port()), relay.proxy_protocol[pool]),
         keeping,
         routed: routed.clone(),
-        times: relay.times[pool],
+        times: times(relay.times[pool], route.limits.try_timeout),
     })
+}
+
+fn times(of_pool: FetchTimes, of_route: Option<Duration>) -> FetchTimes {
+    FetchTimes { first_byte: of_route.unwrap_or(of_pool.first_byte), ..of_pool }
 }
 
 /// The absolute URI of a request, in the form in which the cache compares them.
@@ -163,12 +166,15 @@ fn rewrite(
 }
 
 fn edits(changes: &[FieldChange]) -> Vec<FieldEdit<'_>> {
-    let edit = |change| match change {
-        &FieldChange::Set { ref name, ref value } => FieldEdit::Set(name.as_bytes(), value.as_bytes()),
+    changes.iter().map(edit).collect()
+}
+
+fn edit(change: &FieldChange) -> FieldEdit<'_> {
+    match change {
+        FieldChange::Set { name, value } => FieldEdit::Set(name.as_bytes(), value.as_bytes()),
         FieldChange::Add { name, value } => FieldEdit::Add(name.as_bytes(), value.as_bytes()),
         FieldChange::Remove { name } => FieldEdit::Remove(name.as_bytes()),
-    };
-    changes.iter().map(edit).collect()
+    }
 }
 
 /// What the pool's strategy goes by.
@@ -205,16 +211,18 @@ fn cookie<'a>(octets: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     pairs.map(<[u8]>::trim_ascii).find_map(|pair| pair.strip_prefix(name)?.strip_prefix(b"="))
 }
 
-fn peer(cx: &mut Context<'_, Http>) -> IpAddr {
-    let peer = *cx.connection.peer.get_or_insert_with(|| match cx.output.peer() {
-        Some(Address::Inet(address)) => Some(address.ip()),
-        _ => None,
-    });
-    // A local peer over a Unix socket.
-    peer.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
-}
-
-fn preamble(_cx: &Context<'_, Http>, version: Option<u8>) -> Vec<u8> {
-    let _ = version;
-    Vec::new()
+/// The PROXY header that names the client. Where it sent to is not known here.
+fn preamble(client: SocketAddr, version: Option<u8>) -> Vec<u8> {
+    let mut header = Vec::new();
+    let unspecified = match client.ip() {
+        IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+    };
+    let endpoints = Endpoints { source: client, destination: SocketAddr::new(unspecified, 0) };
+    match version {
+        None => {}
+        Some(1) => proxy_protocol::write_line(&endpoints, &mut header),
+        Some(_) => proxy_protocol::write(Some(&endpoints), Carrier::Stream, &mut header),
+    }
+    header
 }

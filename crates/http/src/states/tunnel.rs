@@ -14,9 +14,6 @@ const SILENCE: Duration = Duration::from_secs(3600);
 
 /// The client's side: what it sends goes into the upload, what the flight brings goes to it. Each half ends by itself.
 pub fn tunnel(cx: &mut Context<'_, Http>) -> Outcome {
-    if cx.wake == Wake::Continued {
-        cx.request.kept_head = Vec::new();
-    }
     if cx.wake == Wake::Expired {
         return CUT_OFF;
     }

@@ -1,4 +1,5 @@
-//! Lifetimes that Cache-Control gives (RFC 9111 §4.2.1, §5.2.2.1, §5.2.2.10), and how it is parsed (§5.2, RFC 9110 §5.6).
+//! Lifetimes that Cache-Control gives (RFC 9111 §4.2.1, §5.2.2.1, §5.2.2.10), and how it is parsed (§5.2, RFC 9110
+//! §5.6).
 
 use super::{becoming_stale, then};
 use crate::case::{Case, Exchange, Source::Cache, Source::Origin, at, check, optimal, prepare, required};

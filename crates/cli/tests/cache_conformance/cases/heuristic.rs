@@ -1,4 +1,5 @@
-//! Lifetimes that nobody gave (RFC 9111 §4.2.2): guessed from Last-Modified, for statuses that allow it (RFC 9110 §15.1).
+//! Lifetimes that nobody gave (RFC 9111 §4.2.2): guessed from Last-Modified, for statuses that allow it (RFC 9110
+//! §15.1).
 
 use crate::case::{
     Case, Exchange, Source, Source::Cache, Source::Origin, at, cached, check, get, optimal, prepare, required,

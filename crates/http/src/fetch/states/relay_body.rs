@@ -9,6 +9,7 @@ use super::send_request::send_body;
 use crate::fetch::FetchError;
 use crate::fetch::flight::End;
 use crate::fetch::module::Fetch;
+use crate::fetch::outgoing::Outgoing;
 use crate::fetch::table::{COMPLETE, FAILED, PENDING};
 use crate::remote::trailer_lines;
 
@@ -16,7 +17,8 @@ use crate::remote::trailer_lines;
 /// read it.
 pub(crate) fn relay_body(cx: &mut Context<'_, Fetch>) -> Outcome {
     let Some(job) = &cx.request.job else { return FAILED };
-    let (flight, attempt, times) = (job.flight.clone(), job.attempt, job.outgoing.times);
+    let (flight, attempt, outgoing) = (job.flight.clone(), job.attempt, job.outgoing.clone());
+    let times = outgoing.times;
     if !flight.wants(attempt) {
         return fail(cx, FetchError::Abandoned);
     }
@@ -50,8 +52,7 @@ pub(crate) fn relay_body(cx: &mut Context<'_, Fetch>) -> Outcome {
     if !octets.is_empty() {
         cx.arm_after(times.between_bytes);
         flight.push(Arc::from(octets), &mut cx.desk(), engine);
-        let relay = &cx.global.relay;
-        if flight.keeps() && !relay.may_hold(flight.received()) {
+        if flight.keeps() && !may_hold(&outgoing, flight.received()) {
             flight.keep_no_more();
         }
     }
@@ -67,6 +68,12 @@ pub(crate) fn relay_body(cx: &mut Context<'_, Fetch>) -> Outcome {
     }
     cx.request.reader = Some(reader);
     PENDING
+}
+
+/// Under the configuration with which the request began: after a reload, other policies may have their numbers.
+fn may_hold(outgoing: &Outgoing, received: u64) -> bool {
+    let relay = &outgoing.routed.relay.relay;
+    outgoing.keeping.as_ref().is_some_and(|keeping| relay.may_hold(keeping.policy, received))
 }
 
 fn complete(cx: &mut Context<'_, Fetch>, reader: &crate::syntax::BodyReader) -> Outcome {

@@ -30,27 +30,32 @@ pub(crate) fn send_request(cx: &mut Context<'_, Fetch>) -> Outcome {
     }
     cx.arm_after(outgoing.times.first_byte);
     match send_body(cx) {
-        Ok(()) => SENT,
+        Ok(_) => SENT,
         Err(error) => fail(cx, error),
     }
 }
 
 /// Sends on of the request's body. When TCP has enough, or the client has sent no more, it is called again at the
-/// connection's next event.
+/// connection's next event. Whether there was anything to send.
 ///
 /// # Errors
 /// The client does not send the rest.
-pub(super) fn send_body(cx: &mut Context<'_, Fetch>) -> Result<(), FetchError> {
+pub(super) fn send_body(cx: &mut Context<'_, Fetch>) -> Result<bool, FetchError> {
     if cx.request.is_sent {
-        return Ok(());
+        return Ok(false);
     }
-    let Some(outgoing) = cx.request.job.as_ref().map(|job| job.outgoing.clone()) else { return Ok(()) };
+    let Some(outgoing) = cx.request.job.as_ref().map(|job| job.outgoing.clone()) else { return Ok(false) };
     let Some(upload) = &outgoing.upload else {
         cx.request.is_sent = true;
-        return Ok(());
+        return Ok(false);
     };
+    let mut has_sent = false;
     while cx.output.space() > 0 {
         let piece = upload.borrow_mut().take(&mut cx.desk());
+        if matches!(piece, Piece::Chunk(_)) {
+            // The time of the client's that passes is none of the backend's.
+            cx.arm_after(outgoing.times.first_byte);
+        }
         match piece {
             Piece::Chunk(octets) if outgoing.is_chunked => {
                 let mut framing = Vec::with_capacity(32);
@@ -60,7 +65,7 @@ pub(super) fn send_body(cx: &mut Context<'_, Fetch>) -> Result<(), FetchError> {
                 cx.output.send(CHUNK_END);
             }
             Piece::Chunk(octets) => cx.output.send(&octets),
-            Piece::Wait => return Ok(()),
+            Piece::Wait => return Ok(has_sent),
             Piece::End => {
                 if outgoing.is_chunked {
                     let mut end = Vec::new();
@@ -68,12 +73,11 @@ pub(super) fn send_body(cx: &mut Context<'_, Fetch>) -> Result<(), FetchError> {
                     cx.output.send(&end);
                 }
                 cx.request.is_sent = true;
-                // Only now it is the backend's turn.
-                cx.arm_after(outgoing.times.first_byte);
-                return Ok(());
+                return Ok(true);
             }
             Piece::CutOff => return Err(FetchError::RequestCutOff),
         }
+        has_sent = true;
     }
-    Ok(())
+    Ok(has_sent)
 }

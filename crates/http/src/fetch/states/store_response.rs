@@ -28,9 +28,10 @@ fn begin(cx: &mut Context<'_, Fetch>) -> Outcome {
     let (flight, outgoing) = (job.flight.clone(), job.outgoing.clone());
     let Some(keeping) = &outgoing.keeping else { return STORED };
     let Some(kind) = Kind::of(keeping, head, &flight) else { return finish(cx, None) };
-    let (relay, head) = (cx.global.relay.clone(), head.clone());
-    let (key, purges, now) = (keeping.key.clone(), keeping.purges, cx.global.seconds.get());
-    match cx.spawn(move || store::store(&relay, &key, &head, kind, purges, now)) {
+    // A reload may have other policies by now.
+    let (relay, head) = (outgoing.routed.relay.relay.clone(), head.clone());
+    let (key, policy, purges) = (keeping.key.clone(), keeping.policy, keeping.purges);
+    match cx.spawn(move || store::store(&relay, &key, &head, kind, policy, purges)) {
         Ok(()) => PENDING,
         Err(_) => finish(cx, None),
     }
@@ -43,12 +44,14 @@ fn finish(cx: &mut Context<'_, Fetch>, done: store::Done) -> Outcome {
     let engine = shared.borrow().engine;
     let validates = cx.request.head.as_ref().is_some_and(|head| head.validates);
     if validates {
-        let end = done.map_or(End::Failed(FetchError::Unavailable), End::Object);
+        // It is as good as the backend says, if there is no room for what it says of it.
+        let validated = outgoing.keeping.as_ref().and_then(|keeping| keeping.validates.clone());
+        let end = done.or(validated).map_or(End::Failed(FetchError::Unavailable), End::Object);
         flight.end(end, &mut cx.desk(), engine);
     }
+    outgoing.close(&flight);
     if let Some(keeping) = &outgoing.keeping {
         let flights = &cx.global.relay.shared.flights;
-        flights.remove(&keeping.key, &flight);
         match cx.request.head.as_ref().is_some_and(|head| head.may_be_shared() || head.validates) {
             true => flights.unite(&keeping.key),
             false => flights.set_apart(&keeping.key, cx.global.seconds.get()),

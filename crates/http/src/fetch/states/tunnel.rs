@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use afpa_engine::{Context, Outcome, Time};
+use afpa_engine::{Context, Outcome, Time, Wake};
 
 use super::send_request::send_body;
 use super::{end, fail};
@@ -14,18 +14,19 @@ use crate::fetch::table::{ENDED, FAILED, PENDING};
 /// The flight carries what the backend sends, the upload what the client sends. Each half ends by itself.
 pub(crate) fn tunnel(cx: &mut Context<'_, Fetch>) -> Outcome {
     let Some(job) = &cx.request.job else { return FAILED };
-    let flight = job.flight.clone();
+    let (flight, patience) = (job.flight.clone(), job.outgoing.times.between_bytes);
     let engine = cx.global.shared.borrow().engine;
     // Silence is no fault of a tunnel: the client's side bounds it.
-    cx.arm(Time::NEVER);
-    if flight.readers() == 0 {
+    let is_client_gone = flight.readers() == 0;
+    // Its last octets are still on their way, if it went in good order.
+    if is_client_gone && (!cx.request.is_over || cx.wake == Wake::Expired) {
         return fail(cx, FetchError::Abandoned);
     }
     let was_sent = cx.request.is_sent;
     if send_body(cx).is_err() {
         return fail(cx, FetchError::RequestCutOff);
     }
-    cx.arm(Time::NEVER);
+    cx.arm(if is_client_gone { cx.now().after(patience) } else { Time::NEVER });
     if cx.request.is_sent && !was_sent {
         cx.output.finish();
     }
