@@ -28,9 +28,33 @@ pub(crate) async fn connect(admin: SocketAddr) -> Result<TcpStream, String> {
 /// # Errors
 /// There is no server, it refuses, or it does not answer in time: a sentence.
 pub(crate) async fn get(admin: SocketAddr, path: &str) -> Result<Vec<u8>, String> {
+    exchange(admin, format!("GET {path} HTTP/1.0\r\nHost: {admin}\r\n\r\n")).await
+}
+
+/// The body of what an admin server answers to this one. Who shows a token shows it as a bearer (RFC 6750 §2.1).
+///
+/// # Errors
+/// As of [`get`].
+pub(crate) async fn post(
+    admin: SocketAddr,
+    path: &str,
+    token: Option<&str>,
+    body: &serde_json::Value,
+) -> Result<Vec<u8>, String> {
+    let body = body.to_string();
+    let token = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
+    let request = format!(
+        "POST {path} HTTP/1.0\r\nHost: {admin}\r\nContent-Type: application/json\r\n{token}Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    exchange(admin, request).await
+}
+
+/// Sends a request of HTTP/1.0, and reads the body of the answer.
+async fn exchange(admin: SocketAddr, request: String) -> Result<Vec<u8>, String> {
     let stream = connect(admin).await?;
     let read = async {
-        let mut answer = Answer::new(stream, format!("GET {path} HTTP/1.0\r\nHost: {admin}\r\n\r\n")).await?;
+        let mut answer = Answer::new(stream, request).await?;
         if let Some(refusal) = answer.head().await? {
             return Ok(Err(refusal));
         }

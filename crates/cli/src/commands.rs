@@ -15,7 +15,7 @@ use crate::server::{self, Legacy};
 use crate::signals::Signals;
 use crate::supervisor::{Engines, Origin, Supervisor};
 use crate::upgrade::{Predecessor, Program};
-use crate::{capture, explain, lab, process, systemd, top};
+use crate::{capture, explain, lab, process, purge, systemd, top};
 
 /// Does what the command line asks for.
 pub fn execute(command: Command) -> ExitCode {
@@ -52,6 +52,7 @@ pub fn execute(command: Command) -> ExitCode {
             if report.can_serve() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
         Command::Top(top) => told(top::execute(&top)),
+        Command::Purge(purge) => told(purge::execute(&purge)),
         Command::Capture(capture) => match capture::execute(&capture) {
             Ok(summary) => {
                 complain(&summary);

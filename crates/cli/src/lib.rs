@@ -4,7 +4,7 @@
 //! - [`commands`]: what each command does; [`server`] starts the engines, [`supervisor`] drives them.
 //! - [`signals`], [`systemd`], [`process`]: the system around the server; [`upgrade`]: another program takes over from it.
 //! - [`admin`], [`stats`], [`access_log`], [`graph`]: what the server tells.
-//! - [`top`]: what a running server tells, in a terminal.
+//! - [`top`]: what a running server tells, in a terminal. [`purge`]: what it is told to take out of its caches.
 //! - [`lab`], [`doctor`], [`capture`]: what helps with the direct transport.
 #![forbid(unsafe_code)]
 
@@ -21,6 +21,7 @@ pub mod fuzz;
 pub mod graph;
 pub mod lab;
 pub mod process;
+pub mod purge;
 pub mod server;
 pub mod signals;
 pub mod stats;

@@ -342,7 +342,7 @@ fn failure(end: EngineEnd) -> Failure {
 mod tests {
     use super::*;
     use crate::config::LogFormat;
-    use crate::stats::{Purge, Snapshot};
+    use crate::stats::{Purge, Purged, Snapshot};
     use rustix::process::{Signal, getpid, kill_process};
     use std::sync::Mutex;
     use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
@@ -358,8 +358,8 @@ mod tests {
         fn snapshot(&self) -> Snapshot {
             Snapshot::default()
         }
-        fn purge(&self, _: &Purge) -> usize {
-            0
+        fn purge(&self, _: &Purge) -> Purged {
+            Purged::default()
         }
         fn is_draining(&self) -> bool {
             false

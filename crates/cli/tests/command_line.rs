@@ -26,7 +26,7 @@ fn version() {
 
 #[test]
 fn each_help_has_its_options_and_examples() {
-    let cases: [(&[&str], &[&str]); 13] = [
+    let cases: [(&[&str], &[&str]); 14] = [
         (
             &["--help"],
             &[
@@ -115,6 +115,23 @@ fn each_help_has_its_options_and_examples() {
         (
             &["explain", "--help"],
             &["--config <FILE>", "<METHOD>", "<URL>", "--header <NAME: VALUE>", "--client <ADDR>", "Exit status"],
+        ),
+        (
+            &["purge", "--help"],
+            &[
+                "[URL]...",
+                "--prefix <URL>",
+                "--surrogate-key <KEY>",
+                "--field <NAME=VALUE>",
+                "--all",
+                "--soft",
+                "--admin <ADDR>",
+                "--token <TOKEN>",
+                "[default: 127.0.0.1:9090]",
+                "AFPA_PURGE_TOKEN",
+                "Examples:",
+                "Exit status",
+            ],
         ),
         (&["lab", "--help"], &["up", "down", "status", "ip netns exec afpa-lab-server afpa serve"]),
         (&["lab", "up", "--help"], &["--mtu <N>", "[default: 1500]"]),

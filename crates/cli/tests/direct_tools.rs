@@ -9,7 +9,7 @@ use std::sync::mpsc::channel;
 use afpa_cli::admin::AdminServer;
 use afpa_cli::capture::pcapng::{Blocks, Kind};
 use afpa_cli::config::Admin;
-use afpa_cli::stats::{Capture, CapturedFrame, Purge, Snapshot, Source, Taken};
+use afpa_cli::stats::{Capture, CapturedFrame, Purge, Purged, Snapshot, Source, Taken};
 use rustix::process::{Pid, Signal, kill_process};
 
 fn afpa(arguments: &[&str]) -> Output {
@@ -69,8 +69,8 @@ impl Source for Fake {
         Snapshot::default()
     }
 
-    fn purge(&self, _: &Purge) -> usize {
-        0
+    fn purge(&self, _: &Purge) -> Purged {
+        Purged::default()
     }
 
     fn is_draining(&self) -> bool {

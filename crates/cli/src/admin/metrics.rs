@@ -9,7 +9,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
 
-use super::tcp_metrics;
+use super::{relay_metrics, tcp_metrics};
 use crate::stats::{Engine, Latency, Snapshot, Tcp};
 
 /// The media type of [`render`]'s text.
@@ -49,6 +49,7 @@ impl Collector for Metrics {
         self.latency(encoder)?;
         self.cache(encoder)?;
         self.dns(encoder)?;
+        relay_metrics::encode(&self.snapshot, encoder)?;
         tcp_metrics::encode(&self.tcp, encoder)
     }
 }
@@ -228,11 +229,11 @@ fn fixed_buckets(latency: &Latency) -> (Vec<(f64, u64)>, u64) {
     (buckets, total)
 }
 
-fn counter(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64) -> Result<(), Error> {
+pub(super) fn counter(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64) -> Result<(), Error> {
     ConstCounter::new(value).encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)
 }
 
-fn gauge(
+pub(super) fn gauge(
     encoder: &mut DescriptorEncoder<'_>,
     name: &str,
     help: &str,

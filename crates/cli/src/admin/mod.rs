@@ -8,6 +8,7 @@ mod guard;
 mod metrics;
 mod page;
 mod purge;
+mod relay_metrics;
 mod tcp_metrics;
 
 use std::io;
@@ -20,7 +21,7 @@ use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::{RawQuery, Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -35,7 +36,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::config::Admin;
 use crate::graph::Graph;
-use crate::stats::{Snapshot, Source, Tcp};
+use crate::stats::{Purged, Snapshot, Source, Tcp};
 use client::Client;
 
 type Shared = Arc<dyn Source>;
@@ -244,15 +245,22 @@ async fn capture_frames(
     ([(header::CONTENT_TYPE, capture::CONTENT_TYPE)], order.answer(frames, place)).into_response()
 }
 
-async fn purge_cache(State(source): State<Shared>, body: Body) -> Response {
+async fn purge_cache(State(source): State<Shared>, headers: HeaderMap, body: Body) -> Response {
+    if !source.may_purge(purge::token(&headers)) {
+        let reason = "a purge needs the token of the configuration: Authorization: Bearer TOKEN";
+        let refusal = failure(StatusCode::UNAUTHORIZED, reason);
+        // RFC 9110 §11.6.1.
+        return ([(header::WWW_AUTHENTICATE, "Bearer")], refusal).into_response();
+    }
     let Ok(body) = to_bytes(body, purge::MAX_BODY).await else {
         return failure(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large or was cut off");
     };
     match purge::parse(&body) {
-        Ok(what) => {
-            let purged = source.purge(&what);
-            tracing::info!("purged {purged} objects by order");
-            json(StatusCode::OK, format!("{{\"purged\":{purged}}}\n"))
+        Ok(purge) => {
+            let Purged { objects, is_entered } = source.purge(&purge);
+            tracing::info!("purged by order: {}", purge.what);
+            let entered = if is_entered { ",\"entered\":true" } else { "" };
+            json(StatusCode::OK, format!("{{\"purged\":{objects}{entered}}}\n"))
         }
         Err(reason) => failure(StatusCode::BAD_REQUEST, &reason),
     }
@@ -277,7 +285,9 @@ fn json(status: StatusCode, text: String) -> Response {
 mod tests {
     use super::*;
     use crate::capture::pcapng::{Blocks, Kind};
-    use crate::stats::{Capture, CapturedFrame, Connection, Engine, Purge, Snapshot, State, Taken, Transition};
+    use crate::stats::{
+        Capture, CapturedFrame, Connection, Engine, Purge, Snapshot, State, Subject, Taken, Transition,
+    };
     use std::sync::Mutex;
     use std::sync::atomic::{AtomicBool, Ordering};
     use tower::ServiceExt;
@@ -286,6 +296,7 @@ mod tests {
     struct Fake {
         draining: AtomicBool,
         purged: Mutex<Vec<Purge>>,
+        token: Option<&'static str>,
         connections: Vec<Connection>,
         tcp: Vec<Tcp>,
         transitions: Vec<Transition>,
@@ -321,9 +332,13 @@ mod tests {
             Snapshot { version: "0.0.0", uptime_seconds: 12, engines, ..Snapshot::default() }
         }
 
-        fn purge(&self, what: &Purge) -> usize {
-            self.purged.lock().unwrap().push(what.clone());
-            3
+        fn purge(&self, purge: &Purge) -> Purged {
+            self.purged.lock().unwrap().push(purge.clone());
+            Purged { objects: 3, is_entered: purge.is_soft }
+        }
+
+        fn may_purge(&self, token: Option<&[u8]>) -> bool {
+            self.token.is_none_or(|own| token == Some(own.as_bytes()))
         }
 
         fn is_draining(&self) -> bool {
@@ -513,11 +528,29 @@ mod tests {
         let fake = Arc::new(Fake::default());
         let purge = "/api/cache/purge";
         assert_eq!(ask(&fake, "POST", purge, r#"{"prefix":"/img/"}"#).await, (200, "{\"purged\":3}\n".into()));
-        assert_eq!(*fake.purged.lock().unwrap(), [Purge::Prefix(b"/img/".into())]);
+        let what = Subject::Prefix { host: None, path: b"/img/".into() };
+        assert_eq!(*fake.purged.lock().unwrap(), [Purge { what, is_soft: false }]);
+        let soft = ask(&fake, "POST", purge, r#"{"all":true,"soft":true}"#).await;
+        assert_eq!(soft, (200, "{\"purged\":3,\"entered\":true}\n".into()));
         assert_eq!(ask(&fake, "POST", purge, "{").await.0, 400);
         assert_eq!(ask(&fake, "POST", purge, vec![b' '; 20_000]).await.0, 413);
         assert_eq!(ask(&fake, "GET", purge, "").await.0, 405);
         assert_eq!(ask(&fake, "GET", "/nothing", "").await.0, 404);
+        assert_eq!(fake.purged.lock().unwrap().len(), 2);
+    }
+
+    #[tokio::test]
+    async fn who_purges_shows_the_token() {
+        let fake = Arc::new(Fake { token: Some("sesame"), ..Fake::default() });
+        for (shown, status) in [(None, 401), (Some("Bearer sesam"), 401), (Some("Bearer sesame"), 200)] {
+            let mut request = request("POST", "/api/cache/purge", r#"{"all":true}"#);
+            if let Some(shown) = shown {
+                request.headers_mut().insert(header::AUTHORIZATION, shown.parse().unwrap());
+            }
+            let response = router(fake.clone()).oneshot(request).await.unwrap();
+            assert_eq!(response.status(), status, "{shown:?}");
+            assert_eq!(response.headers().contains_key(header::WWW_AUTHENTICATE), status == 401);
+        }
         assert_eq!(fake.purged.lock().unwrap().len(), 1);
     }
 

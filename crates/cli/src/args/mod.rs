@@ -7,6 +7,7 @@ mod accelerate;
 mod dns;
 mod explain;
 mod problem;
+mod purge;
 mod serve;
 mod server;
 
@@ -19,6 +20,7 @@ pub use accelerate::{Accelerate, Upstream};
 pub use dns::{DnsServer, ZoneFile};
 pub use explain::{Explain, Header};
 pub use problem::in_flags;
+pub use purge::{FieldValue, Purge, Subjects};
 pub use serve::Serve;
 pub use server::{Diagnostics, DirectFlags, ServerFlags};
 
@@ -38,6 +40,7 @@ Examples:
   afpa check --config /etc/afpa.toml                 every error in a configuration
   afpa explain --config FILE GET http://HOST/PATH    what becomes of a request, and why
   afpa graph http --format dot | dot -Tsvg           the HTTP module as a state diagram
+  afpa purge --prefix http://HOST/PATH/              what is kept of these URLs is asked for again
   afpa top                                           what a server with --admin 127.0.0.1:9090 does
   afpa doctor --interface eth0                       what this machine supports, and what is missing
   afpa lab up                                        a place to try the direct transport in
@@ -143,6 +146,9 @@ pub enum Command {
     /// Show what a running server does: traffic, pools, classes, keys, transitions
     #[command(after_help = TOP_EXAMPLES)]
     Top(Top),
+    /// Take something out of a running server's caches
+    #[command(after_help = purge::EXAMPLES)]
+    Purge(Purge),
     /// Say which transports this machine supports, what they would give, and what is missing
     #[command(after_help = DOCTOR_HELP)]
     Doctor(Doctor),

@@ -3,14 +3,17 @@
 mod direct;
 mod dns;
 mod doors;
+mod ejections;
 mod engine;
 mod frames;
 pub mod health;
 mod observed;
 pub mod pools;
+mod purging;
 mod quality;
 mod reach;
 mod relay;
+mod relayed;
 pub mod resolve;
 mod running;
 mod serving;

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use afpa_balancing::{BackendAddress, BackendState, PoolConfig, PoolError, PoolState, Published, Registry};
 use tokio::task::JoinHandle;
+use tokio::time::{MissedTickBehavior, interval};
 
+use super::ejections::{Ejected, Ejections};
 use super::health::{CheckSettings, HealthChecks, Target};
 use super::resolve::{Resolutions, Resolver};
 
@@ -33,7 +35,12 @@ pub struct Pools {
     shared: Arc<Mutex<Shared>>,
     /// Follows addresses that come and go.
     follower: JoinHandle<()>,
+    /// Tells of ejections.
+    teller: JoinHandle<()>,
 }
+
+/// How often it is looked for ejections, which engines decide on and do not write about.
+const LOOK: Duration = Duration::from_secs(1);
 
 struct Shared {
     clock: fn() -> u64,
@@ -62,7 +69,8 @@ impl Pools {
         let changed = shared.resolutions.changed();
         let shared = Arc::new(Mutex::new(shared));
         let follower = tokio::spawn(follow(Arc::downgrade(&shared), changed));
-        Ok(Pools { shared, follower })
+        let teller = tokio::spawn(tell(Arc::downgrade(&shared)));
+        Ok(Pools { shared, follower, teller })
     }
 
     /// Goes on with other settings. What is known of backends that stay is kept.
@@ -79,6 +87,11 @@ impl Pools {
         lock(&self.shared).published.get(name).cloned()
     }
 
+    /// Every pool as it is now, by name.
+    pub fn states(&self) -> Vec<Arc<PoolState>> {
+        lock(&self.shared).published.values().map(|pool| pool.latest()).collect()
+    }
+
     /// All backends with their pools' names, for what the server tells.
     pub fn backends(&self) -> Vec<(String, Arc<BackendState>)> {
         let shared = lock(&self.shared);
@@ -89,6 +102,31 @@ impl Pools {
 impl Drop for Pools {
     fn drop(&mut self) {
         self.follower.abort();
+        self.teller.abort();
+    }
+}
+
+/// Writes about ejections, until nobody has the pools any more.
+async fn tell(shared: Weak<Mutex<Shared>>) {
+    let mut ticks = interval(LOOK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut ejections = Ejections::default();
+    loop {
+        ticks.tick().await;
+        let Some(shared) = shared.upgrade() else { return };
+        let shared = lock(&shared);
+        let now = (shared.clock)();
+        let news = ejections.news(shared.published.values().map(|pool| pool.latest()), now);
+        drop(shared);
+        for Ejected { pool, backend, left } in news {
+            match left {
+                Some(left) => tracing::warn!(
+                    "backend {backend} of pool {pool} is left alone for {} s: it fails, or is slower than the others",
+                    left.as_secs_f64().ceil(),
+                ),
+                None => tracing::info!("backend {backend} of pool {pool} gets requests again"),
+            }
+        }
     }
 }
 

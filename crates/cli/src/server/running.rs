@@ -5,15 +5,14 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use afpa_cache::{Cache, CacheStats};
+use afpa_cache::CacheStats;
 use afpa_dns::cache::{is_of_name, is_within};
 use afpa_dns::{Dns, Fetch};
 use afpa_engine::stats::ModuleStats;
 use afpa_engine::{ProtocolModule, Time};
+use afpa_http::Http;
 use afpa_http::fetch::Fetch as HttpFetch;
-use afpa_http::files::{purge_under, purge_url};
 use afpa_http::remote::Relay;
-use afpa_http::{Http, Kept, Settings};
 use afpa_platform::clock;
 use afpa_platform::steering::Answers;
 
@@ -21,11 +20,11 @@ use super::direct::Wire;
 use super::dns::DnsSeat;
 use super::doors::{Door, Place};
 use super::engine::{Held, HttpSeat, Seat};
-use super::observed;
 use super::serving::Serving;
+use super::{observed, purging, relayed};
 use crate::access_log::LogStats;
 use crate::config::{Config, Interface};
-use crate::stats::{self, Purge, Snapshot, Source};
+use crate::stats::{self, Purge, Purged, Snapshot, Source, Subject};
 use crate::supervisor::Engines;
 use crate::upgrade::Handed;
 
@@ -116,11 +115,6 @@ fn reload_fetch(seat: &Seat, http: &HttpSeat, relay: Option<Arc<Relay>>) {
             }
         });
     }
-}
-
-/// What a purge of each site of files comes to.
-fn of_sites(settings: &Settings, purge: impl Fn(&Cache<Kept>, u16) -> usize) -> usize {
-    settings.sites.iter().map(|site| purge(&settings.cache, site.number())).sum()
 }
 
 fn cache_of(cache: CacheStats) -> stats::Cache {
@@ -234,13 +228,21 @@ impl Engines for Running {
 
 impl Source for Running {
     fn snapshot(&self) -> Snapshot {
-        let backends = self.serving().dns().map(|dns| dns.names().all()).unwrap_or_default();
+        let (backends, relay, pools) = {
+            let serving = self.serving();
+            (serving.dns().map(|dns| dns.names().all()).unwrap_or_default(), serving.relay(), serving.pools())
+        };
+        let told = relayed::Told::by(&self.seats);
         Snapshot {
             version: env!("CARGO_PKG_VERSION"),
             uptime_seconds: self.since.elapsed().as_secs(),
             draining: self.is_draining(),
             engines: self.seats.iter().map(|seat| engine(seat, &backends)).collect(),
             cache: self.cache(),
+            pools: pools.map(|pools| told.pools(&pools)).unwrap_or_default(),
+            classes: relay.as_ref().map(|relay| relayed::classes(relay)).unwrap_or_default(),
+            top_keys: told.top_keys(),
+            relay: relay.map(|relay| relayed::relay(&relay)),
             driver: self.answers.as_ref().and_then(|answers| answers.counters().ok()).map(stats::Driver::from),
             log: self.log.as_ref().map_or_else(stats::Log::default, |log| stats::Log {
                 written: log.written(),
@@ -250,26 +252,27 @@ impl Source for Running {
         }
     }
 
-    fn purge(&self, what: &Purge) -> usize {
+    fn purge(&self, purge: &Purge) -> Purged {
         let serving = self.serving();
-        let (site, dns) = (serving.http(), serving.dns().map(|dns| dns.settings().cache.clone()));
-        let of_site = site.map_or(0, |site| match what {
-            Purge::Path(path) => of_sites(&site, |cache, number| purge_url(cache, number, path)),
-            Purge::Prefix(prefix) => of_sites(&site, |cache, number| purge_under(cache, number, prefix)),
-            Purge::All => site.cache.purge_all(),
-            Purge::Name(_) | Purge::Subtree(_) => 0,
-        });
-        let of_dns = dns.map_or(0, |cache| match what {
-            Purge::Path(_) | Purge::Prefix(_) => 0,
-            Purge::All => cache.purge_all(),
-            Purge::Name(name) => cache.purge_if(|object| is_of_name(object.key(), name.as_name())),
-            Purge::Subtree(name) => cache.purge_if(|object| is_within(object.key(), name.as_name())),
+        // First: what holds at once need not wait for what takes a while.
+        let is_entered = serving.relay().is_some_and(|relay| purging::enter(&relay, purge));
+        let of_site = serving.http().map_or(0, |settings| purging::of_files(&settings, &purge.what));
+        let dns = serving.dns().map(|dns| dns.settings().cache.clone());
+        let of_dns = dns.map_or(0, |cache| match &purge.what {
+            Subject::All => cache.purge_all(),
+            Subject::Name(name) => cache.purge_if(|object| is_of_name(object.key(), name.as_name())),
+            Subject::Subtree(name) => cache.purge_if(|object| is_within(object.key(), name.as_name())),
+            _ => 0,
         });
         // What the driver has was purged as well.
         if let Some(answers) = &self.answers {
             answers.withdraw_all();
         }
-        of_site + of_dns
+        Purged { objects: of_site + of_dns, is_entered }
+    }
+
+    fn may_purge(&self, token: Option<&[u8]>) -> bool {
+        self.serving().may_purge(token)
     }
 
     fn is_draining(&self) -> bool {
@@ -342,8 +345,10 @@ fn dns_of(dns: &DnsSeat, names: &[String]) -> stats::Dns {
 
 fn transitions(seat: &Seat) -> Vec<stats::Transition> {
     let http = seat.http.as_ref().map(|http| transitions_of::<Http>(&http.module));
+    let fetch = seat.http.as_ref().and_then(|http| http.fetch.as_ref());
+    let fetch = fetch.map(|fetch| transitions_of::<HttpFetch>(&fetch.module));
     let dns = seat.dns.as_ref().map(|dns| [transitions_of::<Dns>(&dns.module), transitions_of::<Fetch>(&dns.fetch)]);
-    http.into_iter().chain(dns.into_iter().flatten()).flatten().collect()
+    http.into_iter().chain(fetch).chain(dns.into_iter().flatten()).flatten().collect()
 }
 
 fn transitions_of<M: ProtocolModule>(stats: &ModuleStats) -> Vec<stats::Transition> {

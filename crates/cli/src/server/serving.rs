@@ -12,13 +12,17 @@ use afpa_http::{Kept, Settings};
 use super::direct;
 use super::dns::DnsServing;
 use super::pools::Pools;
+use super::purging::Sweeper;
 use super::relay;
+use crate::config::accelerate::Token;
 use crate::config::{self, Config, sites};
 
 /// The settings that the engines share, and what they stand on.
 pub(super) struct Serving {
     http: Option<HttpServing>,
     dns: Option<DnsServing>,
+    /// What who purges has to show.
+    purge_token: Option<Token>,
 }
 
 /// Of HTTP.
@@ -33,6 +37,7 @@ struct HttpServing {
 struct Relaying {
     relay: Arc<Relay>,
     pools: Arc<Pools>,
+    _sweeper: Sweeper,
 }
 
 /// A site of files, its cache, and the thread that keeps the cache honest. Kept through a reload that
@@ -59,7 +64,7 @@ impl Serving {
         let dns = config.dns.as_ref();
         let before = previous.and_then(|serving| serving.dns.as_ref());
         let dns = dns.map(|dns| DnsServing::prepare(config, dns, engines, before)).transpose()?;
-        Ok(Serving { http, dns })
+        Ok(Serving { http, dns, purge_token: config.accelerate.purge_token.clone() })
     }
 
     /// The settings of HTTP, if that is served.
@@ -75,6 +80,12 @@ impl Serving {
     /// How other servers are watched, if there are any.
     pub(super) fn pools(&self) -> Option<Arc<Pools>> {
         self.http.as_ref()?.relaying.as_ref().map(|relaying| relaying.pools.clone())
+    }
+
+    /// Whether who shows `token` may purge.
+    pub(super) fn may_purge(&self, token: Option<&[u8]>) -> bool {
+        let Some(own) = &self.purge_token else { return true };
+        token.is_some_and(|token| own.is(token))
     }
 
     /// What DNS serves, if it does.
@@ -129,7 +140,8 @@ impl Relaying {
         let pools = relay::watch(config, previous.map(|relaying| &relaying.pools))?;
         let previous = previous.map(|relaying| &*relaying.relay);
         let relay = relay::relay(config, &pools, cache, engines, previous)?;
-        Ok(Relaying { relay: Arc::new(relay), pools })
+        let _sweeper = Sweeper::start(relay.shared.purges.clone(), cache.clone());
+        Ok(Relaying { relay: Arc::new(relay), pools, _sweeper })
     }
 }
 

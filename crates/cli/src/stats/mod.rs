@@ -3,14 +3,17 @@
 mod capture;
 mod connection;
 mod dns;
+mod purge;
+mod relay;
 mod tcp;
 
-use afpa_dns::message::NameBuf;
 use serde::Serialize;
 
 pub use capture::{Capture, CapturedFrame, Taken};
 pub use connection::{CongestionState, Connection, State};
 pub use dns::{BackendEvents, Dns, Driver, Family};
+pub use purge::{Purge, Purged, Subject};
+pub use relay::{Backend, Class, Key, Pool, Relay};
 pub use tcp::{Drops, Resets, Tcp};
 
 /// Where the admin server gets its numbers, and whom it tells to purge.
@@ -18,8 +21,14 @@ pub trait Source: Send + Sync + 'static {
     /// The numbers now.
     fn snapshot(&self) -> Snapshot;
 
-    /// Drops objects from the cache. Returns how many.
-    fn purge(&self, what: &Purge) -> usize;
+    /// Drops objects from the cache.
+    fn purge(&self, purge: &Purge) -> Purged;
+
+    /// Whether who shows `token` may purge.
+    fn may_purge(&self, token: Option<&[u8]>) -> bool {
+        let _ = token;
+        true
+    }
 
     /// Whether the server finishes what is in flight and accepts nothing new.
     fn is_draining(&self) -> bool;
@@ -44,21 +53,6 @@ pub trait Source: Send + Sync + 'static {
     }
 }
 
-/// What to drop from the cache.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Purge {
-    /// The object of this path, in every representation. Decoded octets, as the cache's keys are.
-    Path(Vec<u8>),
-    /// Every object whose path starts so.
-    Prefix(Vec<u8>),
-    /// Answers about this name, of every type.
-    Name(NameBuf),
-    /// Answers about this name and all below it.
-    Subtree(NameBuf),
-    /// Everything.
-    All,
-}
-
 /// Everything that is counted.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Snapshot {
@@ -76,6 +70,14 @@ pub struct Snapshot {
     pub log: Log,
     /// Answers that the driver gives, if it may.
     pub driver: Option<Driver>,
+    /// Other servers that answer.
+    pub pools: Vec<Pool>,
+    /// Classes of requests, if there are any.
+    pub classes: Vec<Class>,
+    /// What is asked for most of late where requests have routes, the most wanted first.
+    pub top_keys: Vec<Key>,
+    /// What is under way, if other servers answer.
+    pub relay: Option<Relay>,
 }
 
 /// What one engine counts.

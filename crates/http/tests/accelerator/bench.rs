@@ -97,7 +97,7 @@ pub(crate) struct Server {
     pub(crate) workers: Arc<Workers>,
     pub(crate) relay_shared: RelayShared,
     registry: Registry,
-    relay: Arc<Relay>,
+    pub(crate) relay: Arc<Relay>,
     _dir: tempfile::TempDir,
     shared: Rc<RefCell<Shared>>,
     engine: Engine,
@@ -330,6 +330,12 @@ impl Server {
         self.registry.backends().map(|(_, backend)| backend.counters().failures).sum()
     }
 
+    /// Octets that were sent to backends, and received.
+    pub(crate) fn transferred(&self) -> (u64, u64) {
+        let counters = self.registry.backends().map(|(_, backend)| backend.counters());
+        counters.fold((0, 0), |(sent, received), it| (sent + it.sent, received + it.received))
+    }
+
     /// That nothing is left of requests that have ended.
     pub(crate) fn assert_nothing_is_left(&mut self, what: &str) {
         assert_eq!(self.active(), 0, "{what}: requests in flight");
@@ -411,7 +417,7 @@ fn relay(setup: &Setup, registry: &mut Registry, cache: &Arc<Cache<Kept>>, share
     let plan = |state| PoolPlan {
         state: Arc::new(Published::new(state)),
         retries: retries.clone(),
-        hedge: setup.hedge.clone(),
+        hedge: setup.hedge,
         idle: 10,
         idle_timeout: 60 * SECOND,
         requests: setup.requests,

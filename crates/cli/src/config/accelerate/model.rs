@@ -27,7 +27,7 @@ pub struct Accelerate {
     pub forwarded: Forwarded,
     /// Networks that send a PROXY protocol header on each connection. From these it is expected, from others an error.
     pub proxy_protocol: Vec<Network>,
-    /// What a PURGE must show to be obeyed; none is obeyed if absent.
+    /// What a purge must show to be obeyed; if absent, each is that reaches the admin server.
     pub purge_token: Option<Token>,
 }
 

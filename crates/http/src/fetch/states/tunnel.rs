@@ -47,6 +47,7 @@ pub(crate) fn tunnel(cx: &mut Context<'_, Fetch>) -> Outcome {
     }
     if cx.request.is_over && cx.request.is_sent {
         cx.request.job = None;
+        end(cx);
         return ENDED;
     }
     PENDING
@@ -68,5 +69,6 @@ fn cut_off(cx: &mut Context<'_, Fetch>, error: FetchError) -> Outcome {
     if let Some(job) = cx.request.job.take() {
         job.flight.end(End::Failed(error), &mut cx.desk(), engine);
     }
+    end(cx);
     FAILED
 }
