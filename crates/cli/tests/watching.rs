@@ -92,6 +92,33 @@ fn the_page_shows_pools_classes_and_keys() {
     assert_eq!(page.complaints(), [""; 0]);
 }
 
+/// The same two answers of the server that the tests of `afpa top` have.
+const TWO_SAMPLES: &str = r#"import("/rates.js").then(({ between, sample, short, octets, duration, span, percent }) => {
+  const engine = { connections: 0, connected: 0, received_octets: 0, sent_octets: 0, responses: [] };
+  const send = { module: "http", state: "send engine", outcome: "sent" };
+  const before = sample({ engines: [{ ...engine, connected: 10, latency: { buckets: [[1000, 5]] },
+    cache: [{ outcome: "hit", count: 5 }], transitions: [{ ...send, count: 5 }] }] }, 1000);
+  const after = sample({ engines: [{ ...engine, connected: 30, latency: { buckets: [[1000, 195], [2500000, 10]] },
+    cache: [{ outcome: "hit", count: 155 }, { outcome: "miss", count: 50 }, { outcome: "none", count: 9 }],
+    transitions: [{ ...send, count: 205 }] }] }, 3000);
+  const rates = between(before, after);
+  return [short(rates.of("requests")), percent(rates.hits), duration(rates.quantile(0.5)), duration(rates.quantile(0.99)),
+    short(rates.of("connected")), short(rates.in("transitions", "http\nsend engine\nsent")),
+    percent(between(after, after).hits), short(between(after, before).of("requests")),
+    octets(1234567), octets(12), short(999.7), short(45.67), span(90000), span(7300), duration(2e9)].join("|");
+})"#;
+
+#[test]
+fn the_page_computes_what_top_computes() {
+    let Some(chromium) = chromium() else { return };
+    let site = site();
+    let admin = free_address();
+    let _server = Server::start(&["serve", site.path().to_str().unwrap(), "--admin", &admin]);
+    let page = Page::open(&chromium, &format!("http://{admin}/"));
+    let expected = "100|75.0 %|1 µs|2.5 ms|10|100|–|0|1.23 MB|12 B|1.00 k|45.7|1 d 1 h|2 h 1 min|2 s";
+    assert_eq!(page.evaluate(TWO_SAMPLES), expected);
+}
+
 #[test]
 fn the_page_says_that_the_server_is_gone_and_finds_it_again() {
     let Some(chromium) = chromium() else { return };

@@ -1,12 +1,13 @@
 //! What `/api/stats` says, as far as it is shown. Whatever is not there is 0 or empty: a server without pools has none,
 //! and another version of the program may say other things.
 
+#![allow(missing_docs, reason = "structures and fields are those of crate::stats")]
+
 use serde::Deserialize;
 
 /// One answer of `/api/stats`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default)]
-#[allow(missing_docs, reason = "the fields are those of crate::stats")]
 pub struct Sample {
     pub version: String,
     pub uptime_seconds: u64,
@@ -19,7 +20,6 @@ pub struct Sample {
 
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default)]
-#[allow(missing_docs, reason = "the fields are those of crate::stats")]
 pub struct Engine {
     pub connections: u64,
     pub connected: u64,
@@ -33,21 +33,18 @@ pub struct Engine {
 
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default)]
-#[allow(missing_docs, reason = "the fields are those of crate::stats")]
 pub struct Dns {
     pub latency: Latency,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default)]
-#[allow(missing_docs, reason = "the fields are those of crate::stats")]
 pub struct Latency {
     pub buckets: Vec<(u64, u64)>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default)]
-#[allow(missing_docs, reason = "the fields are those of crate::stats")]
 pub struct Outcome {
     pub outcome: String,
     pub count: u64,
@@ -55,7 +52,6 @@ pub struct Outcome {
 
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default)]
-#[allow(missing_docs, reason = "the fields are those of crate::stats")]
 pub struct Transition {
     pub module: String,
     pub state: String,
@@ -65,7 +61,6 @@ pub struct Transition {
 
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default)]
-#[allow(missing_docs, reason = "the fields are those of crate::stats")]
 pub struct Pool {
     pub name: String,
     pub waiting: u64,
@@ -74,7 +69,6 @@ pub struct Pool {
 
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default)]
-#[allow(missing_docs, reason = "the fields are those of crate::stats")]
 pub struct Backend {
     pub name: String,
     pub address: String,
@@ -91,7 +85,6 @@ pub struct Backend {
 
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default)]
-#[allow(missing_docs, reason = "the fields are those of crate::stats")]
 pub struct Class {
     pub name: String,
     pub priority: f64,
@@ -104,7 +97,6 @@ pub struct Class {
 
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default)]
-#[allow(missing_docs, reason = "the fields are those of crate::stats")]
 pub struct Key {
     pub key: String,
     pub requests: u64,

@@ -34,7 +34,7 @@ fn next(cx: &mut Context<'_, Http>) -> Outcome {
     if cx.request.admission.class.is_some() {
         give_back(cx);
     }
-    *cx.request = Request::default();
+    cx.request.reset();
     cx.connection.answered = cx.connection.answered.saturating_add(1);
     cx.connection.header_deadline = false;
     if !persistent {

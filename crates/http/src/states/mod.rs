@@ -35,6 +35,7 @@ use crate::syntax::Body;
 
 impl Request {
     /// Whether another server is to answer it.
+    #[inline]
     pub(crate) fn is_for_others(&self) -> bool {
         let target = self.routed.as_ref().map(|routed| &routed.route().target);
         matches!(target, Some(Target::Pool(_)))

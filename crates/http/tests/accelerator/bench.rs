@@ -55,6 +55,7 @@ pub(crate) struct Setup {
 impl Default for Setup {
     fn default() -> Setup {
         Setup {
+            quality: None,
             network: MemoryConfig::default(),
             backends: 1,
             max_connections: 100,
@@ -74,7 +75,6 @@ impl Default for Setup {
             pools: vec!["default"],
             policies: 1,
             min_rate: 0,
-            quality: None,
         }
     }
 }
@@ -287,7 +287,7 @@ impl Server {
         self.settle();
         let end = self.now.get() + by.as_nanos() as u64;
         while self.now.get() < end {
-            self.now.set(end.min(self.now.get() + 2_000_000_000));
+            self.now.set(end.min(self.now.get() + 500_000_000));
             self.settle();
         }
     }
