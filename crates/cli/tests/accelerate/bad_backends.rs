@@ -32,38 +32,93 @@ const DEEDS: &[(&str, Deed, Seen)] = &[
     ("closes", |_| (), Seen::Status(502)),
     ("is silent", wait, Seen::Status(504)),
     ("closes amid its head", |asked| say(asked, "HTTP/1.1 200 OK\r\nX: "), Seen::Status(502)),
-    ("stops amid its head", |asked| { say(asked, "HTTP/1.1 200 OK\r\nX: "); wait(asked) }, Seen::Status(504)),
+    (
+        "stops amid its head",
+        |asked| {
+            say(asked, "HTTP/1.1 200 OK\r\nX: ");
+            wait(asked)
+        },
+        Seen::Status(504),
+    ),
     ("closes amid its body", |asked| say(asked, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"), Seen::Cut),
-    ("stops amid its body", |asked| {
-        say(asked, "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 9\r\n\r\nhalf");
-        wait(asked);
-    }, Seen::Cut),
-    ("truncates chunks", |asked| {
-        say(asked, "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n");
-    }, Seen::Cut),
-    ("sends no chunks", |asked| {
-        say(asked, "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\nno\r\n");
-        wait(asked);
-    }, Seen::Cut),
-    ("has a long head", |asked| {
-        say(asked, format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\n", "x".repeat(200_000)));
-        wait(asked);
-    }, Seen::Status(502)),
-    ("floods with 1xx", |asked| {
-        say(asked, "HTTP/1.1 103 Early Hints\r\n\r\n".repeat(10_000));
-        wait(asked);
-    }, Seen::Status(502)),
+    (
+        "stops amid its body",
+        |asked| {
+            say(asked, "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 9\r\n\r\nhalf");
+            wait(asked);
+        },
+        Seen::Cut,
+    ),
+    (
+        "truncates chunks",
+        |asked| {
+            say(
+                asked,
+                "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
+            );
+        },
+        Seen::Cut,
+    ),
+    (
+        "sends no chunks",
+        |asked| {
+            say(
+                asked,
+                "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\nno\r\n",
+            );
+            wait(asked);
+        },
+        Seen::Cut,
+    ),
+    (
+        "has a long head",
+        |asked| {
+            say(asked, format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\n", "x".repeat(200_000)));
+            wait(asked);
+        },
+        Seen::Status(502),
+    ),
+    (
+        "floods with 1xx",
+        |asked| {
+            say(asked, "HTTP/1.1 103 Early Hints\r\n\r\n".repeat(10_000));
+            wait(asked);
+        },
+        Seen::Status(502),
+    ),
     ("is of another age", |asked| say(asked, "<html>hello</html>"), Seen::Status(502)),
-    ("speaks in tongues", |asked| { say(asked, vec![0xff; 1000]); wait(asked) }, Seen::Status(502)),
-    ("has two framings", |asked| {
-        say(asked, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n");
-        wait(asked);
-    }, Seen::Status(502)),
-    ("has no status", |asked| { say(asked, "HTTP/1.1 OK\r\n\r\n"); wait(asked) }, Seen::Status(502)),
-    ("switches unasked", |asked| {
-        say(asked, "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n");
-        wait(asked);
-    }, Seen::Status(502)),
+    (
+        "speaks in tongues",
+        |asked| {
+            say(asked, vec![0xff; 1000]);
+            wait(asked)
+        },
+        Seen::Status(502),
+    ),
+    (
+        "has two framings",
+        |asked| {
+            say(asked, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n");
+            wait(asked);
+        },
+        Seen::Status(502),
+    ),
+    (
+        "has no status",
+        |asked| {
+            say(asked, "HTTP/1.1 OK\r\n\r\n");
+            wait(asked)
+        },
+        Seen::Status(502),
+    ),
+    (
+        "switches unasked",
+        |asked| {
+            say(asked, "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n");
+            wait(asked);
+        },
+        Seen::Status(502),
+    ),
 ];
 
 #[test]

@@ -164,7 +164,8 @@ fn vary_keeps_answers_apart_and_its_values_cannot_be_mixed_up() {
         ok("Cache-Control: max-age=60\r\nVary: X-A, X-B\r\n", &own).into_bytes()
     });
     let proxy = Proxy::before(backend.address);
-    let fields = ["", "X-A: 1\r\n", "X-B: 1\r\n", "X-A: 1\r\nX-B: 1\r\n", "X-A: 1X-B: 1\r\n", "X-A: 1, X-B\r\nX-B: 1\r\n"];
+    let fields =
+        ["", "X-A: 1\r\n", "X-B: 1\r\n", "X-A: 1\r\nX-B: 1\r\n", "X-A: 1X-B: 1\r\n", "X-A: 1, X-B\r\nX-B: 1\r\n"];
     for _ in 0..2 {
         for fields in fields {
             let expected = format!("{:?}{:?}", field(&get("/", fields), "x-a"), field(&get("/", fields), "x-b"));

@@ -78,7 +78,10 @@ fn attempts() -> Vec<(String, bool)> {
         post("Transfer-Encoding: chunked\r\n", &chunk),
         post("transfer-encoding: CHUNKED\r\n", &chunk),
         post("Transfer-Encoding: chunked\r\n", "1;x=\"0\"\r\nx\r\n0\r\n\r\n"),
-        post("Transfer-Encoding: chunked\r\n", "0\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\nHost: x\r\n\r\n"),
+        post(
+            "Transfer-Encoding: chunked\r\n",
+            "0\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\nHost: x\r\n\r\n",
+        ),
         format!("GET / HTTP/1.1\r\n{HOST}{}\r\n{HIDDEN}", body(HIDDEN.len())),
         format!("GET / HTTP/1.1\r\n{HOST}Transfer-Encoding: chunked\r\n\r\n{chunk}"),
         format!("DELETE / HTTP/1.1\r\n{HOST}{}\r\n{HIDDEN}", body(HIDDEN.len())),
@@ -89,12 +92,20 @@ fn attempts() -> Vec<(String, bool)> {
         post(&format!("Connection: Content-Length, Host, X\r\nX: y\r\n{}", body(HIDDEN.len())), HIDDEN),
         post("Connection: Transfer-Encoding\r\nTransfer-Encoding: chunked\r\n", &chunk),
         // Protocols that are not switched to.
-        post(&format!("Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAA\r\n{}", body(HIDDEN.len())), HIDDEN),
+        post(
+            &format!(
+                "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAA\r\n{}",
+                body(HIDDEN.len())
+            ),
+            HIDDEN,
+        ),
         post(&format!("Expect: 100-continue\r\n{}", body(HIDDEN.len())), HIDDEN),
         // The target wins over the field.
         "GET http://example.org/ HTTP/1.1\r\nHost: other.example\r\n\r\n".into(),
         format!("GET /?a=GET%20/hidden%20HTTP/1.1%0d%0a HTTP/1.1\r\n{HOST}\r\n"),
-        format!("GET / HTTP/1.1\r\n{HOST}X: GET /hidden HTTP/1.1\r\nTE: trailers, gzip\r\nProxy-Connection: x\r\nKeep-Alive: y\r\n\r\n"),
+        format!(
+            "GET / HTTP/1.1\r\n{HOST}X: GET /hidden HTTP/1.1\r\nTE: trailers, gzip\r\nProxy-Connection: x\r\nKeep-Alive: y\r\n\r\n"
+        ),
     ];
     refused.into_iter().map(|text| (text, true)).chain(passed.into_iter().map(|text| (text, false))).collect()
 }
@@ -134,7 +145,9 @@ fn check(head: &str, what: &str) {
     assert_eq!(field(head, "host"), ["example.org"], "{what}: {head}");
     assert!(head.bytes().all(|octet| octet == b'\r' || octet == b'\n' || octet >= b' '), "{what}: {head}");
     assert_eq!(head.matches('\n').count(), head.matches("\r\n").count(), "{what}: {head}");
-    for gone in ["transfer_encoding", "content_length", "proxy-connection", "keep-alive", "http2-settings", "upgrade", "x-gone"] {
+    for gone in
+        ["transfer_encoding", "content_length", "proxy-connection", "keep-alive", "http2-settings", "upgrade", "x-gone"]
+    {
         assert!(field(head, gone).is_empty(), "{what}: {head}");
     }
     assert!(field(head, "connection").iter().all(|value| value.eq_ignore_ascii_case("te")), "{what}: {head}");
@@ -153,7 +166,9 @@ fn pipelined_requests_are_answered_in_order_whatever_is_between_them() {
             1 => format!("POST /{number} HTTP/1.1\r\n{HOST}Content-Length: {}\r\n\r\n{HIDDEN}", HIDDEN.len()),
             2 => {
                 let length = HIDDEN.len();
-                format!("PUT /{number} HTTP/1.1\r\n{HOST}Transfer-Encoding: chunked\r\n\r\n{length:x}\r\n{HIDDEN}\r\n0\r\n\r\n")
+                format!(
+                    "PUT /{number} HTTP/1.1\r\n{HOST}Transfer-Encoding: chunked\r\n\r\n{length:x}\r\n{HIDDEN}\r\n0\r\n\r\n"
+                )
             }
             _ => format!("\r\nGET /{number} HTTP/1.1\r\n{HOST}Content-Length: 0\r\n\r\n"),
         };

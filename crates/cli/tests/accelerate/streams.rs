@@ -83,7 +83,7 @@ fn memory_stays_bounded() {
     const LONG: usize = 150_000_000;
     let (_end, ended) = std::sync::mpsc::channel::<()>();
     let ended = std::sync::Mutex::new(ended);
-    let backend = Backend::new(|mut asked| {
+    let backend = Backend::new(move |mut asked| {
         // The bodies are not read by itself.
         let Ok(head) = asked.connection.response_head() else { return };
         if head.starts_with("GET") {
@@ -194,10 +194,12 @@ fn a_backend_may_be_a_unix_socket() {
     let listener = UnixListener::bind(&path).unwrap();
     std::thread::spawn(move || {
         for mut stream in listener.incoming().map_while(Result::ok) {
-            let mut buffer = [0; 4096];
-            while let Ok(1..) = std::io::Read::read(&mut stream, &mut buffer) {
-                _ = stream.write_all(ok("", "local").as_bytes());
-            }
+            std::thread::spawn(move || {
+                let mut buffer = [0; 4096];
+                while let Ok(1..) = std::io::Read::read(&mut stream, &mut buffer) {
+                    _ = stream.write_all(ok("", "local").as_bytes());
+                }
+            });
         }
     });
     let backends = vec![format!("unix:{}", path.display())];
