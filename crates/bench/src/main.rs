@@ -6,13 +6,18 @@ mod affinity;
 mod command;
 mod compare;
 mod cpu;
+mod crowd;
 mod dns;
 mod echo;
 mod fileset;
 mod howl;
 mod interrupt;
 mod load;
+mod origin;
 mod peers;
+mod proxies;
+mod proxy;
+mod qos;
 mod server;
 mod smoke;
 mod topology;
@@ -40,6 +45,11 @@ enum Command {
     Echo(echo::EchoArgs),
     Generate(GenerateArgs),
     Howl(howl::HowlArgs),
+    Origin(origin::OriginArgs),
+    Proxy(proxy::ProxyArgs),
+    Collapse(crowd::CollapseArgs),
+    Websockets(crowd::WebsocketsArgs),
+    Qos(qos::QosArgs),
     Smoke(smoke::SmokeArgs),
 }
 
@@ -86,6 +96,11 @@ fn run(command: Command) -> Result<()> {
             fileset::SpecWeb96 { directories }.write(&dir)
         }
         Command::Howl(howl) => howl.run(),
+        Command::Origin(origin) => origin.run(),
+        Command::Proxy(proxy) => proxy.run(),
+        Command::Collapse(collapse) => collapse.run(),
+        Command::Websockets(websockets) => websockets.run(),
+        Command::Qos(qos) => qos.run(),
         Command::Smoke(smoke) => smoke.run(),
     }
 }

@@ -21,8 +21,8 @@ pub(crate) struct Peer {
     pub(crate) options: &'static [&'static str],
     /// Files to write beforehand: name and contents, both with placeholders.
     pub(crate) files: &'static [(&'static str, &'static str)],
-    /// Whether it is a cache and needs an origin behind it.
-    pub(crate) origin: bool,
+    /// What it needs behind it.
+    pub(crate) origin: Option<Origin>,
     /// What it says when it is ready, if listening is not enough: on frames, our server listens through the kernel
     /// before it takes the frames of its connections away from it.
     pub(crate) ready: &'static str,
@@ -30,6 +30,15 @@ pub(crate) struct Peer {
     pub(crate) abilities: Abilities,
     /// Whether it is one of the others with something switched off, and takes part only if it is named.
     pub(crate) is_variant: bool,
+}
+
+/// A backend of a server.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Origin {
+    /// It has the documents, and closes each connection: enough for what is asked for once. It runs with the server.
+    Documents,
+    /// It has whatever it is asked for, over persistent connections, and counts. It runs with the client.
+    Resources,
 }
 
 /// Where a server's program comes from.
@@ -92,7 +101,7 @@ pub(crate) const PEERS: &[Peer] = &[
         arguments: &["-p", "@RUN@", "-e", "stderr", "-c", "@RUN@/nginx.conf"],
         options: &[],
         files: &[("nginx.conf", include_str!("../peers/nginx.conf"))],
-        origin: false,
+        origin: None,
         ready: "",
         abilities: Abilities::All,
         is_variant: false,
@@ -103,7 +112,7 @@ pub(crate) const PEERS: &[Peer] = &[
         arguments: &["-D", "-f", "@RUN@/lighttpd.conf"],
         options: &[],
         files: &[("lighttpd.conf", include_str!("../peers/lighttpd.conf"))],
-        origin: false,
+        origin: None,
         ready: "",
         abilities: Abilities::All,
         is_variant: false,
@@ -114,64 +123,20 @@ pub(crate) const PEERS: &[Peer] = &[
         arguments: &["-m", "worker", "-c", "@RUN@/h2o.conf"],
         options: &[],
         files: &[("h2o.conf", include_str!("../peers/h2o.conf"))],
-        origin: false,
+        origin: None,
         ready: "",
         abilities: Abilities::All,
         is_variant: false,
     },
-    Peer {
-        name: "haproxy",
-        program: Program::Installed("haproxy"),
-        arguments: &["-db", "-q", "-f", "@RUN@/haproxy.cfg"],
-        options: &[],
-        files: &[("haproxy.cfg", include_str!("../peers/haproxy.cfg"))],
-        origin: true,
-        ready: "",
-        abilities: Abilities::All,
-        is_variant: false,
-    },
-    Peer {
-        name: "varnish",
-        program: Program::Installed("varnishd"),
-        arguments: &[
-            "-F",
-            "-j",
-            "none",
-            "-n",
-            "@RUN@/varnish",
-            "-f",
-            "@RUN@/varnish.vcl",
-            "-a",
-            "@ADDRESS@:@PORT@",
-            "-s",
-            "malloc,256m",
-            "-T",
-            "none",
-            "-p",
-            "thread_pools=1",
-            "-p",
-            "thread_pool_min=100",
-            "-p",
-            "thread_pool_max=2000",
-            "-p",
-            "timeout_idle=300",
-            "-p",
-            "listen_depth=8192",
-        ],
-        options: &[],
-        files: &[("varnish.vcl", include_str!("../peers/varnish.vcl"))],
-        origin: true,
-        ready: "",
-        abilities: Abilities::All,
-        is_variant: false,
-    },
+    HAPROXY,
+    VARNISH,
     Peer {
         name: "howl",
         program: Program::Bench,
         arguments: &["howl", "loop", "@ROOT@", "--listen", "@ADDRESS@:@PORT@"],
         options: &[],
         files: &[],
-        origin: false,
+        origin: None,
         ready: "",
         abilities: Abilities::OneAtATime,
         is_variant: false,
@@ -182,14 +147,68 @@ pub(crate) const PEERS: &[Peer] = &[
         arguments: &["howl", "ring", "--listen", "@ADDRESS@:@PORT@"],
         options: &[],
         files: &[],
-        origin: false,
+        origin: None,
         ready: "",
         abilities: Abilities::Constant,
         is_variant: false,
     },
 ];
 
-const fn ours(name: &'static str, arguments: &'static [&'static str], options: &'static [&'static str]) -> Peer {
+/// A cache in front of an origin, as which it is also compared with other accelerators.
+pub(crate) const HAPROXY: Peer = Peer {
+    name: "haproxy",
+    program: Program::Installed("haproxy"),
+    arguments: &["-db", "-q", "-f", "@RUN@/haproxy.cfg"],
+    options: &[],
+    files: &[("haproxy.cfg", include_str!("../peers/haproxy.cfg"))],
+    origin: Some(Origin::Documents),
+    ready: "",
+    abilities: Abilities::All,
+    is_variant: false,
+};
+
+/// Another.
+pub(crate) const VARNISH: Peer = Peer {
+    name: "varnish",
+    program: Program::Installed("varnishd"),
+    arguments: &[
+        "-F",
+        "-j",
+        "none",
+        "-n",
+        "@RUN@/varnish",
+        "-f",
+        "@RUN@/varnish.vcl",
+        "-a",
+        "@ADDRESS@:@PORT@",
+        "-s",
+        "malloc,256m",
+        "-T",
+        "none",
+        "-p",
+        "thread_pools=1",
+        "-p",
+        "thread_pool_min=100",
+        "-p",
+        "thread_pool_max=2000",
+        "-p",
+        "timeout_idle=300",
+        "-p",
+        "listen_depth=8192",
+    ],
+    options: &[],
+    files: &[("varnish.vcl", include_str!("../peers/varnish.vcl"))],
+    origin: Some(Origin::Documents),
+    ready: "",
+    abilities: Abilities::All,
+    is_variant: false,
+};
+
+pub(crate) const fn ours(
+    name: &'static str,
+    arguments: &'static [&'static str],
+    options: &'static [&'static str],
+) -> Peer {
     let (program, abilities) = (Program::Afpa, Abilities::All);
     Peer {
         name,
@@ -197,14 +216,18 @@ const fn ours(name: &'static str, arguments: &'static [&'static str], options: &
         arguments,
         options,
         files: &[],
-        origin: false,
+        origin: None,
         ready: "serving ",
         abilities,
         is_variant: false,
     }
 }
 
-const fn variant(name: &'static str, arguments: &'static [&'static str], options: &'static [&'static str]) -> Peer {
+pub(crate) const fn variant(
+    name: &'static str,
+    arguments: &'static [&'static str],
+    options: &'static [&'static str],
+) -> Peer {
     Peer { is_variant: true, ..ours(name, arguments, options) }
 }
 
@@ -232,6 +255,10 @@ pub(crate) struct Places<'a> {
     pub(crate) device: &'a str,
     /// The kernel's congestion control there.
     pub(crate) congestion: &'a str,
+    /// The server's port.
+    pub(crate) port: u16,
+    /// The origin's port, on loopback.
+    pub(crate) backend: u16,
 }
 
 impl Places<'_> {
@@ -244,20 +271,22 @@ impl Places<'_> {
             .replace("@ADDRESS@", self.address)
             .replace("@DEVICE@", self.device)
             .replace("@CONGESTION@", congestion)
-            .replace("@PORT@", &PORT.to_string())
-            .replace("@BACKEND@", &BACKEND_PORT.to_string())
+            .replace("@PORT@", &self.port.to_string())
+            .replace("@BACKEND@", &self.backend.to_string())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proxies::PROXIES;
 
     #[test]
     fn no_placeholder_is_left_in_any_configuration() {
         let (root, run) = (Path::new("/root"), Path::new("/run"));
-        let places = Places { root, run, address: "10.0.0.1", device: "d0", congestion: "bbr" };
-        let texts = PEERS.iter().flat_map(|peer| {
+        let (port, backend) = (PORT, BACKEND_PORT);
+        let places = Places { root, run, address: "10.0.0.1", device: "d0", congestion: "bbr", port, backend };
+        let texts = PEERS.iter().chain(PROXIES).flat_map(|peer| {
             let arguments = peer.arguments.iter().chain(peer.options).copied();
             arguments.chain(peer.files.iter().map(|file| file.1))
         });
@@ -271,8 +300,10 @@ mod tests {
 
     #[test]
     fn names_are_unique() {
-        for (index, peer) in PEERS.iter().enumerate() {
-            assert!(PEERS[..index].iter().all(|other| other.name != peer.name));
+        for peers in [PEERS, PROXIES] {
+            for (index, peer) in peers.iter().enumerate() {
+                assert!(peers[..index].iter().all(|other| other.name != peer.name));
+            }
         }
     }
 }

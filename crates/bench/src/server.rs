@@ -2,11 +2,12 @@
 
 use crate::command::Running;
 use crate::interrupt;
-use crate::peers::{self, PORT, Peer, Places};
+use crate::origin::Counts;
+use crate::peers::{BACKEND_PORT, Origin, PORT, Peer, Places};
 use crate::topology::{self, Topology};
 use anyhow::{Context, Result, bail};
 use std::fs;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -35,13 +36,11 @@ impl<'t> Server<'t> {
         fs::create_dir_all(&run).with_context(|| format!("cannot create {}", run.display()))?;
         let address = topology::SERVER.to_string();
         let (device, congestion) = (&topology.server.device, &topology.congestion);
-        let places = Places { root, run: &run, address: &address, device, congestion };
-        for (name, contents) in peer.files {
-            fs::write(run.join(name), places.fill(contents)).with_context(|| format!("cannot write {name}"))?;
-        }
-        let origin = peer.origin.then(|| start_origin(topology, root, &run)).transpose()?;
+        let (port, backend) = (PORT, BACKEND_PORT);
+        let places = Places { root, run: &run, address: &address, device, congestion, port, backend };
+        let origin = peer.origin.map(|origin| start_origin(topology, origin, root, &run)).transpose()?;
         let mut command = topology.server.command(program);
-        command.args(peer.arguments.iter().chain(peer.options).map(|argument| places.fill(argument)));
+        prepare(peer, &places, &mut command)?;
         let running = start(command, &run.join("output"), peer.ready, topology::SERVER, PORT);
         let running = running.with_context(|| peer.name)?;
         Ok(Server { topology, _running: running, origin, run })
@@ -57,7 +56,22 @@ impl<'t> Server<'t> {
         let processes = self.topology.server.processes()?;
         let own = processes.into_iter().filter(|id| Some(*id) != origin);
         // One that ends meanwhile has no memory any more.
-        Ok(own.filter_map(|id| parse_pss(&fs::read_to_string(format!("/proc/{id}/smaps_rollup")).ok()?)).sum())
+        Ok(memory_of(own))
+    }
+
+    /// What the origin behind it has counted, if it counts.
+    ///
+    /// # Errors
+    /// It does not say.
+    pub(crate) fn counts(&self) -> Result<Counts> {
+        let program = std::env::current_exe().context("cannot find this program")?;
+        let mut command = self.topology.server.command_on(self.topology.client.core, program);
+        let address = format!("{}:{BACKEND_PORT}", Ipv4Addr::LOCALHOST);
+        let output = command.args(["origin", "--ask", &address]).output().context("cannot ask the origin")?;
+        if !output.status.success() {
+            bail!("the origin: {}", String::from_utf8_lossy(&output.stderr).trim());
+        }
+        serde_json::from_slice(&output.stdout).context("the origin's counts")
     }
 }
 
@@ -67,15 +81,41 @@ impl Drop for Server<'_> {
     }
 }
 
-fn start_origin(topology: &Topology, root: &Path, run: &Path) -> Result<Running> {
-    let mut command = topology.server.command(std::env::current_exe().context("cannot find this program")?);
-    let listen = format!("127.0.0.1:{}", peers::BACKEND_PORT);
-    command.args(["howl", "loop"]).arg(root).args(["--origin", "--listen", &listen]);
-    start(command, &run.join("origin"), "", Ipv4Addr::LOCALHOST, peers::BACKEND_PORT).context("the origin")
+/// Writes the files of `peer` and adds its arguments to `command`.
+///
+/// # Errors
+/// The file system refused.
+pub(crate) fn prepare(peer: &Peer, places: &Places<'_>, command: &mut Command) -> Result<()> {
+    for (name, contents) in peer.files {
+        fs::write(places.run.join(name), places.fill(contents)).with_context(|| format!("cannot write {name}"))?;
+    }
+    command.args(peer.arguments.iter().chain(peer.options).map(|argument| places.fill(argument)));
+    Ok(())
+}
+
+fn start_origin(topology: &Topology, origin: Origin, root: &Path, run: &Path) -> Result<Running> {
+    let program = std::env::current_exe().context("cannot find this program")?;
+    let listen = format!("{}:{BACKEND_PORT}", Ipv4Addr::LOCALHOST);
+    let mut command;
+    match origin {
+        Origin::Documents => {
+            command = topology.server.command(program);
+            command.args(["howl", "loop"]).arg(root).args(["--origin", "--listen", &listen]);
+        }
+        // Its cost is not the server's.
+        Origin::Resources => {
+            command = topology.server.command_on(topology.client.core, program);
+            command.args(["origin", "--listen", &listen]);
+        }
+    }
+    start(command, &run.join("origin"), "", Ipv4Addr::LOCALHOST, BACKEND_PORT).context("the origin")
 }
 
 /// Starts `command`, with its output in the file `log`, and waits until it listens and has said `words`.
-fn start(mut command: Command, log: &Path, words: &str, address: Ipv4Addr, port: u16) -> Result<Running> {
+///
+/// # Errors
+/// It did not, or ended: the error holds what it said.
+pub(crate) fn start(mut command: Command, log: &Path, words: &str, address: Ipv4Addr, port: u16) -> Result<Running> {
     let output = fs::File::create(log).with_context(|| format!("cannot create {}", log.display()))?;
     let errors = output.try_clone().context("cannot share the log")?;
     let mut running = Running::start(command.stdout(Stdio::from(output)).stderr(Stdio::from(errors)))?;
@@ -92,14 +132,47 @@ fn start(mut command: Command, log: &Path, words: &str, address: Ipv4Addr, port:
     Ok(running)
 }
 
-/// Whether /proc/net/tcp shows a socket that listens there. The kernel prints the address as a
-/// native number of its octets in network order.
+/// Whether /proc/net/tcp shows a socket that listens there.
 fn is_listening(table: &str, address: Ipv4Addr, port: u16) -> bool {
+    listening(table, address, port).next().is_some()
+}
+
+/// The inodes of the sockets that listen there, by /proc/net/tcp. The kernel prints the address as a native number of
+/// its octets in network order.
+fn listening(table: &str, address: Ipv4Addr, port: u16) -> impl Iterator<Item = &str> {
     let local = format!("{:08X}:{port:04X}", u32::from_ne_bytes(address.octets()));
-    table.lines().any(|line| {
+    table.lines().filter_map(move |line| {
         let mut words = line.split_ascii_whitespace().skip(1);
-        words.next() == Some(&local) && words.nth(1) == Some("0A")
+        let listens = words.next() == Some(&local) && words.nth(1) == Some("0A");
+        if listens { words.nth(5) } else { None }
     })
+}
+
+/// The processes that listen on `address`, also as one of all addresses.
+///
+/// # Errors
+/// The address is not of IPv4, or there is no /proc.
+pub(crate) fn listeners(address: SocketAddr) -> Result<Vec<u32>> {
+    let SocketAddr::V4(address) = address else { bail!("who listens on {address} is only known with IPv4") };
+    let table = fs::read_to_string("/proc/self/net/tcp").context("cannot read /proc/self/net/tcp")?;
+    let addresses = [*address.ip(), Ipv4Addr::UNSPECIFIED];
+    let inodes = addresses.iter().flat_map(|ip| listening(&table, *ip, address.port()));
+    let sockets: Vec<_> = inodes.map(|inode| PathBuf::from(format!("socket:[{inode}]"))).collect();
+    let processes = fs::read_dir("/proc").context("cannot read /proc")?.flatten();
+    let holds = |process: &Path| {
+        // One that ends meanwhile holds nothing any more.
+        let descriptors = fs::read_dir(process.join("fd")).into_iter().flatten().flatten();
+        let mut links = descriptors.filter_map(|descriptor| fs::read_link(descriptor.path()).ok());
+        links.any(|link| sockets.contains(&link))
+    };
+    let id = |process: fs::DirEntry| process.file_name().to_str()?.parse().ok().filter(|_| holds(&process.path()));
+    Ok(processes.filter_map(id).collect())
+}
+
+/// The memory of these processes in octets, as [`Server::memory`] counts it.
+pub(crate) fn memory_of(processes: impl IntoIterator<Item = u32>) -> u64 {
+    let rollup = |id| fs::read_to_string(format!("/proc/{id}/smaps_rollup")).ok();
+    processes.into_iter().filter_map(|id| parse_pss(&rollup(id)?)).sum()
 }
 
 /// The octets on the line `Pss: N kB`.

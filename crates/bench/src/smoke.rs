@@ -1,10 +1,12 @@
 //! `afpa-bench smoke`: a moment of load against a server on this machine, which must not fail once.
 
 use crate::command::Running;
+use crate::compare::{self, Scenario};
 use crate::fileset;
 use crate::howl::{self, Documents};
 use crate::interrupt;
 use crate::load::{LoadArgs, LoadReport};
+use crate::origin::{Counts, Server as Origin};
 use crate::peers::{PEERS, PORT};
 use crate::server::Server;
 use crate::topology::{self, Cable, Topology};
@@ -19,13 +21,16 @@ use std::{env, fs, thread};
 
 /// How long the server may take until it listens.
 const START: Duration = Duration::from_secs(10);
+/// How long a cache is filled, and how many connections then ask it.
+const PRIMING: Duration = Duration::from_millis(100);
+const CONNECTIONS: u32 = 16;
 
 /// Loads a server over loopback for a moment and fails unless every request was answered as it
-/// should be. Needs no privileges; as root it also loads, over a virtual cable, the server on its own TCP
+/// should be, also through its cache if it can `accelerate`. Needs no privileges; as root it also loads, over a virtual cable, the server on its own TCP
 /// with a client on that TCP.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct SmokeArgs {
-    /// The server's program, run as: PROGRAM serve DIR --listen ADDRESS --log off [default: a built-in one]
+    /// The server's program, run as: PROGRAM serve DIR --listen ADDRESS --log off, and PROGRAM accelerate URL ... [default: a built-in one]
     #[arg(long, value_name = "PROGRAM")]
     server: Option<PathBuf>,
     /// How long each kind of load lasts
@@ -54,17 +59,7 @@ impl SmokeArgs {
 
     fn load_program(&self, program: &Path) -> Result<()> {
         let root = Root::create()?;
-        // The port is free now; if somebody takes it before the server does, the server says so.
-        let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
-        let address = address.context("cannot listen on loopback")?;
-        let mut command = Command::new(program);
-        command.arg("serve").arg(&root.0).args(["--listen", &address.to_string(), "--log", "off"]);
-        let mut server = Running::start(&mut command)?;
-        let ready = interrupt::wait_for(START, || match server.ended()? {
-            Some(status) => bail!("{} ended at once: {status}", program.display()),
-            None => Ok(TcpStream::connect(address).ok()),
-        })?;
-        drop(ready.with_context(|| format!("{} does not listen on {address}", program.display()))?);
+        let (server, address) = start(program, &["serve", &root.0.to_string_lossy()])?;
         for (name, arguments) in [
             ("persistent", &["--connections", "16"][..]),
             ("pipelined", &["--connections", "4", "--pipeline", "8"]),
@@ -74,7 +69,39 @@ impl SmokeArgs {
             self.check(name, address, arguments)?;
         }
         drop(server);
-        self.load_direct(program, &root.0)
+        self.load_direct(program, &root.0)?;
+        self.load_accelerator(program)
+    }
+
+    /// The server as a cache in front of an origin.
+    fn load_accelerator(&self, program: &Path) -> Result<()> {
+        let help = Command::new(program).args(["accelerate", "--help"]).output();
+        if !help.is_ok_and(|help| help.status.success()) {
+            println!("accelerator: skipped, as {} cannot accelerate", program.display());
+            return Ok(());
+        }
+        let origin = Origin::listen((Ipv4Addr::LOCALHOST, 0).into(), None, Duration::ZERO)?;
+        let behind = origin.address().context("cannot listen on loopback")?;
+        // It ends with this program.
+        thread::spawn(move || origin.run());
+        let (_server, address) = start(program, &["accelerate", &format!("http://{behind}")])?;
+        [Scenario::ProxyHit1K, Scenario::ProxyMiss1K]
+            .into_iter()
+            .try_for_each(|scenario| self.check_accelerator(scenario, address, behind))
+    }
+
+    fn check_accelerator(&self, scenario: Scenario, address: SocketAddr, origin: SocketAddr) -> Result<()> {
+        let name = scenario.name();
+        let url = format!("http://{address}/{}", scenario.path());
+        let arguments = scenario.arguments(CONNECTIONS, 0);
+        let load = |duration: Duration| measure(&url, duration, arguments.iter());
+        // What may be kept is kept from now on.
+        load(PRIMING).with_context(|| name.clone())?;
+        let before = Counts::ask(origin)?;
+        let report = load(self.duration).with_context(|| name.clone())?;
+        judge(&report).and_then(|()| compare::judge(scenario, &report, &Counts::ask(origin)?.since(&before)))?;
+        println!("{name}: {} requests, no errors", report.requests);
+        Ok(())
     }
 
     /// The server and the client on frames, at the ends of a cable.
@@ -108,15 +135,37 @@ impl SmokeArgs {
     }
 
     fn check(&self, name: &str, address: SocketAddr, arguments: &[&str]) -> Result<()> {
-        let (url, duration) = (format!("http://{address}/"), self.duration.as_secs_f64().to_string());
-        let common = ["load", &url, "--size", "1KiB", "--warmup", "0s", "--duration", &duration];
-        let matches =
-            LoadCommand::command().try_get_matches_from(common.into_iter().chain(arguments.iter().copied()))?;
-        let report = LoadCommand::from_arg_matches(&matches)?.load.measure()?.0;
+        let arguments = ["--size", "1KiB"].iter().chain(arguments);
+        let report = measure(&format!("http://{address}/"), self.duration, arguments)?;
         judge(&report).with_context(|| name.to_owned())?;
         println!("{name}: {} requests, no errors", report.requests);
         Ok(())
     }
+}
+
+/// Runs `program` with these arguments and an address of loopback, until it listens there.
+fn start(program: &Path, arguments: &[&str]) -> Result<(Running, SocketAddr)> {
+    // The port is free now; if somebody takes it before the server does, the server says so.
+    let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
+    let address = address.context("cannot listen on loopback")?;
+    let mut command = Command::new(program);
+    command.args(arguments).args(["--listen", &address.to_string(), "--log", "off"]);
+    let mut server = Running::start(&mut command)?;
+    let ready = interrupt::wait_for(START, || match server.ended()? {
+        Some(status) => bail!("{} ended at once: {status}", program.display()),
+        None => Ok(TcpStream::connect(address).ok()),
+    })?;
+    drop(ready.with_context(|| format!("{} does not listen on {address}", program.display()))?);
+    Ok((server, address))
+}
+
+/// Loads in this process.
+fn measure(url: &str, duration: Duration, arguments: impl Iterator<Item: AsRef<str>>) -> Result<LoadReport> {
+    let duration = duration.as_secs_f64().to_string();
+    let common = ["load", url, "--warmup", "0s", "--duration", &duration].map(str::to_owned);
+    let all = common.into_iter().chain(arguments.map(|argument| argument.as_ref().to_owned()));
+    let matches = LoadCommand::command().try_get_matches_from(all)?;
+    Ok(LoadCommand::from_arg_matches(&matches)?.load.measure()?.0)
 }
 
 /// The options of `load`, as a command of their own.
@@ -184,6 +233,16 @@ mod tests {
         });
         let error = smoke().check("wrong", address, &["--connections", "1"]).unwrap_err();
         assert!(format!("{error:#}").contains("length: "), "{error:#}");
+    }
+
+    #[test]
+    fn what_passes_everything_on_is_no_cache() {
+        let origin = Origin::listen((Ipv4Addr::LOCALHOST, 0).into(), None, Duration::ZERO).unwrap();
+        let address = origin.address().unwrap();
+        thread::spawn(move || origin.run());
+        smoke().check_accelerator(Scenario::ProxyMiss1K, address, address).unwrap();
+        let error = smoke().check_accelerator(Scenario::ProxyHit1K, address, address).unwrap_err();
+        assert!(error.to_string().contains("the origin was asked"), "{error:#}");
     }
 
     #[test]

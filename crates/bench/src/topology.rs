@@ -133,8 +133,13 @@ impl Drop for Topology {
 impl End {
     /// A command that runs `program` in this end's namespace on this end's CPU.
     pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        self.command_on(self.core, program)
+    }
+
+    /// A command that runs `program` in this end's namespace on another CPU.
+    pub(crate) fn command_on(&self, core: usize, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new("ip");
-        command.args(["netns", "exec", &self.namespace, "taskset", "-c", &self.core.to_string()]).arg(program);
+        command.args(["netns", "exec", &self.namespace, "taskset", "-c", &core.to_string()]).arg(program);
         command
     }
 

@@ -39,4 +39,10 @@ impl Bandwidth {
         let bucket = &self.buckets[class.within(self.buckets.len())];
         bucket.as_ref().map_or(u64::MAX, |bucket| bucket.available(now))
     }
+
+    /// The nanoseconds until `class` may send `octets` without owing any, if nothing else of it is sent meanwhile.
+    pub fn wait(&self, class: ClassIndex, now: u64, octets: u64) -> u64 {
+        let bucket = &self.buckets[class.within(self.buckets.len())];
+        bucket.as_ref().map_or(0, |bucket| bucket.wait(now, octets))
+    }
 }

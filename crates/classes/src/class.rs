@@ -17,9 +17,9 @@ pub const MAX_WEIGHT: u32 = 1 << 16;
 pub struct ClassConfig {
     /// What rules call it.
     pub name: String,
-    /// How important it is, 0 the most. It decides who is shed first, and nothing else.
+    /// How important it is, 0 the most: who goes first of those that wait, and who is shed last.
     pub priority: u8,
-    /// Its share of the capacity in relation to other classes that wait, from 1 to [`MAX_WEIGHT`].
+    /// Its share in relation to other classes of its priority that wait, from 1 to [`MAX_WEIGHT`].
     pub weight: u32,
     /// Requests.
     pub rate: Option<Limit>,
@@ -105,6 +105,11 @@ impl Classes {
     /// The class of this name.
     pub fn find(&self, name: &str) -> Option<ClassIndex> {
         self.iter().find(|(_, config)| config.name == name).map(|(index, _)| index)
+    }
+
+    /// The class with this place, from 0.
+    pub fn at(&self, place: usize) -> Option<ClassIndex> {
+        (place < self.0.len()).then(|| ClassIndex::at(place))
     }
 
     /// What is said about `class`.

@@ -1,15 +1,15 @@
 //! Who may go on now, who waits, and who is next.
 
 use crate::waiting::{Queue, Waiting};
-use crate::{ClassConfig, ClassIndex, Classes, Priority, Reason, Refusal, Ticket, TokenBucket};
+use crate::{ClassConfig, ClassIndex, Classes, Priority, Reason, Refusal, Ticket};
 
 /// What a request of weight 1 moves its class's tag by: enough to tell the largest weights apart.
 const UNIT: u128 = 1 << 32;
 
 /// The admission to what can take only so many requests at once: backends, say. `T` is the handle of a request.
 ///
-/// Classes with requests that wait share the capacity by weight, counted in requests (start-time fair queueing, Goyal et
-/// al. 1996): in any time in which two classes wait and neither is held up by a limit of its own, the requests of each
+/// The more important class goes first. Classes of one priority share what is left by weight, counted in requests
+/// (start-time fair queueing, Goyal et al. 1996): in any time in which two classes wait and neither is held up by a limit of its own, the requests of each
 /// that went, divided by its weight, differ by no more than the sum of one request of each so divided. A class with
 /// nothing waiting saves nothing up, and owes nothing.
 ///
@@ -24,8 +24,8 @@ pub struct Gate<T> {
     capacity: u32,
     running: u32,
     epoch: u32,
-    /// The tag of the request that went last.
-    virtual_time: u128,
+    /// By level of priority: the tag of the request that went last.
+    virtual_times: Vec<u128>,
 }
 
 /// The right to be in progress. Give it back to [`Gate::ended`]: one that is dropped takes its place for ever.
@@ -77,7 +77,8 @@ pub enum Turn<T> {
 }
 
 struct Class {
-    bucket: Option<TokenBucket>,
+    /// Its priority's rank, 0 the most important.
+    level: usize,
     concurrency: u32,
     running: u32,
     most_waiting: u32,
@@ -92,26 +93,27 @@ struct Class {
 impl<T> Gate<T> {
     /// For at most `capacity` requests in progress; `u32::MAX` without a limit.
     pub fn new(classes: &Classes, capacity: u32) -> Gate<T> {
+        let classes = by_level(classes);
         Gate {
-            classes: classes.configs().iter().map(Class::new).collect(),
+            virtual_times: vec![0; classes.len()],
+            classes,
             waiting: Waiting::new(),
             backlogged: 0,
             capacity,
             running: 0,
             epoch: 0,
-            virtual_time: 0,
         }
     }
 
     /// A request has arrived. It goes on at once unless a limit is reached or somebody waits who could go; then it waits
-    /// if its class has room, and if its class's rate lets it go in time.
+    /// if its class has room.
     #[inline]
     pub fn arrive(&mut self, class: ClassIndex, now: u64, item: T, priority: Priority) -> Decision<T> {
         let index = class.within(self.classes.len());
         if self.backlogged == 0 && self.running < self.capacity {
             let class = &mut self.classes[index];
             // Where nobody waits there is nothing to share: no tag moves.
-            if class.running < class.concurrency && class.take_token(now) {
+            if class.may_start() {
                 return Decision::Go { item, permit: self.start(index) };
             }
         }
@@ -140,30 +142,31 @@ impl<T> Gate<T> {
         if self.running >= self.capacity {
             return None;
         }
-        let ready = self.waiting_classes().filter(|&index| self.classes[index].may_start(now));
-        let index = ready.min_by_key(|&index| self.classes[index].tag)?;
-        let class = &mut self.classes[index];
-        let item = self.waiting.pop(&mut class.queue)?;
-        class.take_token(now);
+        let ready = self.waiting_classes().filter(|&index| self.classes[index].may_start());
+        let index = ready.min_by_key(|&index| (self.classes[index].level, self.classes[index].tag))?;
+        let item = self.waiting.pop(&mut self.classes[index].queue)?;
         self.advance(index);
         self.note_queue(index);
         Some(Turn::Go { item, permit: self.start(index) })
     }
 
-    /// When to call [`next`](Self::next) even if nothing ends; in the past if at once, `None` if nobody waits.
-    pub fn deadline(&self, now: u64) -> Option<u64> {
-        let is_free = self.running < self.capacity;
-        self.waiting_classes()
-            .map(|index| {
-                let class = &self.classes[index];
-                let expires = self.waiting.expires(&class.queue).unwrap_or(u64::MAX);
-                if is_free && class.running < class.concurrency {
-                    expires.min(now.saturating_add(class.wait_for_token(now)))
-                } else {
-                    expires
-                }
-            })
-            .min()
+    /// When to call [`next`](Self::next) even if nothing ends, since the one that waits longest of a class may wait no
+    /// longer; `None` if nobody waits.
+    pub fn deadline(&self) -> Option<u64> {
+        self.waiting_classes().filter_map(|index| self.waiting.expires(&self.classes[index].queue)).min()
+    }
+
+    /// For how many nanoseconds somebody at least as important as `class` has waited for nothing but room: 0 where there
+    /// is room, or only limits of classes hold somebody up.
+    pub fn delay(&self, class: ClassIndex, now: u64) -> u64 {
+        if self.running < self.capacity {
+            return 0;
+        }
+        let level = self.classes[class.within(self.classes.len())].level;
+        let waiting = self.waiting_classes().map(|index| &self.classes[index]);
+        let held_up = waiting.filter(|class| class.level <= level && class.may_start());
+        let since = |class: &Class| Some(self.waiting.expires(&class.queue)?.saturating_sub(class.timeout));
+        held_up.filter_map(since).min().map_or(0, |since| now.saturating_sub(since))
     }
 
     /// The request with `ticket` waits no longer: its client has gone. `None` if it had left already.
@@ -187,7 +190,8 @@ impl<T> Gate<T> {
             waited.extend(std::iter::from_fn(|| self.waiting.pop_oldest(&mut class.queue)));
         }
         self.backlogged = 0;
-        self.classes = classes.configs().iter().map(Class::new).collect();
+        self.classes = by_level(classes);
+        self.virtual_times = vec![0; self.classes.len()];
         self.epoch = self.epoch.wrapping_add(1);
         waited
     }
@@ -204,15 +208,15 @@ impl<T> Gate<T> {
 
     #[cold]
     fn arrive_late(&mut self, index: usize, now: u64, item: T, priority: Priority) -> Decision<T> {
-        let may_start = self.running < self.capacity && self.waits_none(index) && self.classes[index].may_start(now);
-        if may_start && !self.waiting_classes().any(|other| self.classes[other].may_start(now)) {
-            self.classes[index].take_token(now);
+        let may_start = self.running < self.capacity && self.waits_none(index) && self.classes[index].may_start();
+        if may_start && !self.waiting_classes().any(|other| self.classes[other].may_start()) {
             self.advance(index);
             return Decision::Go { item, permit: self.start(index) };
         }
         let class = &mut self.classes[index];
-        if let Some(refusal) = class.refusal(now) {
-            return Decision::Refuse { item, refusal };
+        if class.queue.len() >= class.most_waiting {
+            // By the timeout all that wait now will have gone.
+            return Decision::Refuse { item, refusal: Refusal::new(Reason::QueueFull, class.timeout) };
         }
         let expires = now.saturating_add(class.timeout);
         let ticket = self.waiting.push(&mut class.queue, index, item, priority.urgency(), expires);
@@ -240,9 +244,10 @@ impl<T> Gate<T> {
     /// A request of this class goes while others wait: its tag is the time now, the next one's lies behind it.
     fn advance(&mut self, index: usize) {
         let class = &mut self.classes[index];
+        let time = &mut self.virtual_times[class.level];
         // A class that had nothing waiting, or was held up by its own limits, gets nothing for that time.
-        self.virtual_time = self.virtual_time.max(class.tag);
-        class.tag = self.virtual_time + class.step;
+        *time = class.tag.max(*time);
+        class.tag = *time + class.step;
     }
 
     fn note_queue(&mut self, index: usize) {
@@ -265,9 +270,9 @@ impl<T> Gate<T> {
 }
 
 impl Class {
-    fn new(config: &ClassConfig) -> Class {
+    fn new(config: &ClassConfig, level: usize) -> Class {
         Class {
-            bucket: config.rate.map(TokenBucket::new),
+            level,
             concurrency: config.concurrency.unwrap_or(u32::MAX),
             running: 0,
             most_waiting: config.queue,
@@ -278,31 +283,18 @@ impl Class {
         }
     }
 
-    /// Whether its own limits let one more start.
-    fn may_start(&self, now: u64) -> bool {
-        self.running < self.concurrency && self.wait_for_token(now) == 0
+    /// Whether its own limit lets one more start.
+    fn may_start(&self) -> bool {
+        self.running < self.concurrency
     }
+}
 
-    #[inline]
-    fn take_token(&mut self, now: u64) -> bool {
-        self.bucket.as_mut().is_none_or(|bucket| bucket.take(now, 1).is_ok())
-    }
-
-    fn wait_for_token(&self, now: u64) -> u64 {
-        self.bucket.as_ref().map_or(0, |bucket| bucket.wait(now, 1))
-    }
-
-    /// Why one more may not wait, if it may not.
-    fn refusal(&self, now: u64) -> Option<Refusal> {
-        let is_full = self.queue.len() >= self.most_waiting;
-        if let Some(bucket) = &self.bucket {
-            let wait = bucket.wait(now, u64::from(self.queue.len()) + 1);
-            // Its turn would come when it may wait no longer: it can as well be told now.
-            if wait > self.timeout || is_full && wait > 0 {
-                return Some(Refusal::new(Reason::ClassRate, wait));
-            }
-        }
-        // By the timeout all that wait now will have gone.
-        is_full.then(|| Refusal::new(Reason::QueueFull, self.timeout))
-    }
+/// Classes by their ranks: those of one priority have the same.
+fn by_level(classes: &Classes) -> Vec<Class> {
+    let configs = classes.configs();
+    let mut priorities: Vec<_> = configs.iter().map(|config| config.priority).collect();
+    priorities.sort_unstable();
+    priorities.dedup();
+    let level = |priority| priorities.partition_point(|&other| other < priority);
+    configs.iter().map(|config| Class::new(config, level(config.priority))).collect()
 }

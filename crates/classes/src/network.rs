@@ -1,4 +1,4 @@
-//! Networks by their prefix, and what is known about the networks that an address is in.
+//! Networks by their prefix.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
@@ -41,16 +41,12 @@ impl Network {
     /// Whether `address` is in it.
     pub fn contains(&self, address: IpAddr) -> bool {
         let (number, is_ipv4) = to_number(address);
-        self.contains_number(number, is_ipv4)
+        self.is_ipv4 == is_ipv4 && number & prefix_mask(self.length) == self.first
     }
 
     /// What no other network of the same family and length has.
     pub(crate) fn number(&self) -> u128 {
         self.first
-    }
-
-    fn contains_number(&self, number: u128, is_ipv4: bool) -> bool {
-        self.is_ipv4 == is_ipv4 && number & prefix_mask(self.length) == self.first
     }
 }
 
@@ -70,54 +66,6 @@ impl FromStr for Network {
         let length = length.map_or(Some(most), number).filter(|length| *length <= most);
         let network = Network::around(address, length.ok_or(NetworkError::Length(most))?);
         if network.first == to_number(address).0 { Ok(network) } else { Err(NetworkError::HostBits(network)) }
-    }
-}
-
-/// Things known about networks. A look-up takes a binary search and one step for each network around the first found.
-#[derive(Clone, Debug)]
-pub(crate) struct NetworkMap<T> {
-    /// By lowest address, the larger network first.
-    networks: Vec<Network>,
-    values: Vec<T>,
-    /// For each, the smallest of the others that contains it.
-    around: Vec<Option<u32>>,
-}
-
-impl<T> NetworkMap<T> {
-    /// Each network once.
-    pub(crate) fn new(mut entries: Vec<(Network, T)>) -> NetworkMap<T> {
-        entries.sort_by_key(|(network, _)| (network.first, network.length));
-        let (networks, values): (Vec<_>, Vec<_>) = entries.into_iter().unzip();
-        let mut around = Vec::with_capacity(networks.len());
-        // Two networks are apart, or one contains the other: those that are still open form a stack.
-        let mut open: Vec<u32> = Vec::new();
-        for (index, network) in networks.iter().enumerate() {
-            // Of either family: what is around a network of IPv6 may be around networks of IPv4 before it.
-            let spans = |outer: u32| {
-                let outer: Network = networks[outer as usize];
-                outer.length <= network.length && network.first & prefix_mask(outer.length) == outer.first
-            };
-            while open.last().is_some_and(|&outer| !spans(outer)) {
-                open.pop();
-            }
-            around.push(open.last().copied());
-            open.push(index as u32);
-        }
-        NetworkMap { networks, values, around }
-    }
-
-    /// The values of all networks that `address` is in, the smallest network first.
-    pub(crate) fn matches(&self, address: IpAddr) -> impl Iterator<Item = &T> {
-        let (number, is_ipv4) = to_number(address);
-        // What contains the address starts at it or before; of these the last is in it, or beside it in one that is.
-        let last = self.networks.partition_point(|network| network.first <= number).checked_sub(1);
-        std::iter::successors(last, |&index| self.around[index].map(|outer| outer as usize))
-            .filter(move |&index| self.networks[index].contains_number(number, is_ipv4))
-            .map(|index| &self.values[index])
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.networks.is_empty()
     }
 }
 

@@ -1,8 +1,8 @@
 //! Requests allocate nothing, whether they go, wait or are refused.
 
 use afpa_classes::{
-    Bandwidth, ClassConfig, Classes, Classifier, ClientLimits, Clients, Decision, Gate, HostPattern, Limit, Overload,
-    OverloadConfig, Permit, Priority, RequestView, Rule, Turn, ValueTest,
+    Bandwidth, ClassConfig, Classes, ClientLimits, Clients, Decision, Gate, Limit, Overload, OverloadConfig, Permit,
+    Priority, Rates, Turn,
 };
 use afpa_platform::testing::CountingAllocator;
 
@@ -11,7 +11,7 @@ static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 struct Requests {
     classes: Classes,
-    classifier: Classifier,
+    rates: Rates,
     clients: Clients,
     overload: Overload,
     gate: Gate<u64>,
@@ -27,16 +27,9 @@ impl Requests {
             ClassConfig { rate: Limit::per_second(500_000, 10), queue: 20, ..ClassConfig::default() },
         ])
         .unwrap();
-        let rule = Rule {
-            clients: vec!["192.0.2.0/24".parse().unwrap()],
-            hosts: vec![HostPattern::new("*.example.com")],
-            cookies: vec![("plan".to_owned(), ValueTest::Prefix(b"gold".to_vec()))],
-            class: classes.find("gold").unwrap(),
-            ..Rule::default()
-        };
         let limits = ClientLimits { rate: Limit::per_second(1_000_000, 1_000), ..ClientLimits::default() };
         Requests {
-            classifier: Classifier::new(vec![rule], classes.find("default").unwrap()).unwrap(),
+            rates: Rates::new(&classes),
             clients: Clients::new(limits, [1; 16]),
             overload: Overload::new(&classes, Some(OverloadConfig::default())),
             gate: Gate::new(&classes, 10),
@@ -50,14 +43,14 @@ impl Requests {
     /// Three arrive, of which the last is of the other class; one ends.
     fn pass(&mut self, now: u64) {
         for number in 0..3 {
-            let cookies = if number == 2 { "plan=none" } else { "a=b; plan=gold1" };
-            let fields = [("cookie", cookies)];
+            let class = self.classes.at(usize::from(number == 2)).unwrap();
             let client = [192, 0, 2, now as u8].into();
-            let request = RequestView { client, host: b"www.example.com", path: b"/", fields: &fields };
-            let class = self.classifier.class(&request);
             self.overload.observe(now, now);
             let Ok(slot) = self.clients.arrive(client, now) else { continue };
             self.clients.ended(slot);
+            if self.rates.arrive(class, now).is_err() {
+                continue;
+            }
             let priority = Priority::parse([b"u=1, i, x=(1 2)".as_slice()]);
             match self.gate.arrive(class, now, number, priority) {
                 Decision::Go { permit, .. } => {

@@ -7,7 +7,7 @@ use afpa_classes::fuzz;
 
 type Target = (&'static str, fn(&[u8]));
 
-const TARGETS: &[Target] = &[("priority", fuzz::priority), ("classifier", fuzz::classifier)];
+const TARGETS: &[Target] = &[("priority", fuzz::priority)];
 
 fn seeds(target: &str) -> Vec<Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target);

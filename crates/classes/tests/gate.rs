@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use afpa_classes::{ClassConfig, ClassIndex, Classes, Decision, Gate, Limit, Permit, Priority, Reason, Ticket, Turn};
+use afpa_classes::{ClassConfig, ClassIndex, Classes, Decision, Gate, Permit, Priority, Reason, Ticket, Turn};
 use proptest::prelude::*;
 
 const SECOND: u64 = 1_000_000_000;
@@ -84,7 +84,7 @@ fn without_limits_everybody_goes() {
     for item in 0..10_000 {
         assert_eq!(door.arrive(0, 0, item, 3), Ok(None));
     }
-    assert_eq!((door.gate.running(), door.gate.deadline(0)), (10_000, None));
+    assert_eq!((door.gate.running(), door.gate.deadline()), (10_000, None));
 }
 
 #[test]
@@ -117,26 +117,11 @@ fn a_full_queue_refuses_and_a_timeout_does() {
     door.arrive(0, 0, 0, 3).unwrap();
     assert!(door.arrive(0, SECOND, 1, 3).unwrap().is_some());
     assert_eq!(door.arrive(0, SECOND, 2, 3), Err((503, 2, Reason::QueueFull)));
-    assert_eq!(door.gate.deadline(SECOND), Some(3 * SECOND));
+    assert_eq!(door.gate.deadline(), Some(3 * SECOND));
     assert!(door.gate.next(3 * SECOND - 1).is_none());
     let Some(Turn::Refuse { item, refusal }) = door.gate.next(3 * SECOND) else { panic!("it waits too long") };
     assert_eq!((item, refusal.status(), refusal.retry_after, refusal.reason), (1, 503, 2, Reason::QueueTimeout));
-    assert_eq!(door.gate.deadline(3 * SECOND), None);
-}
-
-#[test]
-fn a_rate_holds_up_and_refuses_what_cannot_go_in_time() {
-    let rate = Limit::per_second(10, 2);
-    let mut door =
-        Door::new(vec![ClassConfig { rate, queue_timeout: SECOND / 4, ..ClassConfig::default() }, weighted(1)], 100);
-    assert_eq!((door.arrive(0, 0, 0, 3), door.arrive(0, 0, 1, 3)), (Ok(None), Ok(None)));
-    assert!(door.arrive(0, 0, 2, 3).unwrap().is_some() && door.arrive(0, 0, 3, 3).unwrap().is_some());
-    assert_eq!(door.arrive(0, 0, 4, 3), Err((429, 1, Reason::ClassRate)), "it would wait for 300 ms");
-    assert_eq!(door.arrive(1, 0, 5, 3), Ok(None), "what holds up one class does not hold up another");
-    assert_eq!(door.gate.deadline(0), Some(SECOND / 10));
-    assert_eq!(door.go(SECOND / 10 - 1), []);
-    assert_eq!(door.go(SECOND / 10), [2]);
-    assert_eq!(door.go(SECOND / 5), [3]);
+    assert_eq!(door.gate.deadline(), None);
 }
 
 #[test]
@@ -147,6 +132,44 @@ fn a_concurrency_holds_up_only_its_class() {
     assert_eq!(door.arrive(1, 0, 2, 3), Ok(None));
     assert_eq!(door.go(0), []);
     assert_eq!(door.end(0), [1]);
+}
+
+#[test]
+fn the_more_important_goes_first_and_the_others_share_what_is_left_by_weight() {
+    let gold = ClassConfig { priority: 0, ..weighted(1) };
+    let mut door = Door::new(vec![gold, weighted(3), weighted(1)], 1);
+    for item in 0..100 {
+        door.arrive(1, 0, 1_000 + item, 3).unwrap();
+        door.arrive(2, 0, 2_000 + item, 3).unwrap();
+    }
+    let mut went = Vec::new();
+    for item in 0..40 {
+        // Every other turn is taken by one that has just come.
+        door.arrive(0, 0, item, 3).unwrap();
+        assert_eq!(door.end(0), [item]);
+        went.extend(door.end(0));
+    }
+    let of = |class: u32| went.iter().filter(|&&item| item / 1_000 == class).count();
+    assert!((of(1), of(2)) == (30, 10) || (of(1), of(2)) == (31, 9), "{went:?}");
+}
+
+#[test]
+fn the_delay_is_that_of_who_waits_for_nothing_but_room() {
+    let limited = ClassConfig { concurrency: Some(1), ..weighted(1) };
+    let gold = ClassConfig { priority: 0, ..weighted(1) };
+    let mut door = Door::new(vec![limited, weighted(1), gold], 2);
+    let delays = |door: &Door, now| [0, 1, 2].map(|class: usize| door.gate.delay(door.classes[class], now));
+    assert_eq!(delays(&door, 0), [0, 0, 0]);
+    door.arrive(0, 0, 0, 3).unwrap();
+    door.arrive(0, 0, 1, 3).unwrap();
+    assert_eq!(delays(&door, 50), [0, 0, 0], "there is room");
+    door.arrive(1, 50, 2, 3).unwrap();
+    assert_eq!(delays(&door, 60), [0, 0, 0], "only its own limit holds it up");
+    door.arrive(1, 60, 3, 3).unwrap();
+    assert_eq!(delays(&door, 100), [40, 40, 0], "gold goes before");
+    door.arrive(2, 90, 4, 3).unwrap();
+    assert_eq!(delays(&door, 100), [40, 40, 10]);
+    assert_eq!((door.end(100), delays(&door, 100)), (vec![4], [100, 100, 0]), "its own limit holds it up no longer");
 }
 
 #[test]
@@ -171,7 +194,6 @@ fn a_capacity_that_changes_lets_more_go_or_fewer() {
         door.arrive(0, 0, item, 3).unwrap();
     }
     door.gate.set_capacity(3);
-    assert_eq!(door.gate.deadline(7), Some(7), "at once");
     assert!(door.arrive(0, 0, 5, 3).unwrap().is_some(), "nobody jumps the queue");
     assert_eq!(door.go(0), [0, 1, 2]);
     door.gate.set_capacity(1);
@@ -188,15 +210,6 @@ fn who_comes_does_not_go_before_another_class_that_waits() {
 }
 
 #[test]
-fn with_no_room_to_wait_a_rate_is_told_from_want_of_capacity() {
-    let (rate, queue_timeout) = (Limit::per_second(1, 1), 60 * SECOND);
-    let mut door = Door::new(vec![ClassConfig { rate, queue: 0, queue_timeout, ..ClassConfig::default() }], 1);
-    assert_eq!(door.arrive(0, 0, 0, 3), Ok(None));
-    assert_eq!(door.arrive(0, 0, 1, 3), Err((429, 1, Reason::ClassRate)));
-    assert_eq!(door.arrive(0, SECOND, 2, 3), Err((503, 60, Reason::QueueFull)));
-}
-
-#[test]
 fn a_class_that_had_nothing_waiting_has_saved_nothing_up_and_owes_nothing() {
     let mut door = Door::new(vec![weighted(1), weighted(1)], 1);
     for item in 0..200 {
@@ -210,31 +223,6 @@ fn a_class_that_had_nothing_waiting_has_saved_nothing_up_and_owes_nothing() {
 }
 
 #[test]
-fn a_class_that_was_held_up_by_its_own_limit_does_not_make_up_for_it() {
-    let limited = ClassConfig { rate: Limit::per_second(1, 100), queue_timeout: 500 * SECOND, ..weighted(1) };
-    let mut door = Door::new(vec![limited, weighted(1)], 1);
-    for item in 0..300 {
-        // Its burst goes first, and then it waits for its rate.
-        door.arrive(0, 0, item, 3).unwrap();
-        door.permits.drain(..).for_each(|permit| door.gate.ended(permit));
-    }
-    for item in 1_000..1_300 {
-        door.arrive(1, 0, item, 3).unwrap();
-    }
-    (0..100).for_each(|_| assert!(door.end(0).iter().all(|item| *item >= 1_000)));
-    // A hundred are saved up; the other class may wait for five seconds only, and those that wait then are new.
-    door.gate.set_capacity(0);
-    let now = 100 * SECOND;
-    while let Some(Turn::Refuse { .. }) = door.gate.next(now) {}
-    assert_eq!(door.gate.waiting(door.classes[1]), 0);
-    (2_000..2_100).for_each(|item| assert!(door.arrive(1, now, item, 3).unwrap().is_some()));
-    door.gate.set_capacity(1);
-    let went: Vec<_> = (0..100).flat_map(|_| door.end(now)).collect();
-    assert_eq!(went.len(), 100);
-    assert!(farthest_apart(&went) <= 2, "one of each: {went:?}");
-}
-
-#[test]
 fn a_reload_returns_who_waits_and_forgets_no_permit() {
     let mut door = Door::new(vec![weighted(1), weighted(1)], 2);
     for (item, class) in [(0, 0), (1, 1), (2, 1), (3, 0)] {
@@ -243,7 +231,7 @@ fn a_reload_returns_who_waits_and_forgets_no_permit() {
     let (fewer, indices) = classes(vec![ClassConfig { concurrency: Some(1), ..ClassConfig::default() }]);
     let mut waited = door.gate.reload(&fewer);
     waited.sort_unstable();
-    assert_eq!((waited, door.gate.running(), door.gate.deadline(0)), (vec![2, 3], 2, None));
+    assert_eq!((waited, door.gate.running(), door.gate.deadline()), (vec![2, 3], 2, None));
     assert!(door.arrive(1, 0, 4, 3).unwrap().is_some(), "a class that is no more is the last one");
     assert_eq!(door.end(0), [4]);
     assert!(door.arrive(0, 0, 5, 3).unwrap().is_some());
@@ -276,10 +264,10 @@ fn steps() -> impl Strategy<Value = Step> {
 }
 
 fn configs() -> impl Strategy<Value = Vec<ClassConfig>> {
-    let config = (1..10u32, prop::option::of((1..20u64, 1..5u64)), prop::option::of(1..4u32), 0..5u32, 1..SECOND);
-    let config = config.prop_map(|(weight, rate, concurrency, queue, queue_timeout)| ClassConfig {
+    let config = (1..10u32, 0..3u8, prop::option::of(1..4u32), 0..5u32, 1..SECOND);
+    let config = config.prop_map(|(weight, priority, concurrency, queue, queue_timeout)| ClassConfig {
         weight,
-        rate: rate.and_then(|(amount, burst)| Limit::per_second(amount, burst)),
+        priority,
         concurrency,
         queue,
         queue_timeout,
@@ -347,7 +335,7 @@ proptest! {
                         prop_assert!(expires <= now);
                     }
                     None => {
-                        let deadline = gate.deadline(now);
+                        let deadline = gate.deadline();
                         prop_assert_eq!(deadline.is_some(), !waiting.is_empty());
                         prop_assert!(deadline.is_none_or(|at| at > now), "what can be done now is done");
                     }

@@ -121,7 +121,7 @@ impl Simulation {
                 Turn::Refuse { item, .. } => self.outcomes[item.class].refused += 1,
             }
         }
-        if let Some(at) = self.gate.deadline(now)
+        if let Some(at) = self.gate.deadline()
             && self.timer.is_none_or(|planned| at < planned)
         {
             assert!(at > now, "what can be done now is done");

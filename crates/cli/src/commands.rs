@@ -8,13 +8,14 @@ use tracing_subscriber::filter::LevelFilter;
 
 use crate::admin::AdminServer;
 use crate::args::{Command, Diagnostics, Module, in_flags};
-use crate::config::{self, Config, LogFormat};
+use crate::config::{self, Config, Interface, LogFormat, Transport};
 use crate::doctor::Report;
 use crate::graph::Graph;
-use crate::server;
+use crate::server::{self, Legacy};
 use crate::signals::Signals;
-use crate::supervisor::{Origin, Supervisor};
-use crate::{capture, explain, lab, process, systemd};
+use crate::supervisor::{Engines, Origin, Supervisor};
+use crate::upgrade::{Predecessor, Program};
+use crate::{capture, explain, lab, process, systemd, top};
 
 /// Does what the command line asks for.
 pub fn execute(command: Command) -> ExitCode {
@@ -37,6 +38,7 @@ pub fn execute(command: Command) -> ExitCode {
         Command::Graph(graph) => {
             let of = match graph.module {
                 Module::Http => Graph::of::<afpa_http::Http>(),
+                Module::HttpUpstream => Graph::of::<afpa_http::fetch::Fetch>(),
                 Module::Dns => Graph::of::<afpa_dns::Dns>(),
                 Module::DnsUpstream => Graph::of::<afpa_dns::Fetch>(),
             };
@@ -49,6 +51,7 @@ pub fn execute(command: Command) -> ExitCode {
             print(&if doctor.json { report.json() } else { report.text() });
             if report.can_serve() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
+        Command::Top(top) => told(top::execute(&top)),
         Command::Capture(capture) => match capture::execute(&capture) {
             Ok(summary) => {
                 complain(&summary);
@@ -104,6 +107,12 @@ fn run(config: Config, origin: Origin, diagnostics: Diagnostics) -> ExitCode {
 fn serve(config: Config, origin: Origin) -> Result<(), String> {
     // This changes the environment, so it comes before the first thread.
     let inherited = systemd::inherited().map_err(|error| error.to_string())?;
+    let program = Program::of_this_process();
+    let mut predecessor = Predecessor::meet()?;
+    if let Some(predecessor) = &predecessor {
+        check_heritage(&config, predecessor).inspect_err(|reason| predecessor.tell_failed(reason))?;
+    }
+    let legacy = Legacy::new(inherited, predecessor.as_mut()).map_err(|error| error.to_string())?;
     if let Err(error) = process::raise_descriptors() {
         tracing::warn!("the limit on open descriptors stays as it is: {error}");
     }
@@ -114,14 +123,15 @@ fn serve(config: Config, origin: Origin) -> Result<(), String> {
     runtime.block_on(async {
         // Signals first: one that arrives while the engines start is obeyed when they have.
         let signals = Signals::listen().map_err(|error| format!("signals cannot be received: {error}"))?;
-        let started = server::start(&config, inherited)?;
-        let admin = match &config.admin {
-            Some(admin) => {
-                let bound = AdminServer::bind(admin, started.engines.clone()).await;
-                Some(bound.map_err(|error| error.to_string())?)
-            }
-            None => None,
-        };
+        let started = server::start(&config, legacy).inspect_err(|reason| {
+            predecessor.iter().for_each(|predecessor| predecessor.tell_failed(reason));
+        })?;
+        let admin = started.admin.map(|socket| AdminServer::new(socket, started.engines.clone())).transpose();
+        let admin = admin.map_err(|error| format!("the admin server cannot start: {error}"))?;
+        if let Some(predecessor) = &predecessor {
+            predecessor.tell_ready(&started.line).map_err(|error| format!("nobody waits for this server: {error}"))?;
+            started.engines.own_files(true);
+        }
         announce(&started.line, &config);
         let mut supervisor = Supervisor {
             engines: started.engines,
@@ -133,12 +143,28 @@ fn serve(config: Config, origin: Origin) -> Result<(), String> {
             log: started.log,
             admin,
             status: started.line,
+            program,
+            predecessor,
         };
         let Err(failure) = supervisor.run().await else { return Ok(()) };
         // Not returned: what an engine or a worker that is stuck still holds cannot be taken apart.
         complain(&failure.to_string());
         std::process::exit(1)
     })
+}
+
+/// What stays what it is from one server to the next.
+///
+/// # Errors
+/// The configuration wants something else: a sentence.
+fn check_heritage(config: &Config, predecessor: &Predecessor) -> Result<(), String> {
+    if config.transport == Transport::Direct {
+        return Err("the direct transport cannot be begun by an upgrade; stop the running server and start anew".into());
+    }
+    if config.io != Interface::Auto && config.io != predecessor.io {
+        tracing::warn!("io stays {}: to change it, stop the server and start it anew", predecessor.io);
+    }
+    Ok(())
 }
 
 /// One line that says what is served. It goes where it does not break a log of JSON lines.

@@ -2,11 +2,11 @@
 
 use std::fmt::Write;
 
+use afpa_http::quality::class_of;
 use afpa_http::syntax::{host, target};
 use afpa_routing::{Captures, FieldChange, KeyParts, Matched, RequestView, Route, Router, Target};
 
 use crate::args::Explain;
-use crate::config::classes::class_of;
 use crate::config::{self, Config, sites};
 
 /// What is said of a request.
@@ -194,7 +194,8 @@ fn class(
     text: &mut String,
 ) {
     let route = matched.map(|matched| matched.route);
-    let number = class_of(&config.classes, route, request, explain.client, &mut Captures::new());
+    let number =
+        class_of(config.classes.iter().map(|class| &class.rule), route, request, explain.client, &mut Captures::new());
     let by_route = route.is_some_and(|route| route.class.is_some());
     let said = match number.map(|number| &config.classes[number]) {
         None if config.classes.is_empty() => return,
@@ -204,7 +205,7 @@ fn class(
         }
         Some(class) => format!("{}, priority {}, the first whose conditions hold", class.name, class.priority),
     };
-    let by_client = config.classes.iter().any(|class| !class.clients.is_empty());
+    let by_client = config.classes.iter().any(|class| !class.rule.clients.is_empty());
     let hint = if explain.client.is_none() && by_client && !by_route { "; --client says who asks" } else { "" };
     line(text, &format!("class    {said}{hint}"));
 }

@@ -3,9 +3,10 @@
 use std::fmt::Write;
 
 use afpa_engine::{Next, ProtocolModule};
+use serde::Serialize;
 
 /// A control table as plain data.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Graph {
     /// The module's name.
     pub module: String,
@@ -18,18 +19,20 @@ pub struct Graph {
 }
 
 /// One row: in `from`, on `outcome`, `to`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Edge {
     /// The state whose function returned.
     pub from: String,
     /// What it returned.
     pub outcome: String,
     /// What follows.
+    #[serde(flatten)]
     pub to: To,
 }
 
 /// What follows an outcome.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "next", content = "to", rename_all = "lowercase")]
 pub enum To {
     /// This state, now.
     Run(String),
@@ -53,6 +56,16 @@ pub enum Format {
 }
 
 impl Graph {
+    /// The control tables of all modules that a server may have.
+    pub fn all() -> [Graph; 4] {
+        [
+            Graph::of::<afpa_http::Http>(),
+            Graph::of::<afpa_http::fetch::Fetch>(),
+            Graph::of::<afpa_dns::Dns>(),
+            Graph::of::<afpa_dns::Fetch>(),
+        ]
+    }
+
     /// The control table of a module.
     pub fn of<M: ProtocolModule>() -> Graph {
         let name = |state: afpa_engine::State| state.name.to_owned();
@@ -171,6 +184,20 @@ mod tests {
                 edge("send engine", "sent", To::Close),
             ],
         }
+    }
+
+    #[test]
+    fn json() {
+        let graph = serde_json::to_value(finger()).unwrap();
+        let expected = serde_json::json!([
+            { "from": "derive request", "outcome": "incomplete", "next": "wait", "to": "derive request" },
+            { "from": "derive request", "outcome": "complete", "next": "run", "to": "send engine" },
+            { "from": "derive request", "outcome": "too long", "next": "abort" },
+            { "from": "send engine", "outcome": "sent", "next": "close" },
+        ]);
+        assert_eq!((&graph["start"], &graph["edges"]), (&"derive request".into(), &expected));
+        let names = Graph::all().map(|graph| graph.module);
+        assert_eq!(names, ["http", "http-upstream", "dns", "dns-upstream"]);
     }
 
     #[test]

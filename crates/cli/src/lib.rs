@@ -2,13 +2,15 @@
 //!
 //! - [`args`], [`config`], [`units`]: the command line and the configuration file, one model.
 //! - [`commands`]: what each command does; [`server`] starts the engines, [`supervisor`] drives them.
-//! - [`signals`], [`systemd`], [`process`]: the system around the server.
+//! - [`signals`], [`systemd`], [`process`]: the system around the server; [`upgrade`]: another program takes over from it.
 //! - [`admin`], [`stats`], [`access_log`], [`graph`]: what the server tells.
+//! - [`top`]: what a running server tells, in a terminal.
 //! - [`lab`], [`doctor`], [`capture`]: what helps with the direct transport.
 #![forbid(unsafe_code)]
 
 pub mod access_log;
 pub mod admin;
+mod answer;
 pub mod args;
 pub mod capture;
 pub mod commands;
@@ -24,4 +26,6 @@ pub mod signals;
 pub mod stats;
 pub mod supervisor;
 pub mod systemd;
+pub mod top;
 pub mod units;
+pub mod upgrade;

@@ -13,6 +13,8 @@ pub enum Request {
     Reload,
     /// SIGUSR1: open the log files again.
     Reopen,
+    /// SIGUSR2: let the program as it is now take over.
+    Upgrade,
 }
 
 /// The signals that the server listens to, from its creation on.
@@ -21,6 +23,7 @@ pub struct Signals {
     interrupt: Signal,
     hangup: Signal,
     user1: Signal,
+    user2: Signal,
 }
 
 impl Signals {
@@ -34,6 +37,7 @@ impl Signals {
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
             user1: signal(SignalKind::user_defined1())?,
+            user2: signal(SignalKind::user_defined2())?,
         })
     }
 
@@ -47,6 +51,7 @@ impl Signals {
             _ = self.interrupt.recv() => Request::Stop,
             _ = self.hangup.recv() => Request::Reload,
             _ = self.user1.recv() => Request::Reopen,
+            _ = self.user2.recv() => Request::Upgrade,
         }
     }
 }
@@ -62,6 +67,7 @@ mod tests {
         for (signal, request) in [
             (Signal::HUP, Request::Reload),
             (Signal::USR1, Request::Reopen),
+            (Signal::USR2, Request::Upgrade),
             (Signal::TERM, Request::Stop),
             (Signal::INT, Request::Stop),
         ] {

@@ -1,21 +1,25 @@
 //! The main thread's work while engines run: signals, reloads, the admin server, the end.
 
 use std::fmt;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::task::JoinHandle;
 
 use crate::access_log::{AccessLog, Destination};
 use crate::admin::AdminServer;
-use crate::config::{self, Config};
+use crate::config::{self, Config, Interface};
 use crate::signals::{Request, Signals};
 use crate::stats::Source;
 use crate::systemd;
+use crate::units::ListenAddress;
+use crate::upgrade::{Attempt, Handed, Predecessor, Program, Role, Successor};
 
 /// The running engines, as the main thread drives them.
-pub trait Engines: Source {
+pub trait Engines: Source + 'static {
     /// Goes over to what `config` says about the site, the cache and the limits: everything or nothing.
     ///
     /// # Errors
@@ -25,6 +29,21 @@ pub trait Engines: Source {
     /// Accepts no more connections, finishes what is in flight within `grace`, then lets each engine
     /// end. May be called again with less.
     fn stop(&self, grace: Duration);
+
+    /// As [`Engines::stop`] when a successor has the sockets: who is connected may ask once more within `patience`.
+    fn retire(&self, patience: Duration, grace: Duration);
+
+    /// How the sockets that clients come to are used, and duplicates of them.
+    ///
+    /// # Errors
+    /// They cannot be handed over: a sentence.
+    fn hand_over(&self) -> Result<(Interface, Vec<Handed>), String>;
+
+    /// Whether files of sockets are removed at the end: not when they are another server's as well.
+    fn own_files(&self, are_ours: bool);
+
+    /// Looks again whether clients wait, whom another server did not take.
+    fn look_again(&self);
 }
 
 /// An engine's thread has ended.
@@ -65,6 +84,18 @@ pub struct Supervisor<E> {
     pub admin: Option<AdminServer>,
     /// What the service manager shows.
     pub status: String,
+    /// What is started on SIGUSR2.
+    pub program: Program,
+    /// The server that this one takes over from.
+    pub predecessor: Option<Predecessor>,
+}
+
+/// Why a server ends in order.
+enum End {
+    /// It was told to.
+    Stopped,
+    /// Another serves.
+    Succeeded(Successor),
 }
 
 /// Why the server did not end in order.
@@ -102,12 +133,23 @@ impl<E: Engines> Supervisor<E> {
     /// # Errors
     /// It did not end in order.
     pub async fn run(&mut self) -> Result<(), Failure> {
-        if let Some(admin) = self.admin.take() {
-            tokio::spawn(admin.serve());
+        let admin_socket = self.admin.as_ref().and_then(|admin| admin.duplicate().ok());
+        let admin = self.admin.take().map(|admin| tokio::spawn(admin.serve()));
+        match self.predecessor.take() {
+            // The predecessor has said who is ready.
+            Some(predecessor) => _ = tokio::spawn(attend(predecessor, self.engines.clone())),
+            None => systemd::ready(&self.status),
         }
-        systemd::ready(&self.status);
-        let result = match self.serve().await {
-            Ok(()) => self.finish().await,
+        let result = match self.serve(admin_socket).await {
+            Ok(End::Stopped) => {
+                self.stop();
+                self.finish().await
+            }
+            Ok(End::Succeeded(successor)) => {
+                admin.inspect(JoinHandle::abort);
+                self.retire(successor);
+                self.finish().await
+            }
             Err(failure) => Err(failure),
         };
         // Whatever happened, what was logged is written.
@@ -117,28 +159,83 @@ impl<E: Engines> Supervisor<E> {
         result
     }
 
-    /// Until told to stop.
-    async fn serve(&mut self) -> Result<(), Failure> {
+    /// Until told to stop, or another serves.
+    async fn serve(&mut self, admin: Option<OwnedFd>) -> Result<End, Failure> {
+        let mut attempt = None;
         loop {
             tokio::select! {
                 request = self.signals.next() => match request {
-                    Request::Stop => return Ok(()),
+                    Request::Stop => {
+                        abandon(attempt).await;
+                        return Ok(End::Stopped);
+                    }
                     Request::Reload => self.reload(),
                     Request::Reopen => self.log.iter().for_each(AccessLog::reopen),
+                    Request::Upgrade if attempt.is_some() => tracing::warn!("a new server is being started already"),
+                    Request::Upgrade => attempt = self.upgrade(admin.as_ref()),
                 },
+                outcome = outcome(&mut attempt) => {
+                    attempt = None;
+                    match outcome {
+                        Ok(successor) => return Ok(End::Succeeded(successor)),
+                        Err(reason) => tracing::error!("no upgrade, this server serves on: {reason}"),
+                    }
+                }
                 Some(end) = self.ends.recv() => return Err(failure(end)),
             }
         }
     }
 
-    /// From the first signal to the last engine's end.
+    /// Starts what shall take over.
+    fn upgrade(&self, admin: Option<&OwnedFd>) -> Option<Attempt> {
+        let start = || {
+            let (io, mut handed) = self.engines.hand_over()?;
+            handed.extend(self.hand_over_admin(admin)?);
+            Attempt::start(&self.program, io, handed)
+        };
+        match start() {
+            Ok(attempt) => {
+                tracing::info!("a new server is being started: {}", self.program.path.display());
+                Some(attempt)
+            }
+            Err(reason) => {
+                tracing::error!("no upgrade, this server serves on: {reason}");
+                None
+            }
+        }
+    }
+
+    fn hand_over_admin(&self, socket: Option<&OwnedFd>) -> Result<Option<Handed>, String> {
+        let Some((socket, admin)) = socket.zip(self.config.admin.as_ref()) else { return Ok(None) };
+        let socket = socket.try_clone().map_err(|error| format!("the admin server cannot be handed over: {error}"))?;
+        // Doors are counted from the other end.
+        Ok(Some(Handed { role: Role::Admin, door: u16::MAX, asked: ListenAddress::Inet(admin.listen), socket }))
+    }
+
+    fn stop(&self) {
+        let grace = self.config.limits.grace_period;
+        tracing::info!("stopping: requests in flight have {grace} to finish");
+        systemd::stopping("finishing requests in flight");
+        self.engines.stop(grace.0);
+    }
+
+    fn retire(&self, successor: Successor) {
+        let Successor { process, line, channel } = successor;
+        let grace = self.config.limits.grace_period;
+        tracing::info!("process {process} serves now; requests in flight have {grace} to finish");
+        systemd::succeeded(process, &line);
+        self.engines.own_files(false);
+        // Half of the time is for clients who are about to ask, the other half for the answers.
+        self.engines.retire(grace.0 / 2, grace.0);
+        // The successor learns by this that we accept no more.
+        drop(channel);
+    }
+
+    /// Until the last engine's end.
     async fn finish(&mut self) -> Result<(), Failure> {
         // Engines keep their own deadline; beyond this one they are stuck.
         const MARGIN: Duration = Duration::from_secs(2);
         let grace = self.config.limits.grace_period.0;
-        tracing::info!("stopping: requests in flight have {} to finish", self.config.limits.grace_period);
-        systemd::stopping("finishing requests in flight");
-        self.engines.stop(grace);
         let deadline = tokio::time::sleep(grace + MARGIN);
         tokio::pin!(deadline);
         let mut running = self.engine_count;
@@ -203,6 +300,37 @@ impl<E: Engines> Supervisor<E> {
     }
 }
 
+/// What came of an attempt; waits for ever if there is none.
+async fn outcome(attempt: &mut Option<Attempt>) -> Result<Successor, String> {
+    match attempt {
+        Some(attempt) => attempt.outcome().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Ends a successor, because this server was told to end.
+async fn abandon(attempt: Option<Attempt>) {
+    let Some(mut attempt) = attempt else { return };
+    attempt.give_up();
+    if let Ok(successor) = attempt.outcome().await {
+        successor.stop();
+    }
+}
+
+/// Takes whoever the predecessor was told of and did not accept. The kernel tells one server of a client, and that may
+/// have been the one that was about to stop.
+async fn attend<E: Engines>(predecessor: Predecessor, engines: Arc<E>) {
+    const OFTEN: Duration = Duration::from_millis(100);
+    /// After it has stopped, for what was on its way.
+    const AFTERWARDS: usize = 10;
+    let mut left = AFTERWARDS;
+    while left > 0 {
+        tokio::time::sleep(OFTEN).await;
+        left -= usize::from(predecessor.is_done());
+        engines.look_again();
+    }
+}
+
 fn failure(end: EngineEnd) -> Failure {
     Failure::Engine {
         cpu: end.cpu,
@@ -243,6 +371,14 @@ mod tests {
             self.applied.lock().unwrap().push(config.clone());
             Ok(())
         }
+        fn retire(&self, _: Duration, grace: Duration) {
+            self.stop(grace);
+        }
+        fn hand_over(&self) -> Result<(Interface, Vec<Handed>), String> {
+            Err("these have no sockets".into())
+        }
+        fn own_files(&self, _: bool) {}
+        fn look_again(&self) {}
         fn stop(&self, _: Duration) {
             if self.obedient {
                 for cpu in [0, 1] {
@@ -267,6 +403,8 @@ mod tests {
             log: None,
             admin: None,
             status: String::new(),
+            program: Program::default(),
+            predecessor: None,
         }
     }
 

@@ -7,6 +7,8 @@ use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 
 use listenfd::ListenFd;
+use rustix::net::AddressFamily;
+use rustix::net::sockopt::socket_domain;
 use sd_notify::NotifyState;
 
 use crate::units::ListenAddress;
@@ -51,6 +53,20 @@ pub fn inherited() -> io::Result<Vec<Inherited>> {
     Ok(sockets)
 }
 
+impl Inherited {
+    /// A socket that the service manager passed to a server before this one.
+    ///
+    /// # Errors
+    /// It is not a listening TCP or Unix stream socket.
+    pub fn of(socket: OwnedFd) -> io::Result<Inherited> {
+        let (socket, address) = match socket_domain(&socket)? {
+            AddressFamily::UNIX => unix(socket.into())?,
+            _ => tcp(socket.into())?,
+        };
+        Ok(Inherited { socket, address, name: None })
+    }
+}
+
 fn take(passed: &mut ListenFd, index: usize) -> io::Result<(OwnedFd, ListenAddress)> {
     // A socket of the wrong kind stays where it is, so each kind can be tried.
     if let Ok(Some(listener)) = passed.take_unix_listener(index) {
@@ -75,6 +91,11 @@ fn tcp(listener: TcpListener) -> io::Result<(OwnedFd, ListenAddress)> {
 /// The server answers requests.
 pub fn ready(status: &str) {
     notify(&[NotifyState::Ready, NotifyState::Status(status)]);
+}
+
+/// Another process serves now, which from here on is the service.
+pub fn succeeded(process: u32, status: &str) {
+    notify(&[NotifyState::MainPid(process), NotifyState::Ready, NotifyState::Status(status)]);
 }
 
 /// The configuration is being read again; [`ready`] follows, whether it is taken or refused.

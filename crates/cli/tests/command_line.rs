@@ -26,13 +26,14 @@ fn version() {
 
 #[test]
 fn each_help_has_its_options_and_examples() {
-    let cases: [(&[&str], &[&str]); 12] = [
+    let cases: [(&[&str], &[&str]); 13] = [
         (
             &["--help"],
             &[
                 "lab",
                 "doctor",
                 "capture",
+                "top",
                 "serve",
                 "accelerate",
                 "explain",
@@ -122,6 +123,17 @@ fn each_help_has_its_options_and_examples() {
             &["capture", "--help"],
             &["--admin <ADDR>", "--count <N>", "--duration <DURATION>", "--snap <N>", "tcpdump", "Ctrl-C"],
         ),
+        (
+            &["top", "--help"],
+            &[
+                "--admin <ADDR>",
+                "[default: 127.0.0.1:9090]",
+                "--once",
+                "--interval <DURATION>",
+                "[default: 1s]",
+                "Examples:",
+            ],
+        ),
         (&["run", "--help"], &["--config <FILE>", "[site]", "[dns]"]),
         (&["check", "--help"], &["--config <FILE>"]),
         (&["graph", "--help"], &["--format <FORMAT>", "mermaid", "dot", "http"]),
@@ -139,14 +151,14 @@ fn each_help_has_its_options_and_examples() {
 
 #[test]
 fn a_wrong_command_line_is_status_2_and_says_what_is_right() {
-    let cases: [(&[&str], &str); 18] = [
+    let cases: [(&[&str], &str); 20] = [
         (&[], "Usage: afpa <COMMAND>"),
         (&["serve"], "<DIR>"),
         (&["serv", "."], "serve"),
         (&["serve", ".", "--cores", "3-1"], "expected CPU numbers such as 0 or 0,2-3, or all, found \"3-1\""),
         (&["serve", ".", "--io", "kqueue"], "expected uring, epoll or auto, found \"kqueue\""),
         (&["serve", ".", "--listen", "8080"], "write :8080 for every IPv4 address"),
-        (&["graph", "ftp"], "[possible values: http, dns, dns-upstream]"),
+        (&["graph", "ftp"], "[possible values: http, http-upstream, dns, dns-upstream]"),
         (&["serve", ".", "--transport", "raw"], "expected sockets or direct, found \"raw\""),
         (&["serve", ".", "--zero-copy", "maybe"], "expected on or off, found \"maybe\""),
         (&["serve", ".", "--queues", "0"], "0 is not in 1..=1024"),
@@ -156,6 +168,8 @@ fn a_wrong_command_line_is_status_2_and_says_what_is_right() {
         (&["dns", "--zone", "a=b", "--respond", "inline"], "unexpected argument '--respond'"),
         (&["lab"], "Usage: afpa lab <COMMAND>"),
         (&["lab", "up", "--mtu", "500"], "500 is not in 1280..=65535"),
+        (&["top", "--interval", "1ms"], "expected a duration from 100ms to 1h, found \"1ms\""),
+        (&["top", "--interval", "5"], "a unit is missing; write 5s for seconds"),
         (&["capture", "a.pcapng"], "--admin <ADDR>"),
         (&["capture", "a.pcapng", "--admin", "localhost:1"], "invalid socket address syntax"),
     ];
@@ -308,9 +322,8 @@ fn the_example_is_right_and_shows_every_default() {
     assert_eq!(shown.overload, Overload::default());
     let pool = &shown.pools[0];
     let health = Health { host: pool.health.as_ref().unwrap().host.clone(), ..Health::default() };
-    let backend = PoolBackend { zone: pool.zone.clone(), ..PoolBackend::at("127.0.0.1:3000".parse().unwrap()) };
+    let backend = PoolBackend::at("127.0.0.1:3000".parse().unwrap());
     let defaults = pools::Pool {
-        zone: pool.zone.clone(),
         backends: vec![backend],
         health: Some(health),
         hedge: pool.hedge,

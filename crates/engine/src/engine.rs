@@ -30,6 +30,7 @@ pub struct Engine {
     transports: Vec<Box<dyn Transport>>,
     inbox: Inbox,
     stopping: Option<Time>,
+    leaving: Option<Leaving>,
 }
 
 /// Reaches an engine from any thread.
@@ -44,12 +45,25 @@ pub struct Control<'a> {
     core: &'a mut Core,
     transports: &'a mut Vec<Box<dyn Transport>>,
     stopping: &'a mut Option<Time>,
+    leaving: &'a mut Option<Leaving>,
+}
+
+/// When an engine that was retired stops, and what it grants then.
+#[derive(Clone, Copy)]
+struct Leaving {
+    since: Time,
+    grace: Duration,
 }
 
 /// The engine's services to its modules.
 pub(crate) struct Services {
     pub(crate) now: Time,
+    /// When the wait of this pass was over, and how long the pass before worked after its own.
+    awoke: Time,
+    pub(crate) delay: Duration,
     pub(crate) draining: bool,
+    /// Another server takes over: connections end with their next answer.
+    pub(crate) leaving: bool,
     timers: TimerWheel,
     workers: Arc<Workers>,
     mailbox: Mailbox,
@@ -81,7 +95,10 @@ impl Engine {
         let now = clock();
         let services = Services {
             now,
+            awoke: now,
+            delay: Duration::ZERO,
             draining: false,
+            leaving: false,
             timers: TimerWheel::new(now),
             workers,
             mailbox,
@@ -92,7 +109,7 @@ impl Engine {
             exchanges: 0,
         };
         let core = Core { modules: Vec::new(), services, clock: Box::new(clock), opened: HashMap::new() };
-        Ok(Engine { core, transports: Vec::new(), inbox, stopping: None })
+        Ok(Engine { core, transports: Vec::new(), inbox, stopping: None, leaving: None })
     }
 
     /// The way to reach this engine from other threads.
@@ -145,6 +162,7 @@ impl Engine {
     pub fn pass(&mut self, may_sleep: bool) -> io::Result<bool> {
         self.start_pass();
         self.take_messages();
+        self.leave();
         self.poll_transports(may_sleep)?;
         self.fire_timers();
         self.give_turns();
@@ -153,15 +171,18 @@ impl Engine {
 
     fn start_pass(&mut self) {
         self.core.services.stats.passes.increment();
-        self.core.tell_time();
+        let now = self.core.tell_time();
+        let services = &mut self.core.services;
+        services.delay = now.since(services.awoke);
+        services.awoke = now;
     }
 
     fn take_messages(&mut self) {
         while let Some(message) = self.inbox.take() {
             match message {
                 Message::Command(command) => {
-                    let Engine { core, transports, stopping, .. } = self;
-                    command(&mut Control { core, transports, stopping });
+                    let Engine { core, transports, stopping, leaving, .. } = self;
+                    command(&mut Control { core, transports, stopping, leaving });
                 }
                 Message::Completed { connection, owner, result } => {
                     self.core.services.stats.completions.increment();
@@ -200,7 +221,7 @@ impl Engine {
             return Some(Duration::ZERO);
         }
         let timers = self.core.services.timers.wait(now);
-        let stopping = self.stopping.map(|deadline| deadline.since(now));
+        let stopping = self.leaving.map(|leaving| leaving.since).or(self.stopping).map(|deadline| deadline.since(now));
         let others = self.transports.iter().skip(1).filter_map(|transport| transport.patience(now));
         timers.into_iter().chain(stopping).chain(others).min()
     }
@@ -235,6 +256,15 @@ impl Engine {
         }
     }
 
+    /// Turns to those who are still there when an engine that was [retired](EngineHandle::retire) has waited.
+    fn leave(&mut self) {
+        let now = self.core.services.now;
+        if let Some(leaving) = self.leaving.take_if(|leaving| now >= leaving.since) {
+            let Engine { core, transports, stopping, leaving: none, .. } = self;
+            Control { core, transports, stopping, leaving: none }.stop(leaving.grace);
+        }
+    }
+
     fn is_over(&self) -> bool {
         self.stopping.is_some_and(|deadline| {
             let is_idle = self.core.services.exchanges == 0 && self.transports.iter().all(|t| t.connections() == 0);
@@ -261,6 +291,14 @@ impl EngineHandle {
         self.command(move |control| control.stop(grace));
     }
 
+    /// Stops, but slowly, because another server takes over the listeners: no more connections are accepted and no
+    /// datagrams received, and modules see that the engine is [leaving](crate::Context::leaving). For as long as
+    /// `patience`, who is connected may ask once more; then it is as after [`EngineHandle::stop`] with what is left
+    /// of `grace`.
+    pub fn retire(&self, patience: Duration, grace: Duration) {
+        self.command(move |control| control.retire(patience, grace));
+    }
+
     /// Wakes the engine: for queues that a module shares with other threads.
     pub fn waker(&self) -> Waker {
         self.mailbox.waker()
@@ -278,14 +316,33 @@ impl Control<'_> {
         self.core.modules.get_mut(owner.0 as usize)?.global().downcast_mut()
     }
 
+    /// As [`Context::notify`](crate::Context::notify).
+    pub fn notify(&mut self, notice: Notice) {
+        self.core.services.notify(notice);
+    }
+
     /// The transports in the order in which they were added.
     pub fn transports(&mut self) -> &mut [Box<dyn Transport>] {
         self.transports
     }
 
+    fn retire(&mut self, patience: Duration, grace: Duration) {
+        if self.core.services.draining {
+            return;
+        }
+        self.core.services.leaving = true;
+        for transport in self.transports.iter_mut() {
+            transport.stop_listening();
+            transport.stop_datagrams();
+        }
+        let since = self.core.services.now.after(patience.min(grace));
+        *self.leaving = Some(Leaving { since, grace: grace.saturating_sub(patience) });
+    }
+
     fn stop(&mut self, grace: Duration) {
         *self.stopping = Some(self.core.services.now.after(grace));
-        self.core.services.draining = true;
+        *self.leaving = None;
+        (self.core.services.draining, self.core.services.leaving) = (true, true);
         for transport in self.transports.iter_mut() {
             transport.stop_listening();
         }
@@ -362,7 +419,9 @@ impl Core {
 
 impl Events for Core {
     fn awake(&mut self) -> Option<Time> {
-        Some(self.tell_time())
+        let now = self.tell_time();
+        self.services.awoke = now;
+        Some(now)
     }
 
     fn connected(&mut self, calls: &mut dyn Calls, id: ConnectionId, owner: Owner, origin: Origin) {

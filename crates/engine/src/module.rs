@@ -342,12 +342,23 @@ impl<M: ProtocolModule> Context<'_, M> {
         self.services.now
     }
 
+    /// How long the pass before this one worked, its wait left out. What arrived meanwhile has waited for up to that:
+    /// a lower bound of what input waits for in an engine that has more to do than it can.
+    pub fn delay(&self) -> Duration {
+        self.services.delay
+    }
+
     /// Whether the peer has sent FIN: no more input will come.
     pub fn finished(&self) -> bool {
         self.held.finished
     }
 
-    /// Whether the engine is stopping.
+    /// Whether the engine stops, now or soon: an answer is the last of its connection, and should say so.
+    pub fn leaving(&self) -> bool {
+        self.services.leaving
+    }
+
+    /// Whether the engine is stopping: who has nothing in flight ends.
     pub fn draining(&self) -> bool {
         self.services.draining
     }

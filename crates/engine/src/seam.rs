@@ -351,6 +351,12 @@ pub trait Transport {
     /// Stops accepting on every listener; connections live on.
     fn stop_listening(&mut self);
 
-    /// How many connections are alive.
+    /// Receives no more datagrams on any listener, which others have as well; answers can still be sent.
+    fn stop_datagrams(&mut self) {}
+
+    /// Looks again at every listener: one that others had as well may have woken them in place of this transport.
+    fn look_again(&mut self) {}
+
+    /// How many connections are alive. Listeners that are not yet done with count, too.
     fn connections(&self) -> usize;
 }

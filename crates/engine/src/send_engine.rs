@@ -88,69 +88,89 @@ pub fn send_engine<M: ProtocolModule>(
     blocked: Outcome,
     failed: Outcome,
 ) -> Outcome {
-    match pump(cx) {
+    match pump(cx, u64::MAX).0 {
         Progress::Sent => sent,
         Progress::Blocked => blocked,
         Progress::Failed => failed,
     }
 }
 
-fn pump<M: ProtocolModule>(cx: &mut Context<'_, M>) -> Progress {
-    match take_staged(cx) {
+/// As [`send_engine`], but gives TCP at most `most` octets, and what a worker had been asked to read before; how many it
+/// gave. It is up to the module to run it again when TCP has room and that alone held it up.
+pub fn send_up_to<M: ProtocolModule>(cx: &mut Context<'_, M>, most: u64) -> (Progress, u64) {
+    pump(cx, most)
+}
+
+fn pump<M: ProtocolModule>(cx: &mut Context<'_, M>, most: u64) -> (Progress, u64) {
+    let mut given = 0;
+    match take_staged(cx, &mut given) {
         Progress::Sent => {}
-        other => return other,
+        other => return (other, given),
     }
     loop {
         let id = cx.output.id;
-        let Some(part) = &mut cx.output.outbox.first else { return Progress::Sent };
-        if cx.output.calls.send_space(id) == 0 {
-            return Progress::Blocked;
+        let Some(part) = &mut cx.output.outbox.first else { return (Progress::Sent, given) };
+        let left = most.saturating_sub(given);
+        if left == 0 || cx.output.calls.send_space(id) == 0 {
+            return (Progress::Blocked, given);
         }
         match part {
             Part::Bytes { bytes, position } => {
-                if send_copy(cx.output.calls, id, bytes, position) {
+                if send_copy(cx.output.calls, id, bytes, position, left, &mut given) {
                     cx.output.outbox.pop();
                 }
             }
             Part::Shared { bytes, position } => {
-                if send_copy(cx.output.calls, id, bytes, position) {
+                if send_copy(cx.output.calls, id, bytes, position, left, &mut given) {
                     cx.output.outbox.pop();
                 }
             }
             Part::Body { position, end, .. } if position == end => cx.output.outbox.pop(),
-            Part::Body { body, position, end } => match body.piece_at(*position, *end) {
-                Piece::Pinned(pin) => {
-                    *position += pin.len() as u64;
-                    cx.output.calls.send(id, Segment::Pinned(pin));
-                }
-                Piece::File { file, offset, length } if cx.output.calls.sends_files() => {
-                    let length = length.min(FILE_CHUNK);
-                    *position += length;
-                    cx.output.calls.send(id, Segment::File(FileRange { file, offset, length }));
-                }
-                Piece::File { file, offset, length } => {
-                    let length = length.min(STAGE) as usize;
-                    if cx.spawn(move || read_range(&file, offset, length)).is_err() {
-                        return Progress::Failed;
+            Part::Body { body, position, end } => {
+                match body.piece_at(*position, position.saturating_add(left).min(*end)) {
+                    Piece::Pinned(pin) => {
+                        *position += pin.len() as u64;
+                        given += pin.len() as u64;
+                        cx.output.calls.send(id, Segment::Pinned(pin));
                     }
-                    cx.output.outbox.staging = true;
-                    return Progress::Blocked;
+                    Piece::File { file, offset, length } if cx.output.calls.sends_files() => {
+                        let length = length.min(FILE_CHUNK);
+                        *position += length;
+                        given += length;
+                        cx.output.calls.send(id, Segment::File(FileRange { file, offset, length }));
+                    }
+                    Piece::File { file, offset, length } => {
+                        let length = length.min(STAGE) as usize;
+                        if cx.spawn(move || read_range(&file, offset, length)).is_err() {
+                            return (Progress::Failed, given);
+                        }
+                        cx.output.outbox.staging = true;
+                        return (Progress::Blocked, given);
+                    }
                 }
-            },
+            }
         }
     }
 }
 
-/// Sends the next of `bytes`; whether they are all sent.
-fn send_copy(calls: &mut dyn Calls, id: ConnectionId, bytes: &[u8], position: &mut usize) -> bool {
-    let end = bytes.len().min(*position + STAGE as usize);
+/// Sends the next of `bytes`, at most `most`; whether they are all sent.
+fn send_copy(
+    calls: &mut dyn Calls,
+    id: ConnectionId,
+    bytes: &[u8],
+    position: &mut usize,
+    most: u64,
+    given: &mut u64,
+) -> bool {
+    let end = bytes.len().min(*position + most.min(STAGE) as usize);
     calls.send(id, Segment::Copy(&bytes[*position..end]));
+    *given += (end - *position) as u64;
     *position = end;
     end == bytes.len()
 }
 
 /// Sends what a worker read for the part in front.
-fn take_staged<M: ProtocolModule>(cx: &mut Context<'_, M>) -> Progress {
+fn take_staged<M: ProtocolModule>(cx: &mut Context<'_, M>, given: &mut u64) -> Progress {
     if !cx.output.outbox.staging {
         return Progress::Sent;
     }
@@ -160,6 +180,7 @@ fn take_staged<M: ProtocolModule>(cx: &mut Context<'_, M>) -> Progress {
     if let Some(Part::Body { position, .. }) = &mut cx.output.outbox.first {
         *position += bytes.len() as u64;
     }
+    *given += bytes.len() as u64;
     cx.output.calls.send(cx.output.id, Segment::Copy(&bytes));
     Progress::Sent
 }

@@ -3,6 +3,7 @@
 //! - [`table`]: the states and what follows from what; [`states`]: one file for each state function.
 //! - [`module`]: global, connection and request data.
 //! - [`syntax`]: HTTP as octets, without I/O. [`files`]: from a miss to a cache object, on workers.
+//! - [`quality`]: classes of requests, and who goes first. [`remote`], [`fetch`]: what other servers answer.
 //! - [`access_log`], [`stats`]: what an engine tells.
 #![forbid(unsafe_code)]
 
@@ -12,6 +13,7 @@ pub mod fetch;
 pub mod files;
 mod kept;
 pub mod module;
+pub mod quality;
 pub mod remote;
 pub mod states;
 pub mod stats;

@@ -11,8 +11,9 @@ use std::time::{Duration, SystemTime};
 
 use afpa_cache::{Cache, Object, View};
 use afpa_caching::Handled;
+use afpa_classes::Slot;
 use afpa_engine::seam::Origin;
-use afpa_engine::{ConnectionId, ControlTable, Desk, ProtocolModule, Time};
+use afpa_engine::{ConnectionId, ControlTable, Desk, Notice, ProtocolModule, Time};
 use afpa_routing::Captures;
 
 use crate::access_log::{CacheOutcome, Recorder};
@@ -20,6 +21,7 @@ use crate::clock::Clock;
 use crate::fetch::Shared;
 use crate::files::Site;
 use crate::kept::Kept;
+use crate::quality::{Admission, Quality, QualityPlan};
 use crate::remote::{EngineRelay, Relay, RemoteRequest, Routed};
 use crate::stats::HttpStats;
 use crate::syntax::{ChunkedDecoder, Limits, RequestParser};
@@ -72,6 +74,8 @@ pub(crate) struct Relaying {
     pub(crate) seconds: Rc<Cell<u64>>,
     /// Memory that routes are found in.
     pub(crate) captures: Captures,
+    /// Classes of requests and limits, if there are or were any.
+    pub(crate) quality: Option<Box<Quality>>,
 }
 
 /// Connection data.
@@ -87,6 +91,8 @@ pub struct Connection {
     pub(crate) peer: Option<Option<SocketAddr>>,
     /// A PROXY header may come first.
     pub(crate) awaits_header: bool,
+    /// As one of its client's, where those are counted.
+    pub(crate) slot: Option<Slot>,
 }
 
 /// Request data.
@@ -102,10 +108,14 @@ pub struct Request {
     pub(crate) routed: Option<Routed>,
     /// What the cache has, if it may not simply be used, and why a backend is asked.
     pub(crate) missed: Option<(Option<Arc<Object<Kept>>>, Handled)>,
+    /// Why a backend was asked and why there is no answer, for Cache-Status.
+    pub(crate) note: Option<(Handled, Option<&'static str>)>,
     /// What has become of it, if another server is to answer it.
     pub(crate) remote: Option<Box<RemoteRequest>>,
     /// Who asks, once that was looked up: the peer, or whom a trusted one names.
     pub(crate) client: Option<IpAddr>,
+    /// Its class, and what it has been given for it.
+    pub(crate) admission: Admission,
     /// The path of files that a route has made of its own.
     pub(crate) rewritten: Option<Vec<u8>>,
     /// Its body was read to its end.
@@ -126,13 +136,34 @@ pub struct Request {
     pub(crate) body_left: u64,
 }
 
+impl Request {
+    /// Makes room for the next one. Nearly all requests leave nothing that has to be dropped, and are spared looking
+    /// for it field by field.
+    #[inline]
+    pub(crate) fn reset(&mut self) {
+        let is_plain =
+            self.routed.is_none() && self.kept_head.capacity() == 0 && matches!(self.answer, Answer::Nothing);
+        if !is_plain {
+            *self = Request::default();
+            return;
+        }
+        // Without a route there is nothing of another server's.
+        self.parser = RequestParser::default();
+        (self.head_length, self.persistent, self.is_body_read) = (0, false, false);
+        (self.refusal, self.outcome, self.client, self.rate_mark) = (None, None, None, None);
+        (self.status, self.payload, self.chunk_octets, self.body_left) = (0, 0, 0, 0);
+        self.chunks = ChunkedDecoder::default();
+    }
+}
+
 /// Why a request is not served: what its answer says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Refusal {
     pub(crate) status: u16,
     /// Whether the connection cannot be used any more.
     pub(crate) closes: bool,
-    pub(crate) retry_after: bool,
+    /// Seconds; 0 says nothing.
+    pub(crate) retry_after: u32,
 }
 
 /// What *answer directly* says.
@@ -171,15 +202,32 @@ impl Global {
     /// [`Fetch`](crate::fetch::Fetch).
     pub fn relay_through(&mut self, relay: Arc<Relay>, shared: Rc<RefCell<Shared>>, seconds: Rc<Cell<u64>>) {
         seconds.set(self.clock.seconds());
+        let engine = shared.borrow().engine;
+        let quality = relay.quality.as_ref().map(|plan| Box::new(Quality::new(plan, engine)));
         let relay = EngineRelay::new(relay);
-        self.relaying = Some(Relaying { relay, shared, seconds, captures: Captures::new() });
+        self.relaying = Some(Relaying { relay, shared, seconds, captures: Captures::new(), quality });
     }
 
-    /// Replaces where requests go. One in flight ends under the routes with which it began.
-    pub fn reload_relay(&mut self, relay: Arc<Relay>) {
-        if let Some(relaying) = &mut self.relaying {
-            relaying.relay = EngineRelay::new(relay);
+    /// Replaces where requests go, and classes. One in flight ends under the routes with which it began. Those that are
+    /// returned have waited for their turn, and are to be told that they arrive again.
+    #[must_use = "who is not told waits for ever"]
+    pub fn reload_relay(&mut self, relay: Arc<Relay>) -> Vec<Notice> {
+        let Some(relaying) = &mut self.relaying else { return Vec::new() };
+        let engine = relaying.shared.borrow().engine;
+        match (&mut relaying.quality, &relay.quality) {
+            (Some(quality), Some(plan)) => quality.reload(plan, engine),
+            // Who has been given something gives it back later.
+            (Some(quality), None) => quality.reload(&QualityPlan::unlimited(), engine),
+            (None, Some(plan)) => relaying.quality = Some(Box::new(Quality::new(plan, engine))),
+            (None, None) => {}
         }
+        relaying.relay = EngineRelay::new(relay);
+        relaying.quality.as_mut().map(|quality| quality.take_called()).unwrap_or_default()
+    }
+
+    /// Classes of requests and limits, if there are or were any.
+    pub(crate) fn quality(&mut self) -> Option<&mut Quality> {
+        self.relaying.as_mut()?.quality.as_deref_mut()
     }
 
     /// Replaces the settings. A request in flight ends under those with which it started to be
@@ -207,9 +255,14 @@ impl ProtocolModule for Http {
     }
 
     /// What was asked for on its behalf is not waited for any more.
-    fn disconnected(global: &mut Global, desk: &mut Desk<'_>, _connection: &mut Connection, request: &mut Request) {
+    fn disconnected(global: &mut Global, desk: &mut Desk<'_>, connection: &mut Connection, request: &mut Request) {
         if let (Some(remote), Some(relaying)) = (request.remote.take(), &global.relaying) {
             remote.leave(relaying.shared.borrow().engine, desk);
+        }
+        if let Some(quality) = global.quality() {
+            quality.disconnect(&mut connection.slot);
+            quality.end(&mut request.admission, desk.now().0);
+            quality.take_called().into_iter().for_each(|notice| desk.notify(notice));
         }
     }
 

@@ -5,9 +5,9 @@ use afpa_engine::{ControlTable, Outcome, State, StateFunction, row};
 
 use crate::module::Http;
 use crate::states::{
-    answer_directly, check_body, choose_route, complete_request, derive_cached_response, derive_deferred_response,
-    derive_error_response, derive_miss_response, derive_remote_response, derive_request, derive_uncached_response,
-    drain_request, linger, send_response, tunnel,
+    admit_request, answer_directly, await_turn, check_body, choose_route, complete_request, derive_cached_response,
+    derive_deferred_response, derive_error_response, derive_miss_response, derive_remote_response, derive_request,
+    derive_uncached_response, drain_request, linger, send_response, tunnel,
 };
 
 /// Reads a request head from the input.
@@ -42,6 +42,11 @@ pub const TUNNEL: State = State::new(13, "tunnel");
 
 /// Hands the connection to a local server.
 pub const DERIVE_DEFERRED_RESPONSE: State = State::new(14, "derive deferred response");
+
+/// Sees whether a request is answered, given its class and its client, where there are classes.
+pub const ADMIT_REQUEST: State = State::new(15, "admit request");
+/// Waits until a backend or a worker can be asked, where there are classes.
+pub const AWAIT_TURN: State = State::new(16, "await turn");
 
 /// A whole request head was read.
 pub const COMPLETE: Outcome = Outcome::new(0, "complete");
@@ -93,6 +98,12 @@ pub const SWITCHED: Outcome = Outcome::new(21, "switched");
 pub const DEFERRED: Outcome = Outcome::new(22, "deferred");
 /// The connection is another's.
 pub const GONE: Outcome = Outcome::new(23, "gone");
+/// There are classes of requests.
+pub const CLASSED: Outcome = Outcome::new(24, "classed");
+/// Others go first.
+pub const WAITS: Outcome = Outcome::new(25, "waits");
+/// It is the turn of a request that waited.
+pub const TURN: Outcome = Outcome::new(26, "turn");
 
 const FUNCTIONS: &[StateFunction<Http>] = &[
     StateFunction {
@@ -108,7 +119,7 @@ const FUNCTIONS: &[StateFunction<Http>] = &[
     StateFunction {
         state: DERIVE_MISS_RESPONSE,
         run: derive_miss_response::derive_miss_response,
-        outcomes: &[FILE, REMOTE],
+        outcomes: &[FILE, REMOTE, CLASSED],
     },
     StateFunction {
         state: DERIVE_UNCACHED_RESPONSE,
@@ -141,7 +152,7 @@ const FUNCTIONS: &[StateFunction<Http>] = &[
     StateFunction {
         state: CHOOSE_ROUTE,
         run: choose_route::choose_route,
-        outcomes: &[FILES, CHUNKED, REMOTE, DEFERRED, DIRECT, REFUSED],
+        outcomes: &[FILES, CHUNKED, REMOTE, DEFERRED, DIRECT, CLASSED, REFUSED],
     },
     StateFunction {
         state: DERIVE_REMOTE_RESPONSE,
@@ -154,6 +165,12 @@ const FUNCTIONS: &[StateFunction<Http>] = &[
         run: derive_deferred_response::derive_deferred_response,
         outcomes: &[PENDING, GONE, REFUSED],
     },
+    StateFunction {
+        state: ADMIT_REQUEST,
+        run: admit_request::admit_request,
+        outcomes: &[FILES, CHUNKED, REMOTE, DEFERRED, DIRECT, REFUSED],
+    },
+    StateFunction { state: AWAIT_TURN, run: await_turn::await_turn, outcomes: &[FILE, REMOTE, TURN, WAITS, REFUSED] },
 ];
 
 /// Checked at compile time: exactly one row for each (state, outcome) declared above.
@@ -179,7 +196,14 @@ pub const TABLE: ControlTable<Http> = ControlTable::checked(
         row(DERIVE_DEFERRED_RESPONSE, GONE, Close),
         row(DERIVE_DEFERRED_RESPONSE, REFUSED, Run(DERIVE_ERROR_RESPONSE)),
         row(CHOOSE_ROUTE, DIRECT, Run(ANSWER_DIRECTLY)),
+        row(CHOOSE_ROUTE, CLASSED, Run(ADMIT_REQUEST)),
         row(CHOOSE_ROUTE, REFUSED, Run(DERIVE_ERROR_RESPONSE)),
+        row(ADMIT_REQUEST, FILES, Run(DERIVE_CACHED_RESPONSE)),
+        row(ADMIT_REQUEST, CHUNKED, Run(CHECK_BODY)),
+        row(ADMIT_REQUEST, REMOTE, Run(DERIVE_CACHED_RESPONSE)),
+        row(ADMIT_REQUEST, DEFERRED, Run(DERIVE_DEFERRED_RESPONSE)),
+        row(ADMIT_REQUEST, DIRECT, Run(ANSWER_DIRECTLY)),
+        row(ADMIT_REQUEST, REFUSED, Run(DERIVE_ERROR_RESPONSE)),
         row(DERIVE_CACHED_RESPONSE, PENDING, Wait(DERIVE_CACHED_RESPONSE)),
         row(DERIVE_CACHED_RESPONSE, HIT, Run(SEND_ENGINE)),
         row(DERIVE_CACHED_RESPONSE, MISS, Run(DERIVE_MISS_RESPONSE)),
@@ -187,6 +211,12 @@ pub const TABLE: ControlTable<Http> = ControlTable::checked(
         row(DERIVE_CACHED_RESPONSE, REFUSED, Run(DERIVE_ERROR_RESPONSE)),
         row(DERIVE_MISS_RESPONSE, FILE, Run(DERIVE_UNCACHED_RESPONSE)),
         row(DERIVE_MISS_RESPONSE, REMOTE, Run(DERIVE_REMOTE_RESPONSE)),
+        row(DERIVE_MISS_RESPONSE, CLASSED, Run(AWAIT_TURN)),
+        row(AWAIT_TURN, FILE, Run(DERIVE_UNCACHED_RESPONSE)),
+        row(AWAIT_TURN, REMOTE, Run(DERIVE_REMOTE_RESPONSE)),
+        row(AWAIT_TURN, TURN, Run(DERIVE_CACHED_RESPONSE)),
+        row(AWAIT_TURN, WAITS, Wait(AWAIT_TURN)),
+        row(AWAIT_TURN, REFUSED, Run(DERIVE_ERROR_RESPONSE)),
         row(DERIVE_REMOTE_RESPONSE, PENDING, Wait(DERIVE_REMOTE_RESPONSE)),
         row(DERIVE_REMOTE_RESPONSE, READY, Run(SEND_ENGINE)),
         row(DERIVE_REMOTE_RESPONSE, SENT, Run(COMPLETE_REQUEST)),

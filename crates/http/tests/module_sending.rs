@@ -188,7 +188,7 @@ fn every_request_is_logged_and_counted() {
     let counted: Vec<(u16, u64)> = server.http.by_status().collect();
     let expected = [(200, 6), (204, 1), (206, 2), (301, 1), (304, 1), (400, 2), (404, 1), (405, 1), (417, 1)];
     assert_eq!(counted, expected);
-    let outcomes: Vec<(CacheOutcome, u64)> = server.http.by_outcome().collect();
+    let outcomes: Vec<(CacheOutcome, u64)> = server.http.by_outcome().filter(|(_, count)| *count > 0).collect();
     assert_eq!(outcomes, [(Hit, 4), (Miss, 2), (CacheOutcome::File, 2), (Revalidated, 1), (None, 7)]);
 }
 

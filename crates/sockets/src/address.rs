@@ -5,11 +5,13 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use afpa_engine::seam::Address;
 use afpa_platform::socket::defer_accept;
 use rustix::net::sockopt::{
-    set_ipv6_v6only, set_socket_recv_buffer_size, set_socket_reuseaddr, set_socket_reuseport, set_tcp_nodelay,
+    set_ipv6_v6only, set_socket_keepalive, set_socket_recv_buffer_size, set_socket_reuseaddr, set_socket_reuseport,
+    set_tcp_keepcnt, set_tcp_keepidle, set_tcp_keepintvl, set_tcp_nodelay,
 };
 use rustix::net::{
     AddressFamily, SocketAddrAny, SocketAddrUnix, SocketFlags, SocketType, bind, connect, getpeername, getsockname,
@@ -73,15 +75,27 @@ pub(crate) fn widen(datagrams: impl AsFd) {
     let _ = set_socket_recv_buffer_size(datagrams, DATAGRAM_QUEUE);
 }
 
+/// Has TCP ask whether a silent peer is there, in whole seconds.
+fn ask_the_silent(socket: &OwnedFd, keep_alive: Duration) -> rustix::io::Result<()> {
+    let interval = Duration::from_secs(keep_alive.as_secs().clamp(1, 32_767));
+    set_socket_keepalive(socket, true)?;
+    set_tcp_keepidle(socket, interval)?;
+    set_tcp_keepintvl(socket, interval)?;
+    set_tcp_keepcnt(socket, 3)
+}
+
 /// Starts opening a connection. The socket does not block; it is writable when it is known whether
 /// the connection was made. The second value is an error that is known at once.
 ///
 /// # Errors
 /// There can be no such socket.
-pub(crate) fn start_connecting(to: &Address) -> io::Result<(OwnedFd, io::Result<()>)> {
+pub(crate) fn start_connecting(to: &Address, keep_alive: Duration) -> io::Result<(OwnedFd, io::Result<()>)> {
     let (socket, started) = match to {
         Address::Inet(inet) => {
             let socket = stream_socket(family(inet), SocketFlags::NONBLOCK)?;
+            if !keep_alive.is_zero() {
+                ask_the_silent(&socket, keep_alive)?;
+            }
             let started = connect(&socket, inet);
             (socket, started)
         }

@@ -39,6 +39,9 @@ pub struct SocketsConfig {
     /// How long the peer of a closed connection may take nothing of what is still queued for it,
     /// before it is reset: looked at that often.
     pub close_patience: Duration,
+    /// How long the peer of a connection that was opened here may be silent before TCP asks whether it is there (RFC
+    /// 9293 §3.8.4), and how long between two questions, of which three go unanswered at most. Zero: never.
+    pub keep_alive: Duration,
     /// Threads that send, where `respond` needs any. They inherit the affinity of the thread that
     /// makes the transport.
     pub senders: usize,
@@ -60,6 +63,7 @@ impl SocketsConfig {
             peer_speaks_first: false,
             linger: Duration::from_secs(2),
             close_patience: Duration::from_secs(5),
+            keep_alive: Duration::from_secs(60),
             senders: 2,
         }
     }

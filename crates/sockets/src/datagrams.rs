@@ -51,6 +51,11 @@ impl Outbox {
         true
     }
 
+    /// How many are in the queue and in the ring.
+    pub(crate) fn len(&self) -> usize {
+        self.count
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }

@@ -112,6 +112,16 @@ impl Epoll {
         }
     }
 
+    /// Waits for listeners anew, which finds what is already there.
+    pub(crate) fn look_again(&mut self, listeners: &mut Listeners) {
+        for listener in listeners.list.iter_mut().filter(|listener| listener.active) {
+            if let Some(socket) = &listener.socket {
+                let _ = epoll::delete(&self.epoll, socket);
+            }
+            listener.active = false;
+        }
+    }
+
     fn wait(&mut self, wait: Option<Duration>) -> io::Result<()> {
         let timeout =
             wait.map(|wait| Timespec { tv_sec: wait.as_secs() as i64, tv_nsec: i64::from(wait.subsec_nanos()) });
@@ -168,9 +178,10 @@ impl Epoll {
     ) -> io::Result<()> {
         while listeners.unpark(table, events).is_some() {}
         let may_accept = listeners.may_accept(table);
+        let may_receive = !listeners.datagrams_stopped;
         for (index, listener) in listeners.list.iter_mut().enumerate() {
             let Some(socket) = &listener.socket else { continue };
-            let (wanted, kind) = if listener.is_datagram { (true, DATAGRAMS) } else { (may_accept, LISTENER) };
+            let (wanted, kind) = if listener.is_datagram { (may_receive, DATAGRAMS) } else { (may_accept, LISTENER) };
             if wanted == listener.active {
                 continue;
             }

@@ -69,7 +69,9 @@ pub(crate) struct Listeners {
     paused_until: Option<Time>,
     /// The limit on connections was reached, which has been counted.
     limited: bool,
-    stopped: bool,
+    pub(crate) stopped: bool,
+    /// Others receive the datagrams now.
+    pub(crate) datagrams_stopped: bool,
     datagram: Vec<u8>,
 }
 
@@ -84,6 +86,7 @@ impl Listeners {
             paused_until: None,
             limited: false,
             stopped: false,
+            datagrams_stopped: false,
             datagram: Vec::new(),
         }
     }
@@ -128,7 +131,8 @@ impl Listeners {
         ListenerId { transport: self.id, index }
     }
 
-    /// A connection was accepted. Returns the slot that it got, unless it has to wait for one.
+    /// A connection was accepted, be it while accepting was being stopped: nobody else can have it. Returns the slot that
+    /// it got, unless it has to wait for one.
     pub(crate) fn accepted(
         &mut self,
         index: u16,
@@ -136,9 +140,6 @@ impl Listeners {
         table: &mut Table,
         events: &mut dyn Events,
     ) -> Option<u32> {
-        if self.stopped {
-            return None;
-        }
         if table.is_full() {
             self.parked.push_back((index, socket));
             return None;
@@ -199,7 +200,13 @@ impl Listeners {
     /// Accepts no more. Datagram sockets go on: an answer may be due.
     pub(crate) fn stop(&mut self) {
         self.stopped = true;
-        self.parked.clear();
+    }
+
+    /// What has to come to its end when all is stopped: connections that wait for a slot, and listeners with which the
+    /// driver is not done.
+    pub(crate) fn unfinished(&self) -> usize {
+        let is_stopped = |l: &&Listener| if l.is_datagram { self.datagrams_stopped } else { self.stopped };
+        self.parked.len() + self.list.iter().filter(is_stopped).filter(|listener| listener.active).count()
     }
 
     /// Closes a listener that is listened to no more and with which the driver is done.

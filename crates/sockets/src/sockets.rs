@@ -104,6 +104,18 @@ impl Sockets {
         }
     }
 
+    /// A duplicate of a listener's socket, for others to have it as well. It listens until all of them are closed.
+    ///
+    /// # Errors
+    /// It listens no more, or no descriptor is left.
+    pub fn duplicate(&self, listener: ListenerId) -> io::Result<OwnedFd> {
+        let listener = self.listeners.list.get(usize::from(listener.index));
+        match listener.and_then(|listener| listener.socket.as_ref()) {
+            Some(socket) => socket.try_clone(),
+            None => Err(io::Error::new(io::ErrorKind::NotConnected, "not listening")),
+        }
+    }
+
     fn prepare(&mut self, listener: ListenerId) -> io::Result<()> {
         let listener = &self.listeners.list[usize::from(listener.index)];
         if let Some(socket) = &listener.socket {
@@ -202,7 +214,22 @@ impl Transport for Sockets {
         }
     }
 
+    fn stop_datagrams(&mut self) {
+        self.listeners.datagrams_stopped = true;
+        if let Driver::Uring(uring) = &mut self.driver {
+            uring.stop_datagrams(&mut self.listeners);
+        }
+    }
+
+    fn look_again(&mut self) {
+        match &mut self.driver {
+            Driver::Uring(uring) => uring.look_again(&mut self.listeners),
+            Driver::Epoll(epoll) => epoll.look_again(&mut self.listeners),
+        }
+    }
+
     fn connections(&self) -> usize {
-        self.table.live()
+        let answers = if self.listeners.datagrams_stopped { self.table.outbox.len() } else { 0 };
+        self.table.live() + self.listeners.unfinished() + answers
     }
 }

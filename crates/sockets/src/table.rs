@@ -62,6 +62,8 @@ pub(crate) struct Table {
     send_buffer: usize,
     linger: Duration,
     close_patience: Duration,
+    /// As [`SocketsConfig::keep_alive`].
+    keep_alive: Duration,
     /// As [`SocketsConfig::lend_from`].
     pub(crate) lend_from: usize,
     pipe: Option<Pipe>,
@@ -113,6 +115,7 @@ impl Table {
             send_buffer: config.send_buffer.max(1),
             linger: config.linger,
             close_patience: config.close_patience,
+            keep_alive: config.keep_alive,
             lend_from: config.lend_from,
             pipe: pipe(),
             waits,
@@ -730,7 +733,7 @@ impl Calls for Table {
 
     fn connect(&mut self, to: &Address, owner: Owner) -> io::Result<ConnectionId> {
         self.check_room()?;
-        let (socket, started) = start_connecting(to)?;
+        let (socket, started) = start_connecting(to, self.keep_alive)?;
         let index = self.insert(socket, owner, Phase::Connecting);
         match started {
             Ok(()) => self.touch(index),

@@ -94,6 +94,24 @@ impl Uring {
         }
     }
 
+    /// Stops receiving datagrams. Those that the ring has received by then arrive.
+    pub(crate) fn stop_datagrams(&mut self, listeners: &mut Listeners) {
+        for (index, listener) in listeners.list.iter_mut().enumerate().filter(|(_, l)| l.is_datagram && l.active) {
+            if !std::mem::replace(&mut listener.cancelled, true) {
+                self.ring.cancel_datagrams(index as u64);
+            }
+        }
+    }
+
+    /// Starts accepting anew, which finds what is already there.
+    pub(crate) fn look_again(&mut self, listeners: &mut Listeners) {
+        for (index, listener) in listeners.list.iter_mut().enumerate().filter(|(_, l)| !l.is_datagram && l.active) {
+            if !std::mem::replace(&mut listener.cancelled, true) {
+                self.ring.cancel_accept(index as u64);
+            }
+        }
+    }
+
     fn await_senders(&mut self, table: &Table) {
         if let Some(senders) = table.senders() {
             self.ring.poll_readable(SENDERS, senders.descriptor());
@@ -244,6 +262,9 @@ impl Uring {
 
     /// Starts receiving datagrams where that has ended.
     fn receive_datagrams(&mut self, table: &Table, listeners: &mut Listeners) {
+        if listeners.datagrams_stopped {
+            return;
+        }
         let (is_paused, mut failed) = (listeners.is_paused(), false);
         for (index, listener) in listeners.list.iter_mut().enumerate() {
             let is_due = listener.is_datagram && !listener.active && !(listener.failing && is_paused);

@@ -3,30 +3,33 @@
 
 pub(crate) mod chart;
 mod curves;
+mod proxied;
 mod scenario;
 mod summary;
 pub(crate) mod table;
 
 use crate::affinity;
-use crate::command::{self, Running};
+use crate::command;
 use crate::cpu;
 use crate::fileset::{self, SpecWeb96};
 use crate::interrupt::{self, Interrupted};
-use crate::load::{DEFAULT_DIRECTORIES, Io, LoadReport, Stack};
-use crate::peers::{PEERS, PORT, Peer};
+use crate::load::{DEFAULT_DIRECTORIES, Io, LoadReport, Process, Stack};
+use crate::peers::{PORT, Peer};
 use crate::server::Server;
 use crate::topology::{Cable, SERVER, Topology};
 use crate::units;
 use anyhow::{Context, Result, bail};
 use clap::Args;
+pub(crate) use proxied::judge;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use scenario::{MANY, Scenario};
+pub(crate) use scenario::Scenario;
+use scenario::{MANY, Role};
 use std::fs;
-use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::Duration;
 pub(crate) use summary::median;
+#[cfg(test)]
+pub(crate) use summary::tests;
 use summary::{Comparison, Sample, Settings};
 
 /// What stands for every variant.
@@ -44,13 +47,16 @@ const WARM_UP: Duration = Duration::from_secs(1);
 /// removes everything again. Needs root, two CPUs, ip, ethtool, sysctl and taskset.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct CompareArgs {
+    /// What the servers are [default: what the scenarios want, else serve]
+    #[arg(long, value_enum)]
+    role: Option<Role>,
     /// Compare with these servers only [default: all that are installed]
     #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
     peers: Vec<String>,
     /// Add these variants of ours, or `all`: what a part of the design is worth
     #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
     variant: Vec<String>,
-    /// Run these scenarios only [default: all but those that are named by-size-...]
+    /// Run these scenarios only [default: all of the role but those that are named by-size-...]
     #[arg(long, value_name = "NAME,...", value_delimiter = ',', value_enum)]
     scenario: Vec<Scenario>,
     /// How often each server has its turn
@@ -105,14 +111,17 @@ impl CompareArgs {
     /// # Errors
     /// The topology cannot be built, an output not be written, or a signal came.
     pub(crate) fn run(&self) -> Result<()> {
+        self.check_scenarios()?;
         let afpa = self.afpa_path()?;
         let peers = self.choose_peers(&afpa)?;
         let topology = Topology::build(self.cable())?;
         allow_descriptors(self.descriptors())?;
         affinity::pin(None, topology.client.core)?;
         let root = topology.directory().join("documents");
-        fileset::write_webstone(&root)?;
-        SpecWeb96 { directories: self.directories }.write(&root)?;
+        if self.role() == Role::Serve {
+            fileset::write_webstone(&root)?;
+            SpecWeb96 { directories: self.directories }.write(&root)?;
+        }
         let turn = Turn { args: self, topology: &topology, root: &root, afpa: &afpa };
         let mut comparison = Comparison::new(self.settings());
         for round in 0..self.rounds {
@@ -140,10 +149,22 @@ impl CompareArgs {
         Ok(())
     }
 
+    fn role(&self) -> Role {
+        self.role.or(self.scenario.first().map(|scenario| scenario.role())).unwrap_or(Role::Serve)
+    }
+
+    fn check_scenarios(&self) -> Result<()> {
+        let role = self.role();
+        match self.scenario.iter().find(|scenario| scenario.role() != role) {
+            Some(other) => bail!("--scenario {}: not one of the role {}", other.name(), role.name()),
+            None => Ok(()),
+        }
+    }
+
     /// The scenarios that were asked for, in their own order, each once.
     fn scenarios(&self) -> Vec<Scenario> {
         let asked = |scenario: &Scenario| match self.scenario.is_empty() {
-            true => !scenario.is_by_size(),
+            true => scenario.role() == self.role() && !scenario.is_by_size(),
             false => self.scenario.contains(scenario),
         };
         Scenario::all().iter().copied().filter(asked).collect()
@@ -168,6 +189,7 @@ impl CompareArgs {
     fn settings(&self) -> Settings {
         Settings {
             scenarios: self.scenarios(),
+            role: self.role(),
             rounds: self.rounds,
             duration: self.duration,
             connections: self.connections(),
@@ -191,12 +213,13 @@ impl CompareArgs {
     fn choose_peers(&self, afpa: &Path) -> Result<Vec<&'static Peer>> {
         let named = |name: &str| self.peers.iter().chain(&self.variant).any(|asked| asked == name);
         let all_variants = self.variant == [ALL];
-        known("--peers", &self.peers, |_| true)?;
+        let servers = self.role().servers();
+        known("--peers", &self.peers, servers, |_| true)?;
         if !all_variants {
-            known("--variant", &self.variant, |peer| peer.is_variant)?;
+            known("--variant", &self.variant, servers, |peer| peer.is_variant)?;
         }
         let mut chosen = Vec::new();
-        for peer in PEERS {
+        for peer in servers {
             let unless_named = if peer.is_variant { all_variants } else { self.peers.is_empty() };
             match peer.path(afpa) {
                 Some(_) if named(peer.name) || unless_named || peer.name == "afpa" => chosen.push(peer),
@@ -210,8 +233,8 @@ impl CompareArgs {
 }
 
 /// Each of `names` is that of a server that `suits`.
-fn known(option: &str, names: &[String], suits: impl Fn(&Peer) -> bool) -> Result<()> {
-    let choices: Vec<_> = PEERS.iter().filter(|peer| suits(peer)).map(|peer| peer.name).collect();
+fn known(option: &str, names: &[String], servers: &[Peer], suits: impl Fn(&Peer) -> bool) -> Result<()> {
+    let choices: Vec<_> = servers.iter().filter(|peer| suits(peer)).map(|peer| peer.name).collect();
     match names.iter().find(|name| !choices.contains(&name.as_str())) {
         Some(unknown) => bail!("{option} {unknown}: not one of {}", choices.join(", ")),
         None => Ok(()),
@@ -246,6 +269,7 @@ impl Turn<'_> {
             }
             let measured = match scenario {
                 Scenario::Idle10K => self.measure_idle(&server),
+                _ if scenario.role() == Role::Accelerate => proxied::measure(self, &server, scenario),
                 _ => self.measure(&server, scenario),
             };
             match measured {
@@ -282,9 +306,9 @@ impl Turn<'_> {
         Ok((report, during.saturating_sub(before) / u64::from(MANY)))
     }
 
-    fn start_load(&self, scenario: Scenario, warmup: Duration, duration: Duration) -> Result<Load> {
+    fn start_load(&self, scenario: Scenario, warmup: Duration, duration: Duration) -> Result<Process> {
         let mut command = self.topology.client.command(std::env::current_exe().context("cannot find this program")?);
-        command.arg("load").arg(format!("http://{SERVER}:{PORT}/"));
+        command.arg("load").arg(format!("http://{SERVER}:{PORT}/{}", scenario.path()));
         command.args(scenario.arguments(self.args.connections(), self.args.directories));
         match self.args.client {
             Stack::Sockets => command.args(["--io", self.args.io.unwrap_or(scenario.io()).name()]),
@@ -295,31 +319,7 @@ impl Turn<'_> {
         command.args(["--json", "-", "--watch-core", &self.topology.server.core.to_string()]);
         let seconds = |span: Duration| span.as_secs_f64().to_string();
         command.args(["--warmup", &seconds(warmup), "--duration", &seconds(duration)]);
-        let running = Running::start(command.stdout(Stdio::piped()).stderr(Stdio::piped()))?;
-        Ok(Load { running, limit: warmup + duration + Duration::from_secs(30) })
-    }
-}
-
-/// A load generator at work.
-struct Load {
-    running: Running,
-    /// When it must have ended.
-    limit: Duration,
-}
-
-impl Load {
-    /// Waits for its report. What it prints fits a pipe's buffer.
-    fn finish(mut self) -> Result<LoadReport> {
-        let status = self.running.wait(self.limit).context("the load generator")?;
-        let (mut report, mut complaint) = (String::new(), String::new());
-        if let Some((stdout, stderr)) = self.running.outputs() {
-            stdout.take(1 << 20).read_to_string(&mut report).context("the load generator's report")?;
-            stderr.take(1 << 20).read_to_string(&mut complaint).context("the load generator's complaint")?;
-        }
-        if !status.success() {
-            bail!("{}", complaint.trim());
-        }
-        serde_json::from_str(&report).context("the load generator's report")
+        Process::start(&mut command, warmup + duration + Duration::from_secs(30))
     }
 }
 
@@ -332,7 +332,7 @@ pub(crate) fn unless_interrupted(error: &anyhow::Error) -> Result<()> {
 }
 
 /// Raises the limit of descriptors as far as it goes; the servers and the load inherit it.
-fn allow_descriptors(needed: u64) -> Result<()> {
+pub(crate) fn allow_descriptors(needed: u64) -> Result<()> {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
     setrlimit(Resource::Nofile, raised).context("cannot raise the limit of open files")?;

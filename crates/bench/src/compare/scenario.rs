@@ -1,7 +1,8 @@
 //! What servers are asked for in a comparison.
 
 use crate::load::Io;
-use crate::peers::Abilities;
+use crate::peers::{Abilities, PEERS, Peer};
+use crate::proxies::PROXIES;
 use clap::ValueEnum;
 
 /// A way to load a server. The order matters: memory that active connections have made a server
@@ -29,6 +30,15 @@ pub(crate) enum Scenario {
     /// 10,000 active connections, 1 KiB documents
     #[value(name = "active-10k")]
     Active10K,
+    /// 1 KiB from an accelerator's cache, over persistent connections
+    #[value(name = "proxy-hit-1k")]
+    ProxyHit1K,
+    /// 1 KiB that an accelerator may not keep, over persistent connections to it and to the origin
+    #[value(name = "proxy-miss-1k")]
+    ProxyMiss1K,
+    /// 64 KiB from an accelerator's cache, over persistent connections
+    #[value(name = "proxy-hit-64k")]
+    ProxyHit64K,
     /// 64 octets, a connection for each document
     #[value(name = "by-size-64")]
     BySize64,
@@ -55,6 +65,30 @@ pub(crate) enum Scenario {
     BySize1M,
 }
 
+/// What servers are compared as.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum Role {
+    /// Servers of files
+    Serve,
+    /// Caches in front of an origin
+    Accelerate,
+}
+
+impl Role {
+    /// Its name in options and figures.
+    pub(crate) fn name(self) -> String {
+        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
+
+    /// The servers that have it.
+    pub(crate) fn servers(self) -> &'static [Peer] {
+        match self {
+            Role::Serve => PEERS,
+            Role::Accelerate => PROXIES,
+        }
+    }
+}
+
 /// How many connections the scenarios of many connections have.
 pub(crate) const MANY: u32 = 10_000;
 
@@ -72,6 +106,29 @@ impl Scenario {
     /// What it does, in a line.
     pub(crate) fn title(self) -> String {
         self.to_possible_value().and_then(|value| Some(value.get_help()?.to_string())).unwrap_or_default()
+    }
+
+    /// What a server is while it is asked.
+    pub(crate) fn role(self) -> Role {
+        match self {
+            Scenario::ProxyHit1K | Scenario::ProxyMiss1K | Scenario::ProxyHit64K => Role::Accelerate,
+            _ => Role::Serve,
+        }
+    }
+
+    /// What an accelerator is asked for, and how many octets that has.
+    fn target(self) -> Option<(&'static str, u64)> {
+        match self {
+            Scenario::ProxyHit1K => Some(("fixed/1024", 1024)),
+            Scenario::ProxyHit64K => Some(("fixed/65536", 65_536)),
+            Scenario::ProxyMiss1K => Some(("class/live/fixed/1024?cc=no-store", 1024)),
+            _ => None,
+        }
+    }
+
+    /// What a load's URL has behind the server's name and a slash.
+    pub(crate) fn path(self) -> &'static str {
+        self.target().map_or("", |target| target.0)
     }
 
     /// Whether a server with these abilities can be asked for it.
@@ -117,14 +174,17 @@ impl Scenario {
     /// buffer, or the client and not the server sets the pace.
     pub(crate) fn io(self) -> Io {
         match self {
-            Scenario::Persistent64K | Scenario::Persistent1M => Io::Epoll,
+            Scenario::Persistent64K | Scenario::Persistent1M | Scenario::ProxyHit64K => Io::Epoll,
             _ => Io::Auto,
         }
     }
 
     /// The arguments of `load` for it.
     pub(crate) fn arguments(self, connections: u32, directories: u32) -> Vec<String> {
-        let what = match (self, self.size()) {
+        let what = match (self, self.size().or(self.target().map(|target| target.1))) {
+            (Scenario::ProxyHit1K | Scenario::ProxyMiss1K | Scenario::ProxyHit64K, Some(size)) => {
+                format!("--expect {size}")
+            }
             (_, Some(size)) => format!("--size {size} --per-request"),
             (Scenario::PerRequest1K, _) => "--size 1KiB --per-request".to_owned(),
             (Scenario::Persistent64K, _) => "--size 64KiB".to_owned(),
@@ -152,6 +212,14 @@ mod tests {
             let load = LoadArgs::from_arg_matches(&matches).unwrap();
             assert_eq!(load.connections == MANY, scenario.name().ends_with("10k"));
         }
+    }
+
+    #[test]
+    fn an_accelerator_is_asked_for_what_its_origin_has() {
+        for scenario in Scenario::all().iter().filter(|scenario| scenario.role() == Role::Accelerate) {
+            assert!(scenario.arguments(64, 20).join(" ").starts_with("--expect ") && !scenario.path().is_empty());
+        }
+        assert_eq!(Scenario::Persistent1K.path(), "");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What a comparison found: every sample, medians over the rounds, ratios to our server.
 
 use super::kernel;
-use super::scenario::Scenario;
+use super::scenario::{Role, Scenario};
 use super::table::Table;
 use crate::load::{LoadReport, Stack};
 use serde_json::{Value, json};
@@ -17,6 +17,7 @@ const OURS: &str = "afpa";
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
     pub(super) scenarios: Vec<Scenario>,
+    pub(super) role: Role,
     pub(super) rounds: u32,
     pub(super) duration: Duration,
     pub(super) connections: u32,
@@ -122,7 +123,7 @@ impl Comparison {
 
     /// The JSON form:
     ///
-    /// - `schema`, `kernel`, `settings` (`rounds`, `seconds`, `connections`, `client`, `mtu`, `queue` (null: none),
+    /// - `schema`, `kernel`, `settings` (`role`, `rounds`, `seconds`, `connections`, `client`, `mtu`, `queue` (null: none),
     ///   `offloads`, `directories`, `congestion`);
     /// - `scenarios`: for each its `name`, `title` and `servers`, the medians over the rounds
     ///   (`requests_per_second`, `cpu_us_per_request`, `core_busy_share` 0 to 1, `p50_us`, `p99_us`,
@@ -135,6 +136,7 @@ impl Comparison {
     pub(super) fn to_json(&self) -> Value {
         let Settings {
             scenarios,
+            role,
             rounds,
             duration,
             connections,
@@ -149,7 +151,7 @@ impl Comparison {
             "schema": SCHEMA,
             "kernel": kernel(),
             "settings": {
-                "rounds": rounds, "seconds": duration.as_secs_f64(), "connections": connections,
+                "role": role.name(), "rounds": rounds, "seconds": duration.as_secs_f64(), "connections": connections,
                 "client": client.name(), "mtu": mtu, "queue": queue, "offloads": offloads, "directories": directories,
                 "congestion": congestion,
             },
@@ -198,9 +200,10 @@ impl fmt::Display for Comparison {
         let Settings { rounds, duration, connections, client, mtu, queue, offloads, congestion, .. } = &self.settings;
         let queue = queue.map_or("no queue".to_owned(), |packets| format!("queues of {packets}"));
         let queue = if *offloads { queue + ", TSO" } else { queue };
+        let load = if self.settings.role == Role::Accelerate { "origin and load" } else { "load" };
         writeln!(
             f,
-            "Medians of {rounds} rounds of {duration:?}; {congestion}; MTU {mtu}, {queue}; server on CPU 0, load on CPU 1 \
+            "Medians of {rounds} rounds of {duration:?}; {congestion}; MTU {mtu}, {queue}; server on CPU 0, {load} on CPU 1 \
              (client on {}, {connections} connections); Linux {}.",
             client.name(),
             kernel()
@@ -273,7 +276,7 @@ pub(crate) fn median(mut values: Vec<f64>) -> f64 {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// Two servers, three rounds; the second costs twice the first.
@@ -281,6 +284,7 @@ pub(super) mod tests {
         let scenarios = vec![Scenario::Persistent1K, Scenario::Idle10K];
         let settings = Settings {
             scenarios,
+            role: Role::Serve,
             rounds: 3,
             duration: Duration::from_secs(4),
             connections: 64,
@@ -294,18 +298,23 @@ pub(super) mod tests {
         let mut comparison = Comparison::new(settings);
         for (server, factor) in [("afpa", 1.0), ("nginx", 2.0)] {
             for (round, rate) in [(0, 100.0), (1, 900.0), (2, 200.0)] {
-                let load = serde_json::from_value(json!({
-                    "seconds": 4.0, "requests": 400, "requests_per_second": rate / factor, "bytes": 1,
-                    "connections_opened": 64, "connections_open": 64, "unfinished": 0,
-                    "errors": { "connect": 1, "reset": 0, "closed": 0, "timeout": 0, "status": 0, "length": 0, "malformed": 0 }, "first_error": null,
-                    "latency_us": { "min": 1.0, "mean": 2.0, "p50": 2.0, "p90": 3.0, "p99": 4.0, "p999": 5.0, "max": 6.0 },
-                    "cpu_us_per_request": 10.0 * factor, "core_busy_share": 0.5,
-                }))
-                .unwrap();
+                let load = report(rate / factor, 10.0 * factor);
                 comparison.add(Sample { server, scenario: Scenario::Persistent1K, round, memory: 1 << 20, load });
             }
         }
         comparison
+    }
+
+    /// A load of 400 requests.
+    pub(crate) fn report(requests_per_second: f64, cpu_us_per_request: f64) -> LoadReport {
+        serde_json::from_value(json!({
+                    "seconds": 4.0, "requests": 400, "requests_per_second": requests_per_second, "bytes": 1,
+                    "connections_opened": 64, "connections_open": 64, "unfinished": 0,
+                    "errors": { "connect": 1, "reset": 0, "closed": 0, "timeout": 0, "status": 0, "length": 0, "malformed": 0 }, "first_error": null,
+                    "latency_us": { "min": 1.0, "mean": 2.0, "p50": 2.0, "p90": 3.0, "p99": 4.0, "p999": 5.0, "max": 6.0 },
+                    "cpu_us_per_request": cpu_us_per_request, "core_busy_share": 0.5,
+                }))
+                .unwrap()
     }
 
     impl Comparison {

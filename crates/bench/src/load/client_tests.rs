@@ -64,7 +64,7 @@ struct Bench {
 impl Bench {
     fn new(reuse: Reuse, connections: usize, pipeline: usize, rate: Option<f64>) -> Bench {
         let plan = Plan { connections, pipeline, reuse, timeout: Duration::from_secs(1) };
-        let targets = Targets::one(Style { host: "h", close: false }, "/", Some(2));
+        let targets = Targets::one(Style { host: "h", close: false, headers: "" }, "/", Some(2));
         let now = Rc::new(Cell::new(Time(0)));
         let clock = now.clone();
         let server = Address::Unix("/s".into());

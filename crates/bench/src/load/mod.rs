@@ -4,12 +4,15 @@ mod access_log;
 mod arrivals;
 mod client;
 mod direct;
+mod process;
 mod report;
 mod response;
 mod tally;
 mod targets;
 
-pub(crate) use report::LoadReport;
+pub(crate) use process::Process;
+pub(crate) use report::{Latency, LoadReport};
+pub(crate) use response::ResponseReader;
 
 use crate::cpu::CoreTimes;
 use crate::fileset::SpecWeb96;
@@ -65,6 +68,15 @@ pub(crate) struct LoadArgs {
     /// Ask for what this access log (Common or Combined) says was asked for
     #[arg(long, value_name = "FILE", group = "what")]
     pub(crate) replay: Option<PathBuf>,
+    /// Count an answer as wrong unless its body has this length
+    #[arg(long, value_name = "SIZE", conflicts_with = "what", value_parser = units::size)]
+    pub(crate) expect: Option<u64>,
+    /// Let it be no failure if not a single request is answered
+    #[arg(long)]
+    pub(crate) hopeless: bool,
+    /// Send this header line with each request; can be given several times
+    #[arg(long, value_name = "NAME: VALUE", value_parser = header_line)]
+    pub(crate) header: Vec<String>,
     /// Seed of everything random
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seed: u64,
@@ -179,7 +191,7 @@ impl LoadArgs {
                 }
             }
         }
-        if report.requests == 0 && !self.idle {
+        if report.requests == 0 && !self.idle && !self.hopeless {
             bail!("{} answered no request as it should", self.url);
         }
         Ok(())
@@ -237,7 +249,7 @@ impl LoadArgs {
     }
 
     fn targets(&self, url: &Url) -> Result<Targets> {
-        let style = Style { host: &url.host, close: self.per_request };
+        let style = Style { host: &url.host, close: self.per_request, headers: &self.header.concat() };
         match (self.size, self.specweb96, &self.replay) {
             (Some(size), ..) => Targets::webstone(style, size),
             (_, true, _) => {
@@ -249,7 +261,7 @@ impl LoadArgs {
                 Ok(Targets::specweb96(style, set, self.seed))
             }
             (_, _, Some(log)) => Targets::replay(style, log),
-            _ => Ok(Targets::one(style, &url.path, None)),
+            _ => Ok(Targets::one(style, &url.path, self.expect)),
         }
     }
 
@@ -298,15 +310,19 @@ fn run_until<C: FnMut() -> Time>(
 
 /// A server and a path on it.
 #[derive(Clone, PartialEq, Eq, Debug)]
-struct Url {
+pub(crate) struct Url {
     /// The Host header's value.
-    host: String,
-    address: SocketAddr,
-    path: String,
+    pub(crate) host: String,
+    pub(crate) address: SocketAddr,
+    pub(crate) path: String,
 }
 
 impl Url {
-    fn parse(text: &str) -> Result<Url> {
+    /// Reads `http://HOST[:PORT][/PATH]`.
+    ///
+    /// # Errors
+    /// It is something else, or the host has no address.
+    pub(crate) fn parse(text: &str) -> Result<Url> {
         let rest = text.strip_prefix("http://").with_context(|| format!("{text}: a URL starts with http://"))?;
         let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         let path = if path.is_empty() { "/" } else { path };
@@ -330,7 +346,19 @@ fn ports(text: &str) -> Result<RangeInclusive<u16>, String> {
     }
 }
 
-fn positive(text: &str) -> Result<f64, String> {
+/// The line with its CRLF.
+fn header_line(text: &str) -> Result<String, String> {
+    match text.split_once(':') {
+        Some((name, _)) if !name.is_empty() && !text.bytes().any(|b| b.is_ascii_control()) => Ok(format!("{text}\r\n")),
+        _ => Err("expected NAME: VALUE in one line".into()),
+    }
+}
+
+/// A number above zero.
+///
+/// # Errors
+/// It is none.
+pub(crate) fn positive(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(number) if number > 0.0 && number <= 1e9 => Ok(number),
         Ok(_) => Err("not above 0 and at most 1e9".into()),
@@ -355,6 +383,14 @@ mod tests {
         }
         for text in ["127.0.0.1", "https://a/", "http://", "http:///x", "http://127.0.0.1/a b", "http://127.0.0.1:x/"] {
             assert!(Url::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn header_lines_have_a_name_and_one_line() {
+        assert_eq!(header_line("a: b").as_deref(), Ok("a: b\r\n"));
+        for text in ["", "a", ": b", "a: b\r\nc: d"] {
+            assert!(header_line(text).is_err(), "{text:?}");
         }
     }
 

@@ -81,7 +81,8 @@ impl LoadReport {
 }
 
 impl Latency {
-    fn of(nanoseconds: &Histogram<u64>) -> Latency {
+    /// Of a histogram in nanoseconds.
+    pub(crate) fn of(nanoseconds: &Histogram<u64>) -> Latency {
         let at = |quantile| nanoseconds.value_at_quantile(quantile) as f64 / 1e3;
         Latency {
             min: if nanoseconds.is_empty() { 0.0 } else { nanoseconds.min() as f64 / 1e3 },

@@ -65,6 +65,11 @@ impl ResponseReader {
         self.body = Some((response, missing - here));
         Ok(Progress { consumed, response: None })
     }
+
+    /// Whether octets of a body have come that is not complete.
+    pub(crate) fn is_within_body(&self) -> bool {
+        self.body.is_some_and(|(response, missing)| missing < response.length)
+    }
 }
 
 /// What is wrong with a response: the server is at fault.
@@ -182,6 +187,17 @@ mod tests {
         let bytes = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabcHTTP/1.1";
         let response = Response { status: 200, length: 3, closes: false };
         assert_eq!(read(bytes), Ok(Progress { consumed: bytes.len() - 8, response: Some(response) }));
+    }
+
+    #[test]
+    fn a_body_begins_with_its_first_octet() {
+        let mut reader = ResponseReader::default();
+        for (bytes, within) in
+            [(&b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n"[..], false), (b"a", true), (b"bc", false)]
+        {
+            reader.read(bytes).unwrap();
+            assert_eq!(reader.is_within_body(), within);
+        }
     }
 
     #[test]

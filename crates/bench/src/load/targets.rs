@@ -29,6 +29,8 @@ pub(crate) struct Style<'a> {
     pub(crate) host: &'a str,
     /// Whether each request asks for its connection to be closed.
     pub(crate) close: bool,
+    /// Further header lines, each with its CRLF.
+    pub(crate) headers: &'a str,
 }
 
 /// The requests and their order.
@@ -142,9 +144,10 @@ fn advance(next: &mut usize, length: usize) -> usize {
 }
 
 fn request(style: Style<'_>, path: &str, expected: Option<u64>) -> Request {
-    let Style { host, close } = style;
+    let Style { host, close, headers } = style;
     let close = if close { "Connection: close\r\n" } else { "" };
-    let text = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: afpa-bench\r\nAccept: */*\r\n{close}\r\n");
+    let text =
+        format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: afpa-bench\r\nAccept: */*\r\n{headers}{close}\r\n");
     Request { bytes: text.into_bytes().into(), expected }
 }
 
@@ -152,7 +155,7 @@ fn request(style: Style<'_>, path: &str, expected: Option<u64>) -> Request {
 mod tests {
     use super::*;
 
-    const STYLE: Style<'_> = Style { host: "h", close: false };
+    const STYLE: Style<'_> = Style { host: "h", close: false, headers: "" };
 
     #[test]
     fn the_mix_follows_the_class_weights() {
@@ -190,9 +193,11 @@ mod tests {
     #[test]
     fn requests_say_close_only_where_asked() {
         let text = |close| {
-            String::from_utf8(Targets::one(Style { host: "h:1", close }, "/x", None).next().bytes.to_vec()).unwrap()
+            let style = Style { host: "h:1", close, headers: "X-Class: gold\r\n" };
+            String::from_utf8(Targets::one(style, "/x", None).next().bytes.to_vec()).unwrap()
         };
         assert!(text(false).starts_with("GET /x HTTP/1.1\r\nHost: h:1\r\n"));
+        assert!(text(false).contains("\r\nX-Class: gold\r\n\r\n"));
         assert!(!text(false).contains("close") && text(true).contains("\r\nConnection: close\r\n\r\n"));
     }
 

@@ -1,16 +1,18 @@
-//! The operator's own server: health, metrics, numbers, connections, captures, purging. It runs on the
-//! main thread, apart from the engines.
+//! The operator's own server: health, metrics, numbers, a page that shows them, connections, captures,
+//! purging. It runs on the main thread, apart from the engines.
 
 mod capture;
 mod client;
 mod connections;
 mod guard;
 mod metrics;
+mod page;
 mod purge;
 mod tcp_metrics;
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -32,6 +34,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 use crate::config::Admin;
+use crate::graph::Graph;
 use crate::stats::{Snapshot, Source, Tcp};
 use client::Client;
 
@@ -56,19 +59,17 @@ impl AdminServer {
     /// # Errors
     /// The address is not loopback and may be only that, or it cannot be listened to.
     pub async fn bind(admin: &Admin, source: Arc<dyn Source>) -> io::Result<AdminServer> {
-        let address = admin.listen;
-        if !admin.allow_remote && !address.ip().is_loopback() {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                format!(
-                    "the admin server listens to loopback addresses only, and {address} is none (see --admin-allow-remote)"
-                ),
-            ));
-        }
-        let listener = TcpListener::bind(address).await.map_err(|error| {
-            io::Error::new(error.kind(), format!("the admin server cannot listen to {address}: {error}"))
-        })?;
-        Ok(AdminServer { listener, router: router(source) })
+        AdminServer::new(listen(admin, None)?, source)
+    }
+
+    /// A server on a socket that [listens](listen). Needs a tokio runtime with I/O enabled.
+    ///
+    /// # Errors
+    /// The runtime cannot watch it.
+    pub fn new(listener: OwnedFd, source: Arc<dyn Source>) -> io::Result<AdminServer> {
+        let listener = std::net::TcpListener::from(listener);
+        listener.set_nonblocking(true)?;
+        Ok(AdminServer { listener: TcpListener::from_std(listener)?, router: router(source) })
     }
 
     /// Where it listens.
@@ -77,6 +78,14 @@ impl AdminServer {
     /// The system does not say.
     pub fn address(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
+    }
+
+    /// The listening socket, for another server to have as well.
+    ///
+    /// # Errors
+    /// No descriptor is left.
+    pub fn duplicate(&self) -> io::Result<OwnedFd> {
+        self.listener.as_fd().try_clone_to_owned()
     }
 
     /// Answers until the future is dropped. Needs tokio's timer.
@@ -97,6 +106,29 @@ impl AdminServer {
             }
         }
     }
+}
+
+/// Starts to listen, or takes over a socket that does.
+///
+/// # Errors
+/// The address is not loopback and may be only that, or it cannot be listened to.
+pub fn listen(admin: &Admin, handed: Option<OwnedFd>) -> io::Result<OwnedFd> {
+    let address = admin.listen;
+    if !admin.allow_remote && !address.ip().is_loopback() {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!(
+                "the admin server listens to loopback addresses only, and {address} is none (see --admin-allow-remote)"
+            ),
+        ));
+    }
+    if let Some(socket) = handed {
+        return Ok(socket);
+    }
+    let listener = std::net::TcpListener::bind(address).map_err(|error| {
+        io::Error::new(error.kind(), format!("the admin server cannot listen to {address}: {error}"))
+    })?;
+    Ok(listener.into())
 }
 
 async fn answer(stream: TcpStream, peer: SocketAddr, router: Router) {
@@ -123,9 +155,11 @@ pub fn router(source: Arc<dyn Source>) -> Router {
         .route("/healthz", get(healthz))
         .route("/metrics", get(metrics_text))
         .route("/api/stats", get(stats))
+        .route("/api/graph", get(graphs))
         .route("/api/connections", get(list_connections))
         .route("/api/capture", post(capture_frames))
         .route("/api/cache/purge", post(purge_cache))
+        .merge(page::routes())
         .layer(Extension(Captures(Arc::new(Semaphore::new(capture::MOST)))))
         .layer(middleware::from_fn(guarded))
         .with_state(source)
@@ -165,6 +199,13 @@ struct Numbers {
     snapshot: Snapshot,
     /// Empty unless the direct transport runs.
     tcp: Vec<Tcp>,
+}
+
+/// The control tables of the modules that run.
+async fn graphs(State(source): State<Shared>) -> Response {
+    let engines = source.snapshot().engines;
+    let counted = |graph: &Graph| engines.iter().flat_map(|e| &e.transitions).any(|row| row.module == graph.module);
+    pretty(&Graph::all().into_iter().filter(counted).collect::<Vec<_>>())
 }
 
 async fn list_connections(State(source): State<Shared>, RawQuery(query): RawQuery) -> Response {
@@ -236,7 +277,7 @@ fn json(status: StatusCode, text: String) -> Response {
 mod tests {
     use super::*;
     use crate::capture::pcapng::{Blocks, Kind};
-    use crate::stats::{Capture, CapturedFrame, Connection, Purge, Snapshot, State, Taken};
+    use crate::stats::{Capture, CapturedFrame, Connection, Engine, Purge, Snapshot, State, Taken, Transition};
     use std::sync::Mutex;
     use std::sync::atomic::{AtomicBool, Ordering};
     use tower::ServiceExt;
@@ -247,6 +288,7 @@ mod tests {
         purged: Mutex<Vec<Purge>>,
         connections: Vec<Connection>,
         tcp: Vec<Tcp>,
+        transitions: Vec<Transition>,
         /// Frames that a capture sees; none if the transport is sockets.
         frames: Option<u64>,
     }
@@ -275,7 +317,8 @@ mod tests {
 
     impl Source for Fake {
         fn snapshot(&self) -> Snapshot {
-            Snapshot { version: "0.0.0", uptime_seconds: 12, ..Snapshot::default() }
+            let engines = vec![Engine { transitions: self.transitions.clone(), ..Engine::default() }];
+            Snapshot { version: "0.0.0", uptime_seconds: 12, engines, ..Snapshot::default() }
         }
 
         fn purge(&self, what: &Purge) -> usize {
@@ -345,6 +388,18 @@ mod tests {
         let (_, text) = ask(&fake, "GET", "/api/stats", "").await;
         let parsed: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!((&parsed["tcp"][0]["core"], &parsed["tcp"][0]["fast_recoveries"]), (&1.into(), &4.into()));
+    }
+
+    #[tokio::test]
+    async fn the_tables_of_modules_that_run() {
+        let row = Transition { module: "dns", state: "derive query", outcome: "complete", count: 0 };
+        for (transitions, expected) in [(vec![], &[][..]), (vec![row], &["dns"])] {
+            let fake = Arc::new(Fake { transitions, ..Fake::default() });
+            let (status, text) = ask(&fake, "GET", "/api/graph", "").await;
+            let graphs: Vec<serde_json::Value> = serde_json::from_str(&text).unwrap();
+            let found: Vec<_> = graphs.iter().map(|graph| graph["module"].as_str().unwrap()).collect();
+            assert_eq!((status, &*found), (200, expected));
+        }
     }
 
     #[tokio::test]

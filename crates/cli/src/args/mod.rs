@@ -23,7 +23,7 @@ pub use serve::Serve;
 pub use server::{Diagnostics, DirectFlags, ServerFlags};
 
 use crate::graph::Format;
-use crate::units::Span;
+use crate::units::{Malformed, Span};
 
 const ABOUT: &str = "A web and DNS server that answers requests in the context in which their bytes arrive";
 
@@ -38,6 +38,7 @@ Examples:
   afpa check --config /etc/afpa.toml                 every error in a configuration
   afpa explain --config FILE GET http://HOST/PATH    what becomes of a request, and why
   afpa graph http --format dot | dot -Tsvg           the HTTP module as a state diagram
+  afpa top                                           what a server with --admin 127.0.0.1:9090 does
   afpa doctor --interface eth0                       what this machine supports, and what is missing
   afpa lab up                                        a place to try the direct transport in
   afpa capture a.pcapng --admin 127.0.0.1:9090       the frames that the direct transport sees
@@ -87,6 +88,15 @@ Examples:
   sudo afpa doctor --interface eth0
   sudo ip netns exec afpa-lab-server afpa doctor --interface lab0 --json";
 
+const TOP_EXAMPLES: &str = "\
+The server needs --admin, whose page at http://ADDR/ shows the same in a browser. Rates are those of
+the last interval. q or Ctrl-C ends.
+
+Examples:
+  afpa serve . --admin 127.0.0.1:9090 & afpa top
+  afpa top --admin [::1]:9191 --interval 5s
+  afpa top --once --interval 10s > numbers.txt";
+
 const CAPTURE_EXAMPLES: &str = "\
 tcpdump sees nothing of what the direct transport receives and sends. FILE is pcapng, for Wireshark
 and tcpdump. Ctrl-C ends a capture in order. Frames that come faster than they are written are lost,
@@ -130,6 +140,9 @@ pub enum Command {
     /// Make, remove or show two network namespaces in which the direct transport can be tried
     #[command(after_help = LAB_EXAMPLES)]
     Lab(Lab),
+    /// Show what a running server does: traffic, pools, classes, keys, transitions
+    #[command(after_help = TOP_EXAMPLES)]
+    Top(Top),
     /// Say which transports this machine supports, what they would give, and what is missing
     #[command(after_help = DOCTOR_HELP)]
     Doctor(Doctor),
@@ -193,6 +206,27 @@ pub struct Doctor {
     pub json: bool,
 }
 
+/// `afpa top`.
+#[derive(Debug, Args)]
+pub struct Top {
+    /// The admin address of the server
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9090")]
+    pub admin: SocketAddr,
+    /// Print the numbers of one interval, and end
+    #[arg(long)]
+    pub once: bool,
+    /// The time between two looks, from 100ms to 1h
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = interval)]
+    pub interval: Span,
+}
+
+/// Faster than a terminal is read is of no use, and slower than an hour is a mistake.
+fn interval(text: &str) -> Result<Span, String> {
+    let span: Span = text.parse().map_err(|error: Malformed| error.to_string())?;
+    let is_sound = (Span::milliseconds(100)..=Span::seconds(3600)).contains(&span);
+    if is_sound { Ok(span) } else { Err(format!("expected a duration from 100ms to 1h, found \"{span}\"")) }
+}
+
 /// `afpa capture`.
 #[derive(Debug, Args)]
 pub struct Capture {
@@ -216,8 +250,10 @@ pub struct Capture {
 /// A protocol module.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Module {
-    /// The web server
+    /// HTTP towards clients
     Http,
+    /// HTTP towards backends
+    HttpUpstream,
     /// DNS towards clients
     Dns,
     /// DNS towards backends

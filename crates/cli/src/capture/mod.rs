@@ -6,18 +6,12 @@ pub mod pcapng;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
-use std::time::Duration;
 
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::answer::{Answer, PATIENCE, connect};
 use crate::args::Capture;
 use pcapng::{Blocks, Kind};
-
-/// How long the server may take to begin its answer.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// The longest head or error that is read.
-const LONGEST_HEAD: usize = 16 << 10;
 
 /// Captures as the command line says. Returns what there is to say at the end.
 ///
@@ -33,9 +27,7 @@ pub fn execute(capture: &Capture) -> Result<String, String> {
 
 async fn run(capture: &Capture) -> Result<String, String> {
     let admin = capture.admin;
-    let connected = timeout(PATIENCE, TcpStream::connect(admin)).await.unwrap_or(Err(io::ErrorKind::TimedOut.into()));
-    let stream = connected
-        .map_err(|error| format!("no server answers at {admin}: {error} (start it with --admin, see its --help)"))?;
+    let stream = connect(admin).await?;
     let mut answer = Answer::new(stream, request(capture)).await.map_err(|error| unreachable(capture, &error))?;
     let begun = timeout(PATIENCE, answer.head()).await.unwrap_or(Err(io::ErrorKind::TimedOut.into()));
     if let Some(refusal) = begun.map_err(|error| unreachable(capture, &error))? {
@@ -73,59 +65,6 @@ fn request(capture: &Capture) -> String {
         "POST /api/capture HTTP/1.0\r\nHost: {admin}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     )
-}
-
-/// The server's answer, as far as it has been read.
-struct Answer {
-    stream: TcpStream,
-    octets: Vec<u8>,
-}
-
-impl Answer {
-    async fn new(stream: TcpStream, request: String) -> io::Result<Answer> {
-        let mut rest = request.as_bytes();
-        while !rest.is_empty() {
-            stream.writable().await?;
-            match stream.try_write(rest) {
-                Ok(written) => rest = &rest[written..],
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(Answer { stream, octets: Vec::new() })
-    }
-
-    /// Reads the head and leaves what follows it. If the server refuses, returns why.
-    async fn head(&mut self) -> io::Result<Option<String>> {
-        let length = loop {
-            if let Some(at) = self.octets.windows(4).position(|four| four == b"\r\n\r\n") {
-                break at + 4;
-            }
-            if self.octets.len() > LONGEST_HEAD || self.read().await? == 0 {
-                return Err(io::Error::new(io::ErrorKind::InvalidData, "it speaks no HTTP"));
-            }
-        };
-        let status = String::from_utf8_lossy(self.octets.split(|&octet| octet == b'\r').next().unwrap_or_default());
-        let status = status.split(' ').nth(1).unwrap_or_default().to_owned();
-        self.octets.drain(..length);
-        if status == "200" {
-            return Ok(None);
-        }
-        while self.octets.len() < LONGEST_HEAD && self.read().await? > 0 {}
-        let body: serde_json::Value = serde_json::from_slice(&self.octets).unwrap_or_default();
-        Ok(Some(body["error"].as_str().map_or(format!("the admin server answers {status}"), str::to_owned)))
-    }
-
-    async fn read(&mut self) -> io::Result<usize> {
-        self.octets.reserve(64 << 10);
-        loop {
-            self.stream.readable().await?;
-            match self.stream.try_read_buf(&mut self.octets) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                done => return done,
-            }
-        }
-    }
 }
 
 /// The file, which has only whole blocks.

@@ -85,6 +85,17 @@ impl Config {
         self.has_site() || !self.sites.is_empty()
     }
 
+    /// Whether requests are looked at for their route or their class, and not all served alike from [`Config::site`].
+    pub fn has_routes(&self) -> bool {
+        !self.sites.is_empty() || self.has_classes()
+    }
+
+    /// Whether there are classes of requests, or limits for clients.
+    pub fn has_classes(&self) -> bool {
+        let Overload { capacity, client_requests, client_connections, .. } = self.overload;
+        !self.classes.is_empty() || capacity > 0 || client_requests > 0 || client_connections > 0
+    }
+
     /// Whether files of [`Config::site`] are served over HTTP.
     pub fn has_site(&self) -> bool {
         !self.site.root.as_os_str().is_empty()
@@ -94,10 +105,13 @@ impl Config {
     /// stay as they are until a restart.
     pub fn adopt(&mut self, new: Config) -> Vec<&'static str> {
         let keeps_site = self.has_site() == new.has_site() && self.serves_http() == new.serves_http();
+        let keeps_routes = keeps_site && self.has_routes() == new.has_routes();
         let keeps_dns = self.dns.is_some() == new.dns.is_some();
         let fixed = [
             ("site", !keeps_site),
             ("dns", !keeps_dns),
+            // Without routes and classes the engines have nothing that looks at them.
+            ("sites", keeps_site && !keeps_routes),
             ("listen", keeps_site && self.listen != new.listen),
             ("cores", self.cores != new.cores),
             ("io", self.io != new.io),
@@ -114,6 +128,8 @@ impl Config {
         ];
         if keeps_site {
             self.site = new.site;
+        }
+        if keeps_routes {
             self.sites = new.sites;
             self.pools = new.pools;
             self.accelerate = new.accelerate;

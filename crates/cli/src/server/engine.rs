@@ -11,7 +11,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, SystemTime};
 
-use afpa_engine::seam::{Address, Listen};
+use afpa_engine::seam::{Address, Listen, ListenerId};
 use afpa_engine::stats::ModuleStats;
 use afpa_engine::workers::Workers;
 use afpa_engine::{Engine, EngineHandle, Open, Owner, Time, TransportId};
@@ -25,7 +25,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::direct::Wire;
 use super::dns::{DnsPlan, DnsSeat};
-use super::doors::{Door, Place, Service, explain};
+use super::doors::{Door, Place, Service, explain, share};
 use super::observed::Observed;
 use crate::config::{Interface, Respond};
 use crate::process;
@@ -45,6 +45,8 @@ pub(super) struct Plan {
     pub(super) max_accepted: u32,
     /// How many there may be to backends besides.
     pub(super) reserved: u32,
+    /// How long backends may be silent before TCP asks for them; zero: for ever.
+    pub(super) keep_alive: Duration,
     pub(super) workers: Arc<Workers>,
     pub(super) http: Option<HttpPlan>,
     pub(super) dns: Option<DnsPlan>,
@@ -62,6 +64,8 @@ pub(super) struct HttpPlan {
 /// A door as one engine uses it.
 pub(super) struct Entrance {
     pub(super) service: Service,
+    /// The door's number.
+    pub(super) door: usize,
     pub(super) way: Way,
 }
 
@@ -69,6 +73,13 @@ pub(super) enum Way {
     Listen(SocketAddr),
     Datagrams(SocketAddr),
     Adopt(OwnedFd),
+}
+
+/// A duplicate of a socket that an engine opened for itself, for a successor to have.
+pub(super) struct Held {
+    /// The door's number.
+    pub(super) door: usize,
+    pub(super) socket: OwnedFd,
 }
 
 /// What other threads know of an engine.
@@ -80,6 +91,8 @@ pub(super) struct Seat {
     pub(super) sockets: Arc<SocketsStats>,
     pub(super) direct: Option<Observed>,
     pub(super) interface: &'static str,
+    /// What the engine's sockets are used through, whoever has the clients.
+    pub(super) io: afpa_sockets::Interface,
 }
 
 /// The site on an engine.
@@ -97,25 +110,29 @@ pub(super) struct FetchSeat {
     pub(super) module: Arc<ModuleStats>,
 }
 
-/// One engine's use of every door.
+/// The use of every door by the engine `number` of `engines`.
 ///
 /// # Errors
 /// No descriptor is left for another duplicate of a shared socket.
-pub(super) fn entrances(doors: &[Door]) -> Result<Vec<Entrance>, String> {
+pub(super) fn entrances(doors: &[Door], number: usize, engines: usize) -> Result<Vec<Entrance>, String> {
+    let duplicate = |socket: &OwnedFd, address: &ListenAddress| {
+        socket.try_clone().map(Way::Adopt).map_err(|error| format!("{address} cannot be shared: {error}"))
+    };
     let ways = |door: &Door| match &door.place {
         Place::Host(_) => Ok(Vec::new()),
         Place::Port(address) if door.service == Service::Dns => {
             Ok(vec![Way::Datagrams(*address), Way::Listen(*address)])
         }
         Place::Port(address) => Ok(vec![Way::Listen(*address)]),
-        Place::Shared { socket, address, .. } => {
-            let duplicate = socket.try_clone().map(Way::Adopt);
-            duplicate.map(|way| vec![way]).map_err(|error| format!("{address} cannot be shared: {error}"))
+        Place::Adopted { streams, datagrams, .. } => {
+            let mine = [datagrams, streams].into_iter().flat_map(|sockets| share(sockets, number, engines));
+            mine.map(|socket| duplicate(socket, &door.address())).collect()
         }
+        Place::Shared { socket, address, .. } => Ok(vec![duplicate(socket, address)?]),
     };
     let mut entrances = Vec::new();
-    for door in doors {
-        entrances.extend(ways(door)?.into_iter().map(|way| Entrance { service: door.service, way }));
+    for (index, door) in doors.iter().enumerate() {
+        entrances.extend(ways(door)?.into_iter().map(|way| Entrance { service: door.service, door: index, way }));
     }
     Ok(entrances)
 }
@@ -132,7 +149,7 @@ struct Life {
     handle: EngineHandle,
     /// Says that it may; `None` when it was said.
     may_open: Option<SyncSender<()>>,
-    is_open: Receiver<Result<(), String>>,
+    is_open: Receiver<Result<Vec<Held>, String>>,
     /// `None` if it lives on by itself.
     thread: Option<JoinHandle<()>>,
 }
@@ -141,7 +158,7 @@ struct Life {
 struct Instructions {
     made: SyncSender<Result<Seat, String>>,
     may_open: Receiver<()>,
-    is_open: SyncSender<Result<(), String>>,
+    is_open: SyncSender<Result<Vec<Held>, String>>,
 }
 
 /// An engine whose doors are not open.
@@ -204,11 +221,11 @@ pub(super) fn prepare(plan: Plan, ends: UnboundedSender<EngineEnd>) -> Result<Pr
 }
 
 impl Prepared {
-    /// Has it open its doors and serve.
+    /// Has it open its doors and serve. Returns what it opened for itself.
     ///
     /// # Errors
     /// One cannot be listened to: a sentence with the remedy.
-    pub(super) fn open(&mut self) -> Result<(), String> {
+    pub(super) fn open(&mut self) -> Result<Vec<Held>, String> {
         if let Some(may_open) = self.life.may_open.take() {
             // If it has ended, there is no answer either.
             let _ = may_open.send(());
@@ -252,8 +269,8 @@ fn live(plan: Plan, instructions: Instructions) -> Result<(), String> {
         return Ok(());
     }
     match unopened.open() {
-        Ok(mut engine) => {
-            let _ = is_open.send(Ok(()));
+        Ok((mut engine, held)) => {
+            let _ = is_open.send(Ok(held));
             engine.run().map_err(|error| error.to_string())
         }
         Err(reason) => {
@@ -264,7 +281,8 @@ fn live(plan: Plan, instructions: Instructions) -> Result<(), String> {
 }
 
 fn build(plan: Plan) -> Result<(Unopened, Seat), String> {
-    let Plan { cpu, number, wire, io, respond, max_accepted, reserved, workers, http, dns, entrances } = plan;
+    let Plan { cpu, number, wire, io, respond, max_accepted, reserved, keep_alive, workers, http, dns, entrances } =
+        plan;
     let max_connections = max_accepted.saturating_add(reserved);
     let failed = |what: &str, error: &dyn std::fmt::Display| format!("the engine on CPU {cpu} cannot {what}: {error}");
     process::pin_thread(cpu).map_err(|error| failed("be pinned", &error))?;
@@ -275,6 +293,7 @@ fn build(plan: Plan) -> Result<(Unopened, Seat), String> {
         respond: context(respond),
         max_connections,
         reserved,
+        keep_alive,
         // RFC 9112 §9: HTTP's client does, and so does DNS's.
         peer_speaks_first: true,
         // RFC 1035 §4.2.2: the longest message of DNS, with its length in front.
@@ -306,7 +325,8 @@ fn build(plan: Plan) -> Result<(Unopened, Seat), String> {
         engine.add_transport(Box::new(direct)).map_err(|error| failed("watch its mailbox", &error))?;
     }
     let handle = engine.handle();
-    let seat = Seat { cpu, handle, http, dns, sockets: stats, direct: observed, interface };
+    let io = sockets.interface();
+    let seat = Seat { cpu, handle, http, dns, sockets: stats, direct: observed, interface, io };
     Ok((Unopened { engine, sockets, entrances, owners, fetcher, http_fetcher }, seat))
 }
 
@@ -330,10 +350,16 @@ fn install_http(engine: &mut Engine, number: u32, HttpPlan { settings, relay, re
 }
 
 impl Unopened {
-    fn open(self) -> Result<Engine, String> {
+    fn open(self) -> Result<(Engine, Vec<Held>), String> {
         let Unopened { mut engine, mut sockets, entrances, owners, fetcher, http_fetcher } = self;
-        for entrance in entrances {
-            enter(&mut sockets, entrance.way, owners.of(entrance.service))?;
+        let mut held = Vec::new();
+        for Entrance { service, door, way } in entrances {
+            let is_own = !matches!(way, Way::Adopt(_));
+            let listener = enter(&mut sockets, way, owners.of(service))?;
+            if is_own {
+                let socket = sockets.duplicate(listener).map_err(|error| format!("no descriptor is left: {error}"))?;
+                held.push(Held { door, socket });
+            }
         }
         engine
             .add_transport(Box::new(sockets))
@@ -344,24 +370,21 @@ impl Unopened {
         if let Some(fetcher) = http_fetcher {
             engine.open(Open::Work, fetcher, afpa_http::fetch::KEEPER);
         }
-        Ok(engine)
+        Ok((engine, held))
     }
 }
 
-fn enter(sockets: &mut Sockets, way: Way, owner: Owner) -> Result<(), String> {
+fn enter(sockets: &mut Sockets, way: Way, owner: Owner) -> Result<ListenerId, String> {
     match way {
         Way::Datagrams(address) => sockets
             .listen(Listen::Datagram(address), owner)
-            .map(drop)
             .map_err(|error| explain(&ListenAddress::Inet(address), &error)),
         Way::Listen(address) => sockets
             .listen(Listen::Stream(Address::Inet(address)), owner)
-            .map(drop)
             .map_err(|error| explain(&ListenAddress::Inet(address), &error)),
-        Way::Adopt(socket) => sockets
-            .adopt(socket, owner)
-            .map(drop)
-            .map_err(|error| format!("a shared socket cannot be listened to: {error}")),
+        Way::Adopt(socket) => {
+            sockets.adopt(socket, owner).map_err(|error| format!("a shared socket cannot be listened to: {error}"))
+        }
     }
 }
 

@@ -8,14 +8,17 @@ mod frames;
 pub mod health;
 mod observed;
 pub mod pools;
+mod quality;
 mod reach;
 mod relay;
 pub mod resolve;
 mod running;
 mod serving;
 
+use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use afpa_dns::query_log;
 use afpa_engine::workers::Workers;
@@ -23,16 +26,19 @@ use afpa_http::access_log;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use crate::access_log::{AccessLog, Ring};
-use crate::config::{Config, LogFormat};
+use crate::admin;
+use crate::config::{self, Config, Interface, LogFormat};
 use crate::process;
 use crate::supervisor::EngineEnd;
 use crate::systemd::Inherited;
 use crate::units::ListenAddress;
+use crate::upgrade::{Handed, Predecessor, Role};
 
 use direct::Wire;
 use dns::DnsPlan;
 use doors::{Door, Service};
-use engine::{HttpPlan, Plan, Prepared, Seat};
+use engine::{Held, HttpPlan, Plan, Prepared, Seat};
+use running::Entry;
 pub use running::Running;
 use serving::Serving;
 
@@ -46,19 +52,51 @@ pub struct Started {
     pub ends: UnboundedReceiver<EngineEnd>,
     /// The access log, unless it is off.
     pub log: Option<AccessLog>,
+    /// Where the admin server listens, unless it is off.
+    pub admin: Option<OwnedFd>,
     /// One line for the operator: what is served, where, on how much, through what.
     pub line: String,
+}
+
+/// What was there before this process.
+#[derive(Default)]
+pub struct Legacy {
+    /// The service manager's sockets.
+    pub inherited: Vec<Inherited>,
+    /// A predecessor's.
+    pub handed: Vec<Handed>,
+    /// How a predecessor uses them, which holds for this server as well.
+    pub io: Option<Interface>,
+}
+
+impl Legacy {
+    /// What there is when the service manager passed `inherited`, and a predecessor handed over what it has.
+    ///
+    /// # Errors
+    /// A socket cannot be asked where it listens.
+    pub fn new(mut inherited: Vec<Inherited>, predecessor: Option<&mut Predecessor>) -> io::Result<Legacy> {
+        let Some(predecessor) = predecessor else { return Ok(Legacy { inherited, ..Legacy::default() }) };
+        let mut handed = std::mem::take(&mut predecessor.sockets);
+        for Handed { socket, .. } in handed.extract_if(.., |handed| handed.role == Role::Passed) {
+            inherited.push(Inherited::of(socket)?);
+        }
+        Ok(Legacy { inherited, handed, io: Some(predecessor.io) })
+    }
 }
 
 /// Starts the engines and all that they need.
 ///
 /// # Errors
 /// Something of the machine is missing or in use: a sentence that says what helps.
-pub fn start(config: &Config, inherited: Vec<Inherited>) -> Result<Started, String> {
+pub fn start(config: &Config, sockets: Legacy) -> Result<Started, String> {
+    let Legacy { inherited, mut handed, io } = sockets;
     let mut cpus = process::engine_cpus(&config.cores).map_err(|error| error.to_string())?;
     cpus.truncate(direct::engines(config, cpus.len())?);
     let mut wire = Wire::open(config, cpus.len())?;
-    let doors = open_doors(config, wire.as_ref().is_some_and(Wire::is_host), inherited)?;
+    let doors = open_doors(config, wire.as_ref().is_some_and(Wire::is_host), inherited, &mut handed)?;
+    let admin = config.admin.as_ref().map(|admin| open_admin(admin, &mut handed)).transpose()?;
+    // Addresses that are served no more.
+    drop(handed);
     let workers = Workers::start(config.workers.threads as usize, config.workers.queue as usize)
         .map_err(|error| format!("the worker threads cannot be started: {error}"))?;
     let serving = Serving::prepare(config, cpus.len(), None)?;
@@ -99,15 +137,16 @@ pub fn start(config: &Config, inherited: Vec<Inherited>) -> Result<Started, Stri
             cpu,
             number: number as u32,
             wire: wire.clone(),
-            io: config.io,
+            io: io.unwrap_or(config.io),
             respond: config.respond,
             // Rounded up: a limit that is smaller than the number of engines still lets each answer.
             max_accepted: max_accepted(config).div_ceil(cpus.len() as u32),
             reserved: reserved(config).div_ceil(cpus.len() as u32),
+            keep_alive: keep_alive(config),
             workers: workers.clone(),
             http,
             dns,
-            entrances: engine::entrances(&doors)?,
+            entrances: engine::entrances(&doors, number, cpus.len())?,
         };
         prepared.push(engine::prepare(plan, sender.clone())?);
     }
@@ -115,38 +154,54 @@ pub fn start(config: &Config, inherited: Vec<Inherited>) -> Result<Started, Stri
         LogFormat::Off => None,
         _ => Some(AccessLog::start(&config.log, rings).map_err(|error| error.to_string())?),
     };
-    let seats = open(prepared, wire.as_deref())?;
+    let (seats, held) = open(prepared, wire.as_deref())?;
     let line = line(config, &cpus, &doors, &seats);
-    let running =
-        Running::new(seats, serving, doors, wire, answers, log.as_ref().map(AccessLog::stats), Instant::now());
-    Ok(Started { engines: Arc::new(running), engine_count: cpus.len(), ends, log, line })
+    let stats = log.as_ref().map(AccessLog::stats);
+    let running = Running::new(seats, serving, Entry { doors, held }, wire, answers, stats, Instant::now());
+    Ok(Started { engines: Arc::new(running), engine_count: cpus.len(), ends, log, admin, line })
 }
 
 /// Opens all doors, when every engine has what it needs. Only then are frames steered: whichever queue one comes to, an
 /// engine is there. And only then may the kernel accept: what it accepted before frames are steered would be reset.
-fn open(mut prepared: Vec<Prepared>, wire: Option<&Wire>) -> Result<Vec<Seat>, String> {
+fn open(mut prepared: Vec<Prepared>, wire: Option<&Wire>) -> Result<(Vec<Seat>, Vec<Held>), String> {
     if let Some(wire) = wire {
         wire.steer()?;
     }
-    prepared.iter_mut().try_for_each(Prepared::open)?;
-    Ok(prepared.into_iter().map(Prepared::into_seat).collect())
+    let held: Result<Vec<_>, _> = prepared.iter_mut().map(Prepared::open).collect();
+    let held = held?.into_iter().flatten().collect();
+    Ok((prepared.into_iter().map(Prepared::into_seat).collect(), held))
 }
 
 /// Every way in: to the site, if there is one, and to DNS, if that is served.
-fn open_doors(config: &Config, is_host: bool, inherited: Vec<Inherited>) -> Result<Vec<Door>, String> {
+fn open_doors(
+    config: &Config,
+    is_host: bool,
+    inherited: Vec<Inherited>,
+    handed: &mut Vec<Handed>,
+) -> Result<Vec<Door>, String> {
     let mut doors = Vec::new();
     if config.serves_http() {
         doors = if is_host {
             doors::of_host(Service::Http, &config.listen)?
         } else {
-            doors::open(&config.listen, inherited)?
+            doors::open(&config.listen, inherited, handed)?
         };
     }
     if let Some(dns) = &config.dns {
         let listen: Vec<_> = dns.listen.iter().copied().map(ListenAddress::Inet).collect();
-        doors.extend(if is_host { doors::of_host(Service::Dns, &listen)? } else { doors::open_dns(&dns.listen)? });
+        doors.extend(if is_host {
+            doors::of_host(Service::Dns, &listen)?
+        } else {
+            doors::open_dns(&dns.listen, handed)?
+        });
     }
     Ok(doors)
+}
+
+/// The admin server's socket.
+fn open_admin(admin: &config::Admin, handed: &mut Vec<Handed>) -> Result<OwnedFd, String> {
+    let known = doors::claim(handed, Role::Admin, &ListenAddress::Inet(admin.listen));
+    admin::listen(admin, known.into_iter().next()).map_err(|error| error.to_string())
 }
 
 /// The clients' connections of all services together.
@@ -162,6 +217,11 @@ fn reserved(config: &Config) -> u32 {
     let of_dns = config.dns.as_ref().map_or(0, |dns| dns.limits.flights.saturating_mul(2));
     let of_http = config.pools.iter().map(|pool| pool.connections.saturating_mul(pool.backends.len() as u32));
     of_http.fold(of_dns, u32::saturating_add)
+}
+
+/// The shortest that a pool wants: it costs the others a packet now and then.
+fn keep_alive(config: &Config) -> Duration {
+    config.pools.iter().map(|pool| pool.tcp_keep_alive.0).filter(|span| !span.is_zero()).min().unwrap_or_default()
 }
 
 fn line(config: &Config, cpus: &[usize], doors: &[Door], seats: &[Seat]) -> String {

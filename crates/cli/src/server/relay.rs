@@ -12,7 +12,7 @@ use afpa_cache::Cache;
 use afpa_dns::protect::Network;
 use afpa_http::Kept;
 use afpa_http::fetch::{FetchTimes, PoolPlan};
-use afpa_http::remote::{Forwarding, HashOn, Relay, RelayShared, RoutePlan};
+use afpa_http::remote::{Forwarding, HashOn, Relay, RoutePlan};
 use afpa_http::syntax::ResponseLimits;
 use afpa_http::syntax::client_address::AddressField;
 use afpa_http::syntax::forward::Provenance;
@@ -20,7 +20,7 @@ use afpa_platform::clock;
 
 use super::health::CheckSettings;
 use super::pools::{PoolSettings, Pools, PoolsSettings};
-use super::resolve;
+use super::{quality, resolve};
 use crate::config::accelerate::{self, Forwarded};
 use crate::config::pools::{self, Balance, HedgeAfter, ProxyProtocol, RetryOn, SameSite};
 use crate::config::{Config, sites};
@@ -56,7 +56,7 @@ pub(super) fn relay(
     pools: &Pools,
     cache: &Arc<Cache<Kept>>,
     engines: usize,
-    shared: RelayShared,
+    previous: Option<&Relay>,
 ) -> Result<Relay, String> {
     let accelerate = &config.accelerate;
     let router = sites::router(config)
@@ -75,7 +75,8 @@ pub(super) fn relay(
         proxy_protocol: config.pools.iter().map(|pool| proxy_protocol(pool.proxy_protocol)).collect(),
         deferred: sites::deferred(config).into_iter().map(ToOwned::to_owned).collect(),
         cache: cache.clone(),
-        shared,
+        shared: previous.map(|relay| relay.shared.clone()).unwrap_or_default(),
+        quality: quality::plan(config, engines, previous.and_then(|relay| relay.quality.as_ref()))?,
         limits: ResponseLimits {
             head: accelerate.response.head.0 as usize,
             fields: accelerate.response.fields as usize,

@@ -1,5 +1,6 @@
 //! The running engines, as the main thread and the admin server see them.
 
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -18,14 +19,46 @@ use afpa_platform::steering::Answers;
 
 use super::direct::Wire;
 use super::dns::DnsSeat;
-use super::doors::Door;
-use super::engine::{HttpSeat, Seat};
+use super::doors::{Door, Place};
+use super::engine::{Held, HttpSeat, Seat};
 use super::observed;
 use super::serving::Serving;
 use crate::access_log::LogStats;
-use crate::config::Config;
+use crate::config::{Config, Interface};
 use crate::stats::{self, Purge, Snapshot, Source};
 use crate::supervisor::Engines;
+use crate::upgrade::Handed;
+
+/// Where clients come in.
+pub(super) struct Entry {
+    pub(super) doors: Vec<Door>,
+    /// What engines opened for themselves.
+    pub(super) held: Vec<Held>,
+}
+
+impl Entry {
+    /// Closes what would listen on when no engine does.
+    fn close(&mut self) {
+        self.held.clear();
+        for door in &mut self.doors {
+            if let Place::Adopted { streams, datagrams, .. } = &mut door.place {
+                streams.clear();
+                datagrams.clear();
+            }
+        }
+    }
+
+    fn hand_over(&self) -> io::Result<Vec<Handed>> {
+        let mut handed = Vec::new();
+        for (number, door) in self.doors.iter().enumerate() {
+            let of_door = self.held.iter().filter(|held| held.door == number);
+            let of_engines: Result<Vec<_>, _> = of_door.map(|held| held.socket.try_clone()).collect();
+            let name = u16::try_from(number).map_err(io::Error::other)?;
+            handed.extend(door.hand_over(name, &of_engines?)?);
+        }
+        Ok(handed)
+    }
+}
 
 /// Engines that run.
 pub struct Running {
@@ -35,7 +68,7 @@ pub struct Running {
     log: Option<Arc<LogStats>>,
     since: Instant,
     /// Kept open: an engine's duplicates are its own, and the files of Unix sockets go with these.
-    _doors: Vec<Door>,
+    entry: Mutex<Entry>,
     /// Frames are steered to us for as long as this lives.
     wire: Option<Arc<Wire>>,
     /// What the driver is left answers by.
@@ -46,18 +79,22 @@ impl Running {
     pub(super) fn new(
         seats: Vec<Seat>,
         serving: Serving,
-        doors: Vec<Door>,
+        entry: Entry,
         wire: Option<Arc<Wire>>,
         answers: Option<Answers>,
         log: Option<Arc<LogStats>>,
         since: Instant,
     ) -> Running {
-        let serving = Mutex::new(serving);
-        Running { seats, serving, draining: AtomicBool::new(false), log, since, _doors: doors, wire, answers }
+        let (serving, entry) = (Mutex::new(serving), Mutex::new(entry));
+        Running { seats, serving, draining: AtomicBool::new(false), log, since, entry, wire, answers }
     }
 
     fn serving(&self) -> MutexGuard<'_, Serving> {
         self.serving.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn entry(&self) -> MutexGuard<'_, Entry> {
+        self.entry.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Of the site and of DNS together.
@@ -127,13 +164,15 @@ impl Engines for Running {
                 reload_fetch(seat, http, relay.clone());
                 let (owner, waker) = (http.owner, seat.handle.waker());
                 seat.handle.command(move |control| {
+                    let mut called = Vec::new();
                     if let Some(global) = control.global::<Http>(owner) {
                         let cache = settings.cache.clone();
                         global.reload(settings, move || cache.view(Arc::new(move || waker.wake())));
                         if let Some(relay) = relay {
-                            global.reload_relay(relay);
+                            called = global.reload_relay(relay);
                         }
                     }
+                    called.into_iter().for_each(|notice| control.notify(notice));
                 });
             }
             if let (Some(dns), Some(serving)) = (&seat.dns, serving.dns().cloned()) {
@@ -152,8 +191,41 @@ impl Engines for Running {
         Ok(())
     }
 
+    fn hand_over(&self) -> Result<(Interface, Vec<Handed>), String> {
+        if self.wire.is_some() {
+            return Err("with the direct transport there is no upgrade: connections are on frames, which go to one \
+                        server; stop this one and start the other"
+                .into());
+        }
+        let io = match self.seats.first().map(|seat| seat.io) {
+            Some(afpa_sockets::Interface::Epoll) => Interface::Epoll,
+            _ => Interface::Uring,
+        };
+        let handed = self.entry().hand_over().map_err(|error| format!("the sockets cannot be handed over: {error}"))?;
+        Ok((io, handed))
+    }
+
+    fn own_files(&self, are_ours: bool) {
+        self.entry().doors.iter().for_each(|door| door.own_file(are_ours));
+    }
+
+    fn look_again(&self) {
+        for seat in &self.seats {
+            seat.handle.command(|control| control.transports().iter_mut().for_each(|transport| transport.look_again()));
+        }
+    }
+
+    fn retire(&self, patience: Duration, grace: Duration) {
+        self.draining.store(true, Relaxed);
+        self.entry().close();
+        for seat in &self.seats {
+            seat.handle.retire(patience, grace);
+        }
+    }
+
     fn stop(&self, grace: Duration) {
         self.draining.store(true, Relaxed);
+        self.entry().close();
         for seat in &self.seats {
             seat.handle.stop(grace);
         }

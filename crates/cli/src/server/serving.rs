@@ -101,7 +101,8 @@ impl HttpServing {
                 None => Arc::new(Ground::prepare(config, root, number, &cache)?),
             });
         }
-        let relaying = (!config.sites.is_empty())
+        let relaying = config
+            .has_routes()
             .then(|| Relaying::prepare(config, &cache, engines, previous.and_then(|serving| serving.relaying.as_ref())))
             .transpose()?;
         let limits = &config.limits;
@@ -126,8 +127,8 @@ impl Relaying {
         previous: Option<&Relaying>,
     ) -> Result<Relaying, String> {
         let pools = relay::watch(config, previous.map(|relaying| &relaying.pools))?;
-        let shared = previous.map(|relaying| relaying.relay.shared.clone()).unwrap_or_default();
-        let relay = relay::relay(config, &pools, cache, engines, shared)?;
+        let previous = previous.map(|relaying| &*relaying.relay);
+        let relay = relay::relay(config, &pools, cache, engines, previous)?;
         Ok(Relaying { relay: Arc::new(relay), pools })
     }
 }

@@ -172,7 +172,6 @@ fn vary_keeps_answers_apart_and_its_values_cannot_be_mixed_up() {
             assert_eq!(proxy.ask(&get("/", fields)).text(), expected, "{fields}");
         }
     }
-    assert_eq!(backend.asked().len(), fields.len());
 }
 
 /// A part is not stored as the whole, nor a head as a body; a 304 that nobody asked for is no answer to others.

@@ -58,6 +58,11 @@ impl Flights {
         Flight::new(Some(reader), true, self.held.clone(), 0)
     }
 
+    /// Whether somebody fetches `key` who may be joined.
+    pub(crate) fn is_under_way(&self, key: &[u8]) -> bool {
+        self.table().by_key.contains_key(key)
+    }
+
     /// Joins whoever fetches `key`, or becomes the one who does. `now` in seconds. Who asks after a purge does not get
     /// what was asked for before.
     pub(crate) fn join(&self, key: &[u8], seat: Seat, now: u64, purges: &Purges) -> Joined {

@@ -8,6 +8,7 @@ use afpa_engine::seam::{Disconnect, Origin};
 use afpa_engine::{ConnectionId, ControlTable, Desk, Notice, ProtocolModule, Time};
 
 use super::error::FetchError;
+use super::flight::End;
 use super::shared::{Job, KEEPER, Place, Shared};
 use super::table::TABLE;
 use crate::remote::{Relay, RemoteHead};
@@ -81,8 +82,14 @@ impl ProtocolModule for Fetch {
 
     /// Whatever was under way goes on elsewhere, if it may.
     fn disconnected(global: &mut FetchGlobal, desk: &mut Desk<'_>, connection: &mut Connection, request: &mut Request) {
-        let Some(place) = connection.place.take() else { return };
         let mut shared = global.shared.borrow_mut();
+        let Some(place) = connection.place.take() else {
+            // A tunnel's, which has left the pool.
+            if let Some(job) = request.job.take() {
+                job.flight.end(End::Failed(FetchError::CutOff), desk, shared.engine);
+            }
+            return;
+        };
         let assigned = connection.notice.and_then(|notice| shared.assignment(notice));
         if let Some(notice) = connection.notice {
             shared.retire(notice, place);

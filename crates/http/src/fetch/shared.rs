@@ -334,27 +334,44 @@ impl Shared {
             // Another attempt is under way, or has won.
             return;
         }
-        if !error.may_retry() {
+        if !error.may_retry() || !self.may_try_again(&job, failure_kind(error, was_sent), was_sent, now) {
             return self.refuse(&job, error, desk);
         }
+        job.failure = Some(error);
+        self.try_again(job, place, desk);
+    }
+
+    /// Whether a response with this status is better asked for elsewhere, and may be. It counts as a try.
+    pub(crate) fn may_try_elsewhere(&mut self, job: &Job, status: u16, now: Time) -> bool {
+        status >= 500 && self.may_try_again(job, FailureKind::Status(status), true, now)
+    }
+
+    /// Asks another backend, after a response that is not passed on.
+    pub(crate) fn try_elsewhere(&mut self, job: Job, place: Place, status: u16, desk: &mut Desk<'_>) {
+        self.ended(&job, place, Outcome::Failure(FailureKind::Status(status)), desk.now());
+        if job.flight.attempt_failed(job.attempt) {
+            self.try_again(job, place, desk);
+        }
+    }
+
+    fn may_try_again(&mut self, job: &Job, failure: FailureKind, was_sent: bool, now: Time) -> bool {
         let failed = FailedAttempt {
             method: job.outgoing.method.name().as_bytes(),
-            failure: failure_kind(error, was_sent),
+            failure,
             attempts: job.failures + 1,
             sent: was_sent,
             has_body: job.outgoing.upload.as_ref().is_none_or(|upload| upload.borrow().is_whole()),
             responded: !job.flight.is_untouched(),
         };
-        match self.pools[job.pool].retries.again(&failed, now.0) {
-            None => self.refuse(&job, error, desk),
-            Some(_) => {
-                job.tried.push(place.backend);
-                (job.failures, job.failure) = (job.failures + 1, Some(error));
-                job.attempt = job.flight.new_attempt();
-                job.deadline = now.after(job.outgoing.times.connect);
-                self.start(job, true, desk);
-            }
-        }
+        self.pools[job.pool].retries.again(&failed, now.0).is_some()
+    }
+
+    fn try_again(&mut self, mut job: Job, place: Place, desk: &mut Desk<'_>) {
+        job.tried.push(place.backend);
+        job.failures += 1;
+        job.attempt = job.flight.new_attempt();
+        job.deadline = desk.now().after(job.outgoing.times.connect);
+        self.start(job, true, desk);
     }
 
     fn refuse(&mut self, job: &Job, error: FetchError, desk: &mut Desk<'_>) {
@@ -487,7 +504,7 @@ impl EnginePool {
             balancer: Balancer::new(state, seed),
             generation,
             retries: Retries::new(plan.retries.clone(), now.0),
-            hedging: plan.hedge.clone().map(|config| Hedging::new(config, now.0)),
+            hedging: plan.hedge.map(|config| Hedging::new(config, now.0)),
             idle: HashMap::new(),
             waiting: Waiting::new(plan.pending),
             plan: plan.clone(),
@@ -499,7 +516,7 @@ impl EnginePool {
         self.generation = 0;
         self.refresh();
         self.retries = Retries::new(plan.retries.clone(), now.0);
-        self.hedging = plan.hedge.clone().map(|config| Hedging::new(config, now.0));
+        self.hedging = plan.hedge.map(|config| Hedging::new(config, now.0));
         self.waiting.set_limit(plan.pending);
     }
 

@@ -17,7 +17,7 @@ const GZIP_LEVEL: u32 = 6;
 
 /// What [`compress`] made names itself in the entity tag, so that another effort, which makes other
 /// octets, gets another tag.
-pub(super) const fn tag(coding: Coding) -> &'static str {
+pub(crate) const fn tag(coding: Coding) -> &'static str {
     match coding {
         Coding::Identity => "",
         Coding::Gzip => "gzip6",
@@ -27,7 +27,7 @@ pub(super) const fn tag(coding: Coding) -> &'static str {
 }
 
 /// Encodes `contents`; `None` if that saves less than a tenth.
-pub(super) fn compress(coding: Coding, contents: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn compress(coding: Coding, contents: &[u8]) -> Option<Vec<u8>> {
     let worth = contents.len() - contents.len().div_ceil(10);
     let mut encoded = Vec::with_capacity(worth);
     // Readers from memory do not fail, but for zstd when it is out of memory.

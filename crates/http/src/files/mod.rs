@@ -30,6 +30,7 @@ mod watch;
 
 pub use coding::{Coding, Codings};
 pub use compress::{MAX_COMPRESSED, MIN_COMPRESSED};
+pub(crate) use compress::{compress, tag};
 pub use details::{Details, LastModified};
 pub use error::FileError;
 pub use fill::{FillOutcome, fill};

@@ -7,6 +7,7 @@ use afpa_engine::module::Output;
 
 use crate::access_log::CacheOutcome;
 use crate::clock::{Clock, Persistence};
+use crate::files::{Coding, Codings};
 use crate::states::Representation;
 use crate::syntax::conditional::Validators;
 use crate::syntax::{fields, response};
@@ -22,6 +23,8 @@ pub struct Details {
     pub(crate) length: u64,
     /// What caches nearer to the origin said of it.
     pub(crate) cache_status: Box<[u8]>,
+    /// The codings in which it lies beside itself, under keys of their own.
+    pub(crate) alternates: Codings,
     /// The last purge that it was compared with.
     pub(super) judged: AtomicU64,
     /// A purge or an unsafe request was about it: it may be validated, and not used without that.
@@ -38,10 +41,21 @@ impl Details {
             head: head.into(),
             length,
             cache_status: cache_status.into(),
+            alternates: Codings::NONE,
             judged: AtomicU64::new(purges),
             is_invalid: AtomicBool::new(false),
             is_purged: AtomicBool::new(false),
         }
+    }
+
+    /// The best coding in which a client that `accepts` so much gets it.
+    #[inline]
+    pub(crate) fn best_coding(&self, accepts: Codings) -> Option<Coding> {
+        if self.alternates == Codings::NONE {
+            return None;
+        }
+        let is_good = |coding: &Coding| self.alternates.contains(*coding) && accepts.contains(*coding);
+        Coding::BY_PREFERENCE.into_iter().find(is_good)
     }
 
     /// Whether a request without directives of its own is answered with it, and nothing else need be looked at.
@@ -87,8 +101,6 @@ pub(crate) struct Presented<'a> {
     pub(crate) collapsed: bool,
     /// How the access log calls it.
     pub(crate) outcome: CacheOutcome,
-    /// Field lines that the route adds.
-    pub(crate) added: &'a [u8],
 }
 
 impl Presented<'_> {
@@ -108,7 +120,6 @@ impl Presented<'_> {
         member.ttl = Some(stored.ttl(self.seconds));
         append_member(&member, out);
         out.extend_from_slice(b"\r\n");
-        out.extend_from_slice(self.added);
     }
 }
 

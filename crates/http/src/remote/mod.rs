@@ -4,6 +4,7 @@
 //! - [`Details`]: what is remembered of a stored response. [`store`]: how it gets into the cache. [`purge`]: how it gets out.
 //! - [`key`]: under which keys it lies.
 
+mod compression;
 mod details;
 mod head;
 pub mod key;

@@ -11,6 +11,7 @@ use crate::fetch::FetchTimes;
 use crate::fetch::PoolPlan;
 use crate::fetch::flights::Flights;
 use crate::kept::Kept;
+use crate::quality::QualityPlan;
 use crate::syntax::ResponseLimits;
 use crate::syntax::client_address::AddressField;
 use crate::syntax::forward::Provenance;
@@ -42,6 +43,8 @@ pub struct Relay {
     pub limits: ResponseLimits,
     /// Octets of responses under way that all flights hold together; beyond it they are not kept.
     pub most_held: u64,
+    /// Classes of requests and limits, if there are any.
+    pub quality: Option<QualityPlan>,
     /// What is told to backends about clients.
     pub forwarding: Forwarding,
 }

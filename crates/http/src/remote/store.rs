@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use afpa_cache::{Body, Object};
 
+use super::compression;
 use super::details::Details;
 use super::head::RemoteHead;
 use super::relay::Relay;
 use crate::fetch::flight::Flight;
 use crate::fetch::outgoing::Keeping;
+use crate::files::Codings;
 use crate::kept::Kept;
 use crate::syntax::response;
 
@@ -35,9 +37,39 @@ impl Kind {
     }
 }
 
+/// The content of what is stored.
+enum Contents<'a> {
+    Came(&'a [Arc<[u8]>]),
+    Was(&'a Object<Kept>),
+}
+
+impl<'a> Contents<'a> {
+    fn length(&self) -> u64 {
+        match self {
+            Contents::Came(chunks) => chunks.iter().map(|chunk| chunk.len() as u64).sum(),
+            Contents::Was(object) => object.body().payload_len(),
+        }
+    }
+
+    fn pieces(&self) -> Box<dyn Iterator<Item = &'a [u8]> + 'a> {
+        match *self {
+            Contents::Came(chunks) => Box::new(chunks.iter().map(|chunk| &chunk[..])),
+            Contents::Was(object) => {
+                let mut head = object.body().head_len();
+                Box::new(object.body().fragments().iter().map(move |extent| {
+                    let octets: &[u8] = extent;
+                    let start = head.min(octets.len() as u64);
+                    head -= start;
+                    &octets[start as usize..]
+                }))
+            }
+        }
+    }
+}
+
 /// Stores a response under `key`, and beside it, if it varies, that it does. `since`: the purges before it was asked for; after
 /// another one it is not stored, since it may be what that one was about.
-pub(crate) fn store(relay: &Relay, key: &[u8], head: &RemoteHead, kind: Kind, since: u64, _now: u64) -> Done {
+pub(crate) fn store(relay: &Relay, key: &[u8], head: &RemoteHead, kind: Kind, policy: usize, since: u64) -> Done {
     let stored = match (&head.verdict, &kind) {
         (Some(Ok(stored)), _) => stored.clone(),
         // It answers those who wait, and is kept no longer.
@@ -48,20 +80,25 @@ pub(crate) fn store(relay: &Relay, key: &[u8], head: &RemoteHead, kind: Kind, si
         }
         _ => return None,
     };
-    let lines = head.kept_lines(&stored);
-    let (body, length) = match &kind {
-        Kind::Came(chunks) => {
-            let length = chunks.iter().map(|chunk| chunk.len() as u64).sum();
-            (fill(relay, &lines, length, chunks.iter().map(|chunk| &chunk[..]))?, length)
-        }
-        Kind::Was(object) => {
-            let Kept::Remote(details) = &**object.details() else { return None };
-            (refill(relay, &lines, object, details.length)?, details.length)
-        }
+    let mut lines = head.kept_lines(&stored);
+    let contents = match &kind {
+        Kind::Came(chunks) => Contents::Came(chunks),
+        Kind::Was(object) => Contents::Was(object),
     };
+    let length = contents.length();
     let purges = relay.shared.purges.count();
     let (names, own_key) = (stored.vary.clone(), head.variant.as_deref().unwrap_or(key));
-    let details = Details::new(stored, lines, length, &head.cache_status, since);
+    let compresses = relay.policies[policy].compresses && compression::applies(&stored, &lines, length);
+    let mut alternates = Codings::NONE;
+    if compresses {
+        let whole = contents.pieces().collect::<Vec<_>>().concat();
+        if names.is_empty() {
+            compression::append_vary(&mut lines);
+        }
+        alternates = compression::store_alternates(relay, own_key, &stored, &lines, &whole, &head.cache_status, since);
+    }
+    let body = fill(relay, &lines, length, contents.pieces())?;
+    let details = Details { alternates, ..Details::new(stored, lines, length, &head.cache_status, since) };
     if !names.is_empty() {
         mark_variants(relay, key, names);
     }
@@ -87,23 +124,15 @@ fn mark_variants(relay: &Relay, key: &[u8], names: Box<[Box<[u8]>]>) {
 }
 
 /// The immutable head, which ends with the length and an empty line, and the content.
-fn fill<'a>(relay: &Relay, lines: &[u8], length: u64, content: impl Iterator<Item = &'a [u8]>) -> Option<Arc<Body>> {
+pub(super) fn fill<'a>(
+    relay: &Relay,
+    lines: &[u8],
+    length: u64,
+    content: impl Iterator<Item = &'a [u8]>,
+) -> Option<Arc<Body>> {
     let mut filling = relay.cache.fill(&immutable_head(lines, length), length).ok()?;
     for octets in content {
         filling.write_all(octets).ok()?;
-    }
-    Some(filling.finish())
-}
-
-fn refill(relay: &Relay, lines: &[u8], object: &Object<Kept>, length: u64) -> Option<Arc<Body>> {
-    let mut filling = relay.cache.fill(&immutable_head(lines, length), length).ok()?;
-    let body = object.body();
-    let mut skip = body.head_len();
-    for extent in body.fragments() {
-        let octets: &[u8] = extent;
-        let start = skip.min(octets.len() as u64);
-        skip -= start;
-        filling.write_all(&octets[start as usize..]).ok()?;
     }
     Some(filling.finish())
 }

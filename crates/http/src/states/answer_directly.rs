@@ -24,6 +24,7 @@ pub fn answer_directly(cx: &mut Context<'_, Http>) -> Outcome {
         Answer::Page(_) => 200,
     };
     start(scratch, status, clock, persistence);
+    scratch.extend_from_slice(cx.request.routed.as_ref().map_or(&[][..], |routed| routed.added()));
     let page = match answer {
         Answer::Options | Answer::Nothing => {
             response::field(scratch, "Allow", ALLOW);

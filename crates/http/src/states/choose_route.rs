@@ -3,15 +3,18 @@
 use afpa_engine::{Context, Outcome};
 use afpa_routing::{Captures, Fields, RequestView, Route, Target};
 
-use crate::module::{Answer, Global, Http};
+use super::client::client;
+use crate::module::{Answer, Global, Http, Request};
 use crate::remote::{Routed, key};
 use crate::syntax::forward::passed_through;
 use crate::syntax::target::normalise;
 use crate::syntax::{Body, FieldSection, Method, TargetForm, fields};
-use crate::table::{CHUNKED, DEFERRED, DIRECT, FILES, REFUSED, REMOTE};
+use crate::table::{CHUNKED, CLASSED, DEFERRED, DIRECT, FILES, REFUSED, REMOTE};
 
 /// Routes see the host in lower case and the path in its one form. For what a cache may hold, the key is made here.
 pub fn choose_route(cx: &mut Context<'_, Http>) -> Outcome {
+    let has_classes = cx.global.relaying.as_ref().is_some_and(|relaying| relaying.quality.is_some());
+    let client = has_classes.then(|| client(cx));
     let octets = cx.request.head(cx.input.unread());
     let head = cx.request.parser.head();
     let Global { relaying, key, scratch, .. } = &mut *cx.global;
@@ -38,15 +41,14 @@ pub fn choose_route(cx: &mut Context<'_, Http>) -> Outcome {
         return REFUSED;
     };
     let route = routed.route();
-    let outcome = match &route.target {
-        Target::Files(number) => {
-            match rewritten(route, &view, &mut relaying.captures) {
-                Ok(path) => (cx.request.site, cx.request.rewritten) = (*number as u16, path),
-                Err(status) => return refuse(cx, status),
-            }
-            FILES
-        }
-        Target::Deferred(_) => DEFERRED,
+    let quality = relaying.quality.as_mut();
+    let class = quality.zip(client).map(|(quality, client)| quality.class_of(route, &view, client));
+    match &route.target {
+        Target::Files(number) => match rewritten(route, &view, &mut relaying.captures) {
+            Ok(path) => (cx.request.site, cx.request.rewritten) = (*number as u16, path),
+            Err(status) => return refuse(cx, status),
+        },
+        Target::Deferred(_) => {}
         Target::Pool(_) => {
             if is_a_loop(fields(octets), &relaying.relay.relay.name) {
                 cx.request.refuse_and_close(508);
@@ -60,32 +62,41 @@ pub fn choose_route(cx: &mut Context<'_, Http>) -> Outcome {
                     key::append_form(sent, key);
                 }
             }
-            REMOTE
         }
         Target::Redirect { .. } => {
             let mut location = Vec::new();
             let status = route.redirect(&view, &relaying.captures, &mut location).unwrap_or(302);
             cx.request.answer = Answer::RedirectTo(status, location);
-            DIRECT
         }
         Target::Respond { status, content_type, body } => {
             cx.request.answer = Answer::Fixed(*status, content_type.clone(), body.clone());
-            DIRECT
         }
-    };
+    }
     cx.request.routed = Some(routed);
+    cx.request.admission.class = class;
     let (body, waits) = (head.body(), head.expects_continue());
-    let is_relayed = matches!(outcome, REMOTE | DEFERRED);
-    if !is_relayed {
+    if !cx.request.is_for_others() {
         let readable = match body {
             Body::None | Body::Length(0) => true,
             // Files have it read before they answer.
-            Body::Chunked => outcome == FILES,
+            Body::Chunked => way(cx.request) != DIRECT,
             Body::Length(length) => length <= cx.global.settings.body_drain,
         };
         cx.request.persistent &= readable && (!waits || body == Body::None);
     }
-    if outcome == FILES && body == Body::Chunked && !waits { CHUNKED } else { outcome }
+    if has_classes { CLASSED } else { way(cx.request) }
+}
+
+/// What follows from the route.
+pub(super) fn way(request: &Request) -> Outcome {
+    let head = request.parser.head();
+    match request.routed.as_ref().map(|routed| &routed.route().target) {
+        Some(Target::Pool(_)) => REMOTE,
+        Some(Target::Deferred(_)) => DEFERRED,
+        Some(Target::Redirect { .. } | Target::Respond { .. }) => DIRECT,
+        Some(Target::Files(_)) | None if head.body() == Body::Chunked && !head.expects_continue() => CHUNKED,
+        Some(Target::Files(_)) | None => FILES,
+    }
 }
 
 /// What follows as a body is not waited for.

@@ -31,7 +31,10 @@ fn next(cx: &mut Context<'_, Http>) -> Outcome {
     if cx.request.kept_head.is_empty() && cx.input.is_present() {
         cx.input.consume(cx.request.head_length);
     }
-    *cx.request = Request::default();
+    if cx.request.admission.class.is_some() {
+        give_back(cx);
+    }
+    cx.request.reset();
     cx.connection.answered = cx.connection.answered.saturating_add(1);
     cx.connection.header_deadline = false;
     if !persistent {
@@ -46,6 +49,15 @@ fn next(cx: &mut Context<'_, Http>) -> Outcome {
             BODY_LEFT
         }
         _ => PERSISTENT,
+    }
+}
+
+/// What it was given is others' from now on.
+fn give_back(cx: &mut Context<'_, Http>) {
+    let now = cx.now().0;
+    if let Some(quality) = cx.global.quality() {
+        quality.end(&mut cx.request.admission, now);
+        super::tell_called(cx);
     }
 }
 

@@ -37,7 +37,9 @@ pub fn derive_cached_response(cx: &mut Context<'_, Http>) -> Outcome {
     RequestKey { site: cx.request.site, accepts: head.accepts(), path }.encode(key);
     let Some(resident) = view.get(key) else { return MISS };
     let Kept::File(details) = &**resident.object.details() else { return MISS };
-    let derivation = Derivation { head, octets, persistence, clock, nonce: *nonce, scratch, output: &mut cx.output };
+    let added = cx.request.routed.as_ref().map_or(&[][..], |routed| routed.added());
+    let derivation =
+        Derivation { head, octets, persistence, clock, nonce: *nonce, scratch, added, output: &mut cx.output };
     let answered = derivation.respond(&resident.body, &**details);
     cx.request.answered(answered);
     HIT

@@ -58,9 +58,11 @@ pub(super) fn derive_kept_response(cx: &mut Context<'_, Http>) -> Outcome {
             cx.global.view.admit(object);
         }
     }
+    let length = cx.global.key.len();
     if let Some(outcome) = answer_plainly(cx) {
         return outcome;
     }
+    cx.global.key.truncate(length);
     let found = find(cx);
     let directives = directives(cx, policy);
     match found {
@@ -82,13 +84,18 @@ fn answer_plainly(cx: &mut Context<'_, Http>) -> Option<Outcome> {
     }
     let Global { view, clock, key, scratch, nonce, relaying, .. } = &mut *cx.global;
     let relay = &relaying.as_ref()?.relay.relay;
-    let resident = view.get(key)?;
-    let Kept::Remote(details) = &**resident.object.details() else { return None };
     let seconds = clock.seconds();
+    let mut resident = view.get(key)?;
+    let Kept::Remote(details) = &**resident.object.details() else { return None };
     // The comparison with purges comes first: it is what makes a response out of date.
     if relay.shared.purges.is_hit(key, details) || !details.is_plainly_fresh(seconds) {
         return None;
     }
+    if let Some(coding) = details.best_coding(head.accepts()) {
+        key::append_coding(coding, key);
+        resident = view.get(key)?;
+    }
+    let Kept::Remote(details) = &**resident.object.details() else { return None };
     let presented = Presented {
         details,
         seconds,
@@ -97,9 +104,9 @@ fn answer_plainly(cx: &mut Context<'_, Http>) -> Option<Outcome> {
         forward_status: None,
         collapsed: false,
         outcome: CacheOutcome::Hit,
-        added: &[],
     };
-    let derivation = Derivation { head, octets, persistence, clock, nonce: *nonce, scratch, output: &mut cx.output };
+    let derivation =
+        Derivation { head, octets, persistence, clock, nonce: *nonce, scratch, added: &[], output: &mut cx.output };
     let answered = derivation.respond(&resident.body, &presented);
     cx.request.answered(answered);
     Some(HIT)
@@ -162,6 +169,8 @@ pub(super) fn answer(
     collapsed: bool,
     outcome: CacheOutcome,
 ) -> Outcome {
+    let coded = in_best_coding(cx, object);
+    let object = coded.as_ref().unwrap_or(object);
     let Kept::Remote(details) = &**object.details() else { return MISS };
     let details: &Details = details;
     let octets = cx.request.head(cx.input.unread());
@@ -169,16 +178,32 @@ pub(super) fn answer(
     let Global { view, clock, scratch, nonce, relaying, .. } = &mut *cx.global;
     let name = relaying.as_ref().map_or("", |relaying| &relaying.relay.relay.name);
     let seconds = clock.seconds();
-    let presented = Presented { details, seconds, name, handled, forward_status, collapsed, outcome, added: &[] };
+    let presented = Presented { details, seconds, name, handled, forward_status, collapsed, outcome };
     let body = view.hold(object.body().clone());
-    let derivation = Derivation { head, octets, persistence, clock, nonce: *nonce, scratch, output: &mut cx.output };
+    let derivation =
+        Derivation { head, octets, persistence, clock, nonce: *nonce, scratch, added: &[], output: &mut cx.output };
     let answered = derivation.respond(&body, &presented);
     cx.request.answered(answered);
     HIT
 }
 
+/// The object as the client likes it best, if it lies in the cache so.
+fn in_best_coding(cx: &mut Context<'_, Http>, object: &Object<Kept>) -> Option<Arc<Object<Kept>>> {
+    let Kept::Remote(details) = &**object.details() else { return None };
+    let coding = details.best_coding(cx.request.parser.head().accepts())?;
+    let mut key = object.key().to_vec();
+    key::append_coding(coding, &mut key);
+    let view = &mut cx.global.view;
+    if let Some(resident) = view.get(&key) {
+        return Some(resident.object.clone());
+    }
+    let found = view.cache().try_lookup(&key).flatten()?;
+    Some(view.admit(found).object.clone())
+}
+
 /// RFC 9111 §5.2.1.7.
 fn unavailable(cx: &mut Context<'_, Http>) -> Outcome {
+    cx.request.note = Some((Handled::Miss, Some("only-if-cached")));
     cx.request.refuse(504);
     REFUSED
 }

@@ -4,13 +4,12 @@ use std::sync::Arc;
 
 use afpa_cache::Object;
 use afpa_caching::{CacheStatus, Fields, Handled, conditional};
-use afpa_engine::send_engine::send_engine;
 use afpa_engine::{Context, Outcome, Time, Wake};
 
 use super::derive_kept_response::answer;
 use super::remote_request::{Options, Refused, outgoing};
 use super::respond::Answered;
-use super::send_response::RATE_INTERVAL;
+use super::send_response::{RATE_INTERVAL, send};
 use super::{keep_head, remote_body};
 use crate::access_log::CacheOutcome;
 use crate::fetch::FetchError;
@@ -49,7 +48,8 @@ pub fn derive_remote_response(cx: &mut Context<'_, Http>) -> Outcome {
     let outcome = pass_on(cx);
     if outcome == PENDING {
         let deadline = cx.request.remote.as_ref().map_or(Time::NEVER, |remote| remote.next_deadline());
-        cx.arm(deadline);
+        let resumes = cx.request.admission.resumes;
+        cx.arm(deadline.min(resumes));
     }
     outcome
 }
@@ -135,7 +135,35 @@ fn begin(cx: &mut Context<'_, Http>, alone: bool) -> Result<(), Refused> {
         remote.outgoing = Some(out);
     }
     cx.request.remote = Some(Box::new(remote));
+    if !is_first {
+        give_back_permit(cx);
+    }
     Ok(())
+}
+
+/// Another request has the backend asked.
+fn give_back_permit(cx: &mut Context<'_, Http>) {
+    let now = cx.now().0;
+    if let Some(quality) = cx.global.quality() {
+        quality.give_back_permit(&mut cx.request.admission, now);
+        super::tell_called(cx);
+    }
+}
+
+/// Whether somebody fetches what the request may share.
+pub(super) fn may_join(cx: &Context<'_, Http>) -> bool {
+    let (Some(routed), Some((_, why))) = (&cx.request.routed, &cx.request.missed) else { return false };
+    let relay = &routed.relay.relay;
+    let policy = routed.route().caching.map(|number| &relay.policies[number]);
+    let collapses = policy.is_some_and(|policy| policy.keeps && policy.collapses);
+    let head = cx.request.parser.head();
+    collapses
+        && head.method() == Method::Get
+        && head.body() == Body::None
+        && !head.has_range()
+        && !head.has_cache_control()
+        && !matches!(why, Handled::Bypass | Handled::Method)
+        && relay.shared.flights.is_under_way(&cx.global.key)
 }
 
 /// Passes on whatever there is, as far as TCP takes it.
@@ -143,7 +171,7 @@ fn pass_on(cx: &mut Context<'_, Http>) -> Outcome {
     let Some(engine) = engine(cx) else { return CUT_OFF };
     loop {
         if cx.output.is_sending() {
-            match send_engine(cx, SENT, BLOCKED, CUT_OFF) {
+            match send(cx) {
                 BLOCKED if is_stalled(cx) => {
                     cx.global.stats.too_slow.increment();
                     return CUT_OFF;
@@ -181,9 +209,18 @@ fn pass_on(cx: &mut Context<'_, Http>) -> Outcome {
 
 /// Whether the client took less than the minimum rate over the last interval, all of which it had something to take.
 fn is_stalled(cx: &mut Context<'_, Http>) -> bool {
+    if cx.request.admission.resumes != Time::NEVER {
+        // It is its class that is waited for.
+        if let Some(remote) = &mut cx.request.remote {
+            remote.rate_at = Time::NEVER;
+        }
+        return false;
+    }
     let least = cx.global.settings.min_rate * RATE_INTERVAL.as_secs();
     let (now, delivered) = (cx.now(), cx.delivered());
-    let Some(remote) = cx.request.remote.as_mut().filter(|_| least > 0) else { return false };
+    // Where its class has used up its bandwidth, it is not the client that is waited for.
+    let waits_for_us = cx.request.admission.resumes != Time::NEVER;
+    let Some(remote) = cx.request.remote.as_mut().filter(|_| least > 0 && !waits_for_us) else { return false };
     let is_first = remote.rate_at == Time::NEVER;
     if !is_first && now < remote.rate_at {
         return false;
@@ -229,7 +266,7 @@ fn head_came(cx: &mut Context<'_, Http>, head: &Arc<RemoteHead>) -> Option<Outco
     if let Some(upload) = cx.request.remote.as_ref()?.upload.clone().filter(|_| !is_unread) {
         upload.borrow_mut().finish(&mut cx.desk());
     }
-    if is_unread || cx.draining() {
+    if is_unread || cx.leaving() {
         cx.request.persistent = false;
     }
     write_head(cx, head);
@@ -400,7 +437,7 @@ fn chunk_came(cx: &mut Context<'_, Http>, octets: Arc<[u8]>) -> Option<Outcome> 
         chunk_head(scratch, octets.len() as u64);
         cx.output.send(scratch);
     }
-    if octets.len() <= cx.output.space() {
+    if octets.len() <= cx.output.space() && !cx.request.admission.is_paced() {
         cx.output.send(&octets);
     } else {
         cx.output.respond_shared(octets);
@@ -473,7 +510,8 @@ fn failed(cx: &mut Context<'_, Http>, error: FetchError) -> Outcome {
         return outcome;
     }
     let must_validate = cx.request.remote.as_ref().is_some_and(|remote| remote.stale.is_some());
-    leave(cx);
+    let remote = leave(cx);
+    cx.request.note = remote.map(|remote| (remote.why, Some(error.word())));
     // RFC 9111 §4.2.4, §5.2.2.2: a cache that must validate and cannot says so.
     let status = if must_validate && error == FetchError::Unreachable { 504 } else { error.status() };
     refuse(cx, status)

@@ -49,7 +49,7 @@ fn complete(cx: &mut Context<'_, Http>) -> Outcome {
     let (body, waits) = (head.body(), head.expects_continue());
     if cx.global.relaying.is_some() {
         // What becomes of the body is the route's to say.
-        cx.request.persistent = head.is_persistent() && !cx.draining();
+        cx.request.persistent = head.is_persistent() && !cx.leaving();
         return ROUTED;
     }
     let readable = match body {
@@ -59,7 +59,7 @@ fn complete(cx: &mut Context<'_, Http>) -> Outcome {
         Body::Length(length) => length <= cx.global.settings.body_drain,
         Body::Chunked => true,
     };
-    cx.request.persistent = head.is_persistent() && readable && !cx.draining();
+    cx.request.persistent = head.is_persistent() && readable && !cx.leaving();
     if body == Body::Chunked && !waits { CHUNKED } else { COMPLETE }
 }
 

@@ -70,8 +70,9 @@ fn finish(cx: &mut Context<'_, Http>, outcome: FillOutcome, cache: &Arc<Cache<Ke
                 &transient
             };
             let (head, octets) = (cx.request.parser.head(), cx.request.kept_head.as_slice());
+            let added = cx.request.routed.as_ref().map_or(&[][..], |routed| routed.added());
             let derivation =
-                Derivation { head, octets, persistence, clock, nonce: *nonce, scratch, output: &mut cx.output };
+                Derivation { head, octets, persistence, clock, nonce: *nonce, scratch, added, output: &mut cx.output };
             let Kept::File(details) = &**resident.object.details() else {
                 cx.request.refuse(500);
                 return REFUSED;

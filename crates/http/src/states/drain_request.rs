@@ -2,7 +2,7 @@
 
 use afpa_engine::{Context, Outcome, Wake};
 
-use crate::module::{Http, Request};
+use crate::module::Http;
 use crate::table::{COMPLETE, INCOMPLETE, LAST, LAST_UNREAD};
 
 /// Within a bound of time; that of octets was kept when the request was read.
@@ -28,7 +28,7 @@ pub fn drain_request(cx: &mut Context<'_, Http>) -> Outcome {
     if cx.request.body_left > 0 {
         return INCOMPLETE;
     }
-    *cx.request = Request::default();
+    cx.request.reset();
     cx.connection.header_deadline = false;
     COMPLETE
 }

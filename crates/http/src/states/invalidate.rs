@@ -26,7 +26,7 @@ pub(super) fn invalidate(cx: &mut Context<'_, Http>, remote: &RemoteHead) {
     let Some(relaying) = relaying else { return };
     let asked = Lines(fields(octets));
     for target in targets {
-        let Some((host, path, query)) = parts(&target) else { continue };
+        let Some(Parts { host, path, query }) = Parts::of(&target) else { continue };
         // Keys have the path in its one form.
         let Ok(path) = normalise(path, &mut scratch) else { continue };
         let view = afpa_routing::RequestView { method: b"GET", host, path, query, fields: &asked };
@@ -41,18 +41,27 @@ pub(super) fn invalidate(cx: &mut Context<'_, Http>, remote: &RemoteHead) {
     }
 }
 
-/// Host without port, path and query of an absolute URI.
-fn parts(uri: &[u8]) -> Option<(&[u8], &[u8], Option<&[u8]>)> {
-    let rest = uri.strip_prefix(b"http://")?;
-    let end = rest.iter().position(|&octet| matches!(octet, b'/' | b'?')).unwrap_or(rest.len());
-    let (authority, target) = rest.split_at(end);
-    let host = match authority.iter().rposition(|&octet| octet == b':') {
-        Some(colon) if !authority[colon..].contains(&b']') => &authority[..colon],
-        _ => authority,
-    };
-    let (path, query) = match target.iter().position(|&octet| octet == b'?') {
-        Some(mark) => (&target[..mark], Some(&target[mark + 1..])),
-        None => (target, None),
-    };
-    Some((host, path, query))
+/// An absolute URI, as routes look at it.
+struct Parts<'a> {
+    /// Without the port.
+    host: &'a [u8],
+    path: &'a [u8],
+    query: Option<&'a [u8]>,
+}
+
+impl<'a> Parts<'a> {
+    fn of(uri: &'a [u8]) -> Option<Parts<'a>> {
+        let rest = uri.strip_prefix(b"http://")?;
+        let end = rest.iter().position(|&octet| matches!(octet, b'/' | b'?')).unwrap_or(rest.len());
+        let (authority, target) = rest.split_at(end);
+        let host = match authority.iter().rposition(|&octet| octet == b':') {
+            Some(colon) if !authority[colon..].contains(&b']') => &authority[..colon],
+            _ => authority,
+        };
+        let (path, query) = match target.iter().position(|&octet| octet == b'?') {
+            Some(mark) => (&target[..mark], Some(&target[mark + 1..])),
+            None => (target, None),
+        };
+        Some(Parts { host, path, query })
+    }
 }

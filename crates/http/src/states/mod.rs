@@ -1,6 +1,8 @@
 //! The state functions, one file each.
 
+pub mod admit_request;
 pub mod answer_directly;
+pub mod await_turn;
 pub mod check_body;
 pub mod choose_route;
 mod client;
@@ -33,6 +35,7 @@ use crate::syntax::Body;
 
 impl Request {
     /// Whether another server is to answer it.
+    #[inline]
     pub(crate) fn is_for_others(&self) -> bool {
         let target = self.routed.as_ref().map(|routed| &routed.route().target);
         matches!(target, Some(Target::Pool(_)))
@@ -50,13 +53,26 @@ impl Request {
 
     /// Remembers why the request is refused.
     pub(crate) fn refuse(&mut self, status: u16) {
-        self.refusal = Some(Refusal { status, closes: false, retry_after: status == 503 });
+        self.refusal = Some(Refusal { status, closes: false, retry_after: u32::from(status == 503) });
     }
 
     /// Remembers why the request is refused, and that the connection ends with it.
     pub(crate) fn refuse_and_close(&mut self, status: u16) {
-        self.refusal = Some(Refusal { status, closes: true, retry_after: false });
+        self.refusal = Some(Refusal { status, closes: true, retry_after: 0 });
         self.persistent = false;
+    }
+
+    /// Makes the refusal the last answer on its connection.
+    pub(crate) fn close_after_refusal(&mut self) {
+        if let Some(refusal) = &mut self.refusal {
+            refusal.closes = true;
+        }
+    }
+
+    /// Remembers that there is too much to do for it. A body that was not read is not waited for.
+    pub(crate) fn turn_away(&mut self, refusal: &afpa_classes::Refusal) {
+        let closes = !self.is_body_read && self.parser.head().body() != Body::None;
+        self.refusal = Some(Refusal { status: refusal.status(), closes, retry_after: refusal.retry_after });
     }
 }
 
@@ -67,4 +83,10 @@ pub(crate) fn keep_head(cx: &mut Context<'_, Http>) {
         cx.request.kept_head.extend_from_slice(&cx.input.unread()[..length]);
         cx.input.consume(length);
     }
+}
+
+/// Tells those whose turn it is.
+pub(crate) fn tell_called(cx: &mut Context<'_, Http>) {
+    let called = cx.global.quality().map(|quality| quality.take_called());
+    called.into_iter().flatten().for_each(|notice| cx.notify(notice));
 }

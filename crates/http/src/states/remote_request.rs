@@ -87,10 +87,7 @@ pub(super) fn outgoing(
     for (name, value) in validated.iter().flat_map(|details| conditional::validation_fields(&details.stored)) {
         edits.push(FieldEdit::Set(name, value));
     }
-    let body = match head.body() {
-        Body::None => Body::None,
-        body => body,
-    };
+    let body = head.body();
     let host = if head.host(octets).is_empty() { &host_name[..] } else { head.host(octets) };
     let policy =
         RequestPolicy { pseudonym: &relay.name, provenance: relay.forwarding.provenance, ..RequestPolicy::default() };
@@ -169,12 +166,15 @@ fn rewrite(
 }
 
 fn edits(changes: &[FieldChange]) -> Vec<FieldEdit<'_>> {
-    let edit = |change| match change {
-        &FieldChange::Set { ref name, ref value } => FieldEdit::Set(name.as_bytes(), value.as_bytes()),
+    changes.iter().map(edit).collect()
+}
+
+fn edit(change: &FieldChange) -> FieldEdit<'_> {
+    match change {
+        FieldChange::Set { name, value } => FieldEdit::Set(name.as_bytes(), value.as_bytes()),
         FieldChange::Add { name, value } => FieldEdit::Add(name.as_bytes(), value.as_bytes()),
         FieldChange::Remove { name } => FieldEdit::Remove(name.as_bytes()),
-    };
-    changes.iter().map(edit).collect()
+    }
 }
 
 /// What the pool's strategy goes by.

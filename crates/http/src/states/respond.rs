@@ -50,6 +50,8 @@ pub(super) struct Derivation<'a, 'o> {
     /// What no writer of files can foresee.
     pub(super) nonce: u64,
     pub(super) scratch: &'a mut Vec<u8>,
+    /// Field lines that the route adds.
+    pub(super) added: &'a [u8],
     pub(super) output: &'a mut Output<'o>,
 }
 
@@ -153,6 +155,9 @@ impl Derivation<'_, '_> {
     fn whole(self, body: &Rc<ResidentBody>, of: &impl Representation) -> Answered {
         let end = if self.head.method() == Method::Head { body.head_len() } else { body.len() };
         of.send_mutable_head(self.scratch, self.clock, self.persistence, self.output);
+        if !self.added.is_empty() {
+            self.output.send(self.added);
+        }
         self.output.respond(body.clone(), 0, end);
         Answered { status: of.status(), payload: end - body.head_len(), outcome: of.level() }
     }
@@ -226,6 +231,7 @@ impl Derivation<'_, '_> {
 
     fn start(&mut self, status: u16, of: &impl Representation) {
         of.start(self.scratch, status, self.clock, self.persistence);
+        self.scratch.extend_from_slice(self.added);
     }
 }
 

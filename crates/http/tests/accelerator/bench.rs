@@ -16,6 +16,7 @@ use afpa_engine::{Engine, EngineHandle, Open, Outcome, Owner, ProtocolModule, St
 use afpa_http::access_log::ring;
 use afpa_http::fetch::{Fetch, FetchGlobal, FetchTimes, KEEPER, PoolPlan, Shared};
 use afpa_http::files::{Site, SiteOptions};
+use afpa_http::quality::{ClassTotals, QualityPlan};
 use afpa_http::remote::{Forwarding, Relay, RelayShared, RoutePlan};
 use afpa_http::syntax::client_address::AddressField;
 use afpa_http::syntax::forward::Provenance;
@@ -47,11 +48,14 @@ pub(crate) struct Setup {
     pub(crate) pools: Vec<&'static str>,
     pub(crate) policies: usize,
     pub(crate) min_rate: u64,
+    /// Makes what is said of classes.
+    pub(crate) quality: Option<Box<dyn Fn() -> QualityPlan>>,
 }
 
 impl Default for Setup {
     fn default() -> Setup {
         Setup {
+            quality: None,
             network: MemoryConfig::default(),
             backends: 1,
             max_connections: 100,
@@ -93,6 +97,8 @@ pub(crate) struct Server {
     pub(crate) workers: Arc<Workers>,
     pub(crate) relay_shared: RelayShared,
     registry: Registry,
+    relay: Arc<Relay>,
+    settings: Arc<Settings>,
     _dir: tempfile::TempDir,
     shared: Rc<RefCell<Shared>>,
     engine: Engine,
@@ -164,7 +170,7 @@ impl Server {
         let of_fetch = FetchGlobal::new(shared.clone(), relay.clone(), seconds.clone());
         let (fetcher, fetch) = engine.install::<Fetch>(of_fetch);
         shared.borrow_mut().is_owned_by(fetcher);
-        global.relay_through(relay, shared.clone(), seconds);
+        global.relay_through(relay.clone(), shared.clone(), seconds);
         let (owner, module) = engine.install::<Http>(global);
         let (transport, network) = network(TransportId(0), network_config);
         engine.add_transport(Box::new(transport)).unwrap();
@@ -181,6 +187,8 @@ impl Server {
             workers,
             relay_shared,
             registry,
+            relay,
+            settings,
             _dir: dir,
             shared,
             engine,
@@ -265,12 +273,23 @@ impl Server {
         self.engine.pass(false).unwrap();
     }
 
+    /// One pass after one that took `time`.
+    pub(crate) fn pass_after(&mut self, time: Duration) {
+        self.now.set(self.now.get() + time.as_nanos() as u64);
+        self.pass();
+    }
+
+    /// What became of each class.
+    pub(crate) fn classes(&self) -> Vec<ClassTotals> {
+        self.relay.quality.iter().flat_map(QualityPlan::totals).collect()
+    }
+
     /// Moves the clock, in steps that no timer is lost in, and settles.
     pub(crate) fn advance(&mut self, by: Duration) {
         self.settle();
         let end = self.now.get() + by.as_nanos() as u64;
         while self.now.get() < end {
-            self.now.set(end.min(self.now.get() + 2_000_000_000));
+            self.now.set(end.min(self.now.get() + 500_000_000));
             self.settle();
         }
     }
@@ -278,10 +297,12 @@ impl Server {
     /// Replaces what an operator decides, before the next event.
     pub(crate) fn reload(&mut self, setup: &Setup) {
         let relay = Arc::new(relay(setup, &mut self.registry, &self.cache, self.relay_shared.clone()));
+        self.relay = relay.clone();
         let (owner, fetcher, now) = (self.owner, self.fetcher, Time(self.now.get()));
         self.handle.command(move |control| {
             control.global::<Fetch>(fetcher).unwrap().reload(relay.clone(), now);
-            control.global::<Http>(owner).unwrap().reload_relay(relay);
+            let called = control.global::<Http>(owner).unwrap().reload_relay(relay);
+            called.into_iter().for_each(|notice| control.notify(notice));
         });
         self.settle();
     }
@@ -420,6 +441,7 @@ fn relay(setup: &Setup, registry: &mut Registry, cache: &Arc<Cache<Kept>>, share
         deferred: vec!["/nobody/listens/here".into()],
         cache: cache.clone(),
         shared,
+        quality: setup.quality.as_ref().map(|quality| quality()),
         limits: ResponseLimits { head: 8000, fields: 50 },
         most_held: 1 << 20,
         forwarding: Forwarding {

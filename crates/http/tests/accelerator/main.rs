@@ -9,6 +9,7 @@ mod failing;
 mod flights;
 mod pieces;
 mod properties;
+mod quality;
 mod reloads;
 mod tables;
 mod tunnels;

@@ -357,6 +357,12 @@ impl Ring {
         self.cancel(tag(token, Kind::Accept));
     }
 
+    /// Ends the receiving of datagrams of `token`, informed or not.
+    pub fn cancel_datagrams(&mut self, token: Token) {
+        self.cancel(tag(token, Kind::ReceiveDatagram));
+        self.cancel(tag(token, Kind::ReceiveInformed));
+    }
+
     /// Hands what was pushed to the kernel, and waits for a completion for at most `wait`.
     ///
     /// # Errors

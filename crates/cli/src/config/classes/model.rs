@@ -1,12 +1,11 @@
 //! The model and its defaults.
 
-use afpa_dns::protect::Network;
-use afpa_routing::{Conditions, HostPattern, PathCondition};
+use afpa_http::quality::Rule;
 
 use crate::units::{Size, Span};
 
-/// Requests that are served before others, or less of them. All conditions must hold; the first class whose do has a
-/// request. Without any, it is for those that routes send to it.
+/// Requests that are served before others, or less of them. The first class whose rule holds has a request. Without any,
+/// it is for those that routes send to it; the one that is called `default` is for all that no rule is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Class {
     /// Its name.
@@ -19,18 +18,17 @@ pub struct Class {
     pub rate: u32,
     /// So many may come at once without being too many.
     pub burst: u32,
-    /// The most requests at the same time over all engines: 503 beyond it; 0 allows any.
+    /// The most requests that backends and workers are at, at the same time and over all engines: others wait; 0 allows
+    /// any.
     pub concurrency: u32,
     /// Octets each second to all of its clients together; 0 allows any.
     pub bandwidth: Size,
-    /// Who asks.
-    pub clients: Vec<Network>,
-    /// For which hosts.
-    pub hosts: Vec<HostPattern>,
-    /// For which paths.
-    pub path: PathCondition,
-    /// Methods, and what is asked of header fields, cookies and the query.
-    pub conditions: Conditions,
+    /// Requests of each engine that may wait for their turn: 503 beyond it.
+    pub queue: u32,
+    /// How long one may wait: 503 beyond it.
+    pub queue_timeout: Span,
+    /// Which requests.
+    pub rule: Rule,
 }
 
 impl Class {
@@ -44,10 +42,9 @@ impl Class {
             burst: 0,
             concurrency: 0,
             bandwidth: Size(0),
-            clients: Vec::new(),
-            hosts: Vec::new(),
-            path: PathCondition::Any,
-            conditions: Conditions::default(),
+            queue: 1024,
+            queue_timeout: Span::seconds(5),
+            rule: Rule::default(),
         }
     }
 }
@@ -55,13 +52,17 @@ impl Class {
 /// What is done when there is too much to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Overload {
-    /// How long requests may have waited before that is too much; zero: they are never refused for that reason.
+    /// How long requests may have waited, for an engine or for their turn, before that is too much; zero: they are never
+    /// refused for that reason.
     pub target_delay: Span,
     /// For how long it must have been too much.
     pub interval: Span,
-    /// Requests each second from one client: 429 beyond it; 0 allows any.
+    /// The most requests that backends and workers are at, at the same time and over all engines: others wait for their
+    /// turn; 0: as many as there may be connections to backends.
+    pub capacity: u32,
+    /// Requests each second from one client to one engine: 429 beyond it; 0 allows any.
     pub client_requests: u32,
-    /// The most connections from one client: closed beyond it; 0 allows any.
+    /// The most connections from one client to one engine: 429 beyond it; 0 allows any.
     pub client_connections: u32,
 }
 
@@ -70,6 +71,7 @@ impl Default for Overload {
         Overload {
             target_delay: Span::milliseconds(5),
             interval: Span::milliseconds(100),
+            capacity: 0,
             client_requests: 0,
             client_connections: 0,
         }

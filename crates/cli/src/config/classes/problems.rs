@@ -2,16 +2,17 @@
 
 use std::collections::HashSet;
 
+use afpa_classes::MAX_CLASSES;
+use afpa_http::quality::QualityPlan;
 use afpa_routing::PathCondition;
 
-use super::Class;
 use crate::config::Config;
 use crate::config::problems::{Problem, size_within, span_within};
 use crate::config::sites::field_names;
 use crate::units::{Size, Span};
 
-/// Requests are counted by class in tables of this size.
-const MOST_CLASSES: usize = 64;
+/// One more is that of requests without a class.
+const MOST_CLASSES: usize = MAX_CLASSES - 1;
 
 /// Everything that contradicts itself or lies outside its bounds. Looks at nothing but `config`.
 pub(in crate::config) fn problems(config: &Config, found: &mut Vec<Problem>) {
@@ -32,16 +33,17 @@ pub(in crate::config) fn problems(config: &Config, found: &mut Vec<Problem>) {
         if class.bandwidth.0 > 0 {
             size_within(key("bandwidth"), class.bandwidth, Size::kib(1), Size(1 << 40), found);
         }
-        if let PathCondition::Prefix(prefix) = &class.path
+        if let PathCondition::Prefix(prefix) = &class.rule.path
             && !prefix.starts_with('/')
         {
             let message = format!("expected a path that starts with /, found {prefix:?}");
             found.push(Problem::new(key("path-prefix"), message));
         }
-        field_names(&format!("classes[{i}]"), &class.conditions, found);
+        span_within(key("queue-timeout"), class.queue_timeout, Span::milliseconds(1), Span::seconds(3600), found);
+        field_names(&format!("classes[{i}]"), &class.rule.conditions, found);
         let routed =
             config.sites.iter().flat_map(|site| &site.routes).any(|route| route.class.as_ref() == Some(&class.name));
-        if !class.has_conditions() && !routed {
+        if class.rule.is_empty() && !routed && class.name != QualityPlan::DEFAULT {
             let message = "expected clients, hosts, path-prefix, methods, headers, cookies or query, \
                  or a route with this class, found none";
             found.push(Problem::new(format!("classes[{i}]"), message));
@@ -54,15 +56,5 @@ pub(in crate::config) fn problems(config: &Config, found: &mut Vec<Problem>) {
     if overload.interval < overload.target_delay {
         let message = format!("expected at least target-delay, {}, found {}", overload.target_delay, overload.interval);
         found.push(Problem::new("overload.interval", message));
-    }
-}
-
-impl Class {
-    /// Whether it asks anything of a request. Otherwise, requests come to it by routes alone.
-    pub fn has_conditions(&self) -> bool {
-        !self.clients.is_empty()
-            || !self.hosts.is_empty()
-            || self.path != PathCondition::Any
-            || !self.conditions.is_empty()
     }
 }

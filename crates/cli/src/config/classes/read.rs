@@ -1,5 +1,6 @@
 //! From the sections `[[classes]]` and `[overload]` to the model.
 
+use afpa_classes::MAX_QUEUE;
 use afpa_routing::PathCondition;
 
 use super::{Class, Overload};
@@ -16,12 +17,14 @@ pub(in crate::config) fn read(mut section: Section<'_>, offset: usize) -> Class 
     section.count("burst", 0..=100_000_000, &mut class.burst);
     section.count("concurrency", 0..=16_000_000, &mut class.concurrency);
     section.read("bandwidth", &mut class.bandwidth);
-    section.list("clients", &mut class.clients);
-    section.list("hosts", &mut class.hosts);
+    section.count("queue", 0..=MAX_QUEUE, &mut class.queue);
+    section.read("queue-timeout", &mut class.queue_timeout);
+    section.list("clients", &mut class.rule.clients);
+    section.list("hosts", &mut class.rule.hosts);
     if let Some(prefix) = section.optional("path-prefix") {
-        class.path = PathCondition::Prefix(prefix);
+        class.rule.path = PathCondition::Prefix(prefix);
     }
-    class.conditions = sites::conditions(&mut section);
+    class.rule.conditions = sites::conditions(&mut section);
     section.finish();
     class
 }
@@ -30,6 +33,7 @@ pub(in crate::config) fn read(mut section: Section<'_>, offset: usize) -> Class 
 pub(in crate::config) fn read_overload(mut section: Section<'_>, overload: &mut Overload) {
     section.read("target-delay", &mut overload.target_delay);
     section.read("interval", &mut overload.interval);
+    section.count("capacity", 0..=16_000_000, &mut overload.capacity);
     section.count("client-requests", 0..=1_000_000, &mut overload.client_requests);
     section.count("client-connections", 0..=1_000_000, &mut overload.client_connections);
     section.finish();
@@ -38,6 +42,8 @@ pub(in crate::config) fn read_overload(mut section: Section<'_>, overload: &mut 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use afpa_http::quality::Rule;
+
     use crate::config::{Config, parse};
     use crate::units::{Size, Span};
 
@@ -54,6 +60,7 @@ mod tests {
             [overload]
             target-delay = "10ms"
             interval = "1s"
+            capacity = 50
             client-requests = 100
             client-connections = 20
             [[classes]]
@@ -64,6 +71,8 @@ mod tests {
             burst = 4
             concurrency = 5
             bandwidth = "6MiB"
+            queue = 8
+            queue-timeout = "9s"
             clients = "10.0.0.0/8"
             hosts = ["*.a"]
             path-prefix = "/x"
@@ -76,6 +85,7 @@ mod tests {
         let overload = Overload {
             target_delay: Span::milliseconds(10),
             interval: Span::seconds(1),
+            capacity: 50,
             client_requests: 100,
             client_connections: 20,
         };
@@ -86,13 +96,18 @@ mod tests {
             burst: 4,
             concurrency: 5,
             bandwidth: Size::mib(6),
-            clients: vec!["10.0.0.0/8".parse().unwrap()],
-            hosts: vec!["*.a".parse().unwrap()],
-            path: PathCondition::Prefix("/x".into()),
+            queue: 8,
+            queue_timeout: Span::seconds(9),
+            rule: Rule {
+                clients: vec!["10.0.0.0/8".parse().unwrap()],
+                hosts: vec!["*.a".parse().unwrap()],
+                path: PathCondition::Prefix("/x".into()),
+                ..Rule::default()
+            },
             ..Class::named("a")
         };
-        first.conditions.methods.push("GET".into());
-        let second = Class { hosts: vec!["b".parse().unwrap()], ..Class::named("b") };
+        first.rule.conditions.methods.push("GET".into());
+        let second = Class { rule: Rule { hosts: vec!["b".parse().unwrap()], ..Rule::default() }, ..Class::named("b") };
         assert_eq!((found.overload, found.classes), (overload, vec![first, second]));
         assert_eq!(config("").overload, Overload::default());
     }

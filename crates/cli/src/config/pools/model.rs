@@ -20,8 +20,6 @@ pub struct Pool {
     pub hash_on: HashOn,
     /// A backend gets no more than so many percent of the average, hash or not; 0: as much as comes.
     pub bounded_load: u32,
-    /// Where we are: backends whose `zone` is the same come first with [`Balance::Locality`].
-    pub zone: Option<String>,
     /// How often names of backends are resolved again.
     pub resolve: Span,
     /// The most connections to one backend from each engine.
@@ -61,7 +59,6 @@ impl Pool {
             balance: Balance::TwoChoices,
             hash_on: HashOn::Url,
             bounded_load: 125,
-            zone: None,
             resolve: Span::seconds(30),
             connections: 256,
             idle_connections: 64,
@@ -89,14 +86,12 @@ pub struct Backend {
     pub weight: u32,
     /// Whether it gets only what already belongs to it.
     pub draining: bool,
-    /// Where it is, in a word.
-    pub zone: Option<String>,
 }
 
 impl Backend {
     /// The server at `address`, with every default.
     pub fn at(address: BackendAddress) -> Backend {
-        Backend { address, weight: 1, draining: false, zone: None }
+        Backend { address, weight: 1, draining: false }
     }
 }
 
@@ -113,7 +108,8 @@ words! {
         TwoChoices = "two-choices",
         /// By what [`HashOn`] says.
         Hash = "hash",
-        /// The better of two that are drawn from our own zone, while it is well.
+        /// The one that had the last request that was alike, unless it has much more to do than others: backends' own
+        /// caches then do not repeat each other (Pai et al., *Locality-Aware Request Distribution*, 1998).
         Locality = "locality",
     }
 }

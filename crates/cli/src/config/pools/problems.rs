@@ -22,12 +22,12 @@ pub(in crate::config) fn problems(config: &Config, found: &mut Vec<Problem>) {
             found.push(Problem::new(key("name"), format!("expected each pool once, found {:?} twice", pool.name)));
         }
         backends(config, i, pool, found);
-        zones(i, pool, found);
         spans(i, pool, found);
         health(i, pool, found);
         cookies(i, pool, found);
-        if pool.hash_on != HashOn::Url && pool.balance != Balance::Hash {
-            let message = format!("expected balance = \"hash\" beside it, found {:?}", pool.balance.to_string());
+        if pool.hash_on != HashOn::Url && !matches!(pool.balance, Balance::Hash | Balance::Locality) {
+            let other = pool.balance.to_string();
+            let message = format!("expected balance = \"hash\" or \"locality\" beside it, found {other:?}");
             found.push(Problem::new(key("hash-on"), message));
         }
         if matches!(pool.bounded_load, 1..=100) {
@@ -72,13 +72,6 @@ fn is_same(own: &ListenAddress, backend: &BackendAddress) -> bool {
         }
         (ListenAddress::Unix(own), BackendAddress::Unix(backend)) => own == backend,
         _ => false,
-    }
-}
-
-fn zones(i: usize, pool: &Pool, found: &mut Vec<Problem>) {
-    if pool.balance == Balance::Locality && pool.zone.is_none() {
-        let message = "expected zone beside \"locality\", found none; it says where this server is";
-        found.push(Problem::new(format!("pools[{i}].balance"), message));
     }
 }
 

@@ -20,7 +20,6 @@ pub(in crate::config) fn read(mut section: Section<'_>, offset: usize) -> Pool {
     section.read("balance", &mut pool.balance);
     section.read("hash-on", &mut pool.hash_on);
     section.count("bounded-load", 0..=1000, &mut pool.bounded_load);
-    pool.zone = section.optional("zone");
     section.read("resolve", &mut pool.resolve);
     section.count("connections", 1..=65_536, &mut pool.connections);
     section.count("idle-connections", 0..=65_536, &mut pool.idle_connections);
@@ -49,7 +48,6 @@ fn backend(mut section: Section<'_>, offset: usize) -> Backend {
     let mut backend = Backend::at(address.unwrap_or(BackendAddress::Inet(SocketAddr::from(([0, 0, 0, 0], 0)))));
     section.count("weight", 0..=1000, &mut backend.weight);
     section.read("draining", &mut backend.draining);
-    backend.zone = section.optional("zone");
     section.finish();
     backend
 }
@@ -178,7 +176,6 @@ mod tests {
             balance = "hash"
             hash-on = "cookie:sid"
             bounded-load = 150
-            zone = "a"
             resolve = "10s"
             connections = 10
             idle-connections = 5
@@ -197,14 +194,13 @@ mod tests {
             address = "unix:/run/app.sock"
             weight = 3
             draining = false
-            zone = "b"
             [[pools.backends]]
             address = "app.internal:3000"
             draining = true
         "#;
         let parsed = parse(&format!("{text}{SITE}"));
         assert_eq!(parsed.diagnostics, []);
-        let first = Backend { weight: 3, zone: Some("b".into()), ..Backend::at("unix:/run/app.sock".parse().unwrap()) };
+        let first = Backend { weight: 3, ..Backend::at("unix:/run/app.sock".parse().unwrap()) };
         let second = Backend { draining: true, ..Backend::at("app.internal:3000".parse().unwrap()) };
         let seconds = Span::seconds;
         let expected = Pool {
@@ -213,7 +209,6 @@ mod tests {
             balance: Balance::Hash,
             hash_on: HashOn::Cookie("sid".into()),
             bounded_load: 150,
-            zone: Some("a".into()),
             resolve: seconds(10),
             connections: 10,
             idle_connections: 5,
@@ -281,13 +276,12 @@ mod tests {
             ),
             (
                 "[[pools]]\nname='app'\nbackends=[{address='127.0.0.1:8080'}, {address='a:1'}, {address='A:1'}]\n\
-                 balance='locality'\nhash-on='client'\nbounded-load=100\nresolve='0s'\n\
+                 balance='weighted'\nhash-on='client'\nbounded-load=100\nresolve='0s'\n\
                  health={path='up', host='a b', interval='1ms', expect=[]}\nejection={latency=50}\n",
                 "5:20: pools[0].backends[0].address: expected another server, since listen has this address, \
                  found 127.0.0.1:8080\n\
                  5:65: pools[0].backends[2].address: expected each backend once, found a:1 twice\n\
-                 6:9: pools[0].balance: expected zone beside \"locality\", found none; it says where this server is\n\
-                 7:9: pools[0].hash-on: expected balance = \"hash\" beside it, found \"locality\"\n\
+                 7:9: pools[0].hash-on: expected balance = \"hash\" or \"locality\" beside it, found \"weighted\"\n\
                  8:14: pools[0].bounded-load: expected more than 100, or 0, found 100; all get the average\n\
                  9:9: pools[0].resolve: expected a duration from 1s to 1d, found 0s\n\
                  10:14: pools[0].health.path: expected a path that starts with /, as it is sent, found \"up\"\n\

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use afpa_engine::{Context, Outcome, Time, Wake};
 
-use super::fail;
 use super::send_request::send_body;
+use super::{end, fail};
 use crate::fetch::FetchError;
 use crate::fetch::module::Fetch;
 use crate::fetch::table::{FAILED, HEAD, PENDING, SWITCHED};
 use crate::remote::{RemoteHead, interim};
-use crate::syntax::{BodyReader, Progress, ResponseParser, response};
+use crate::syntax::{BodyReader, Progress, response};
 
 /// What is no response is the backend's fault, and nobody else's: the attempt fails.
 pub(crate) fn read_head(cx: &mut Context<'_, Fetch>) -> Outcome {
@@ -58,7 +58,7 @@ fn waits_for_client(cx: &Context<'_, Fetch>) -> bool {
 /// Takes a whole head. `None`: it was an interim one, and another follows.
 fn take(cx: &mut Context<'_, Fetch>, unread: &[u8], length: usize) -> Result<Option<Outcome>, FetchError> {
     let octets = &unread[..length];
-    let parser = std::mem::replace(&mut cx.request.parser, ResponseParser::default());
+    let parser = std::mem::take(&mut cx.request.parser);
     let head = parser.head();
     let Some(job) = &cx.request.job else { return Ok(Some(FAILED)) };
     let (flight, outgoing, attempt) = (job.flight.clone(), job.outgoing.clone(), job.attempt);
@@ -73,6 +73,11 @@ fn take(cx: &mut Context<'_, Fetch>, unread: &[u8], length: usize) -> Result<Opt
     let framing = head.framing(outgoing.method).map_err(|_| FetchError::Malformed)?;
     if status == 101 && !outgoing.upgrades {
         return Err(FetchError::Malformed);
+    }
+    let elsewhere =
+        cx.request.job.as_ref().is_some_and(|job| shared.borrow_mut().may_try_elsewhere(job, status, cx.now()));
+    if elsewhere {
+        return Ok(Some(try_elsewhere(cx, status)));
     }
     if !flight.claim(attempt, seat) {
         return Err(FetchError::Abandoned);
@@ -92,4 +97,14 @@ fn take(cx: &mut Context<'_, Fetch>, unread: &[u8], length: usize) -> Result<Opt
     }
     cx.arm_after(outgoing.times.between_bytes);
     Ok(Some(if status == 101 { SWITCHED } else { HEAD }))
+}
+
+/// The response is not passed on, and the connection ends with it.
+fn try_elsewhere(cx: &mut Context<'_, Fetch>, status: u16) -> Outcome {
+    let shared = cx.global.shared.clone();
+    if let (Some(job), Some(place)) = (cx.request.job.take(), cx.connection.place) {
+        shared.borrow_mut().try_elsewhere(job, place, status, &mut cx.desk());
+    }
+    end(cx);
+    FAILED
 }

@@ -17,6 +17,7 @@ pub(crate) fn release(cx: &mut Context<'_, Fetch>) -> Outcome {
     let is_for_one = job.as_ref().is_some_and(|job| !job.outgoing.preamble.is_empty());
     let Some(place) = cx.connection.place else { return LAST };
     if let Some(job) = job {
+        job.outgoing.close(&job.flight);
         let judged = match head {
             Some(head) if head.status >= 500 => Some(Judged::Failure(FailureKind::Status(head.status))),
             Some(_) => Some(Judged::Success),

@@ -28,9 +28,10 @@ fn begin(cx: &mut Context<'_, Fetch>) -> Outcome {
     let (flight, outgoing) = (job.flight.clone(), job.outgoing.clone());
     let Some(keeping) = &outgoing.keeping else { return STORED };
     let Some(kind) = Kind::of(keeping, head, &flight) else { return finish(cx, None) };
-    let (relay, head) = (cx.global.relay.clone(), head.clone());
-    let (key, purges, now) = (keeping.key.clone(), keeping.purges, cx.global.seconds.get());
-    match cx.spawn(move || store::store(&relay, &key, &head, kind, purges, now)) {
+    // A reload may have other policies by now.
+    let (relay, head) = (outgoing.routed.relay.relay.clone(), head.clone());
+    let (key, policy, purges) = (keeping.key.clone(), keeping.policy, keeping.purges);
+    match cx.spawn(move || store::store(&relay, &key, &head, kind, policy, purges)) {
         Ok(()) => PENDING,
         Err(_) => finish(cx, None),
     }

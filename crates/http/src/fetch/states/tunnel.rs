@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use afpa_engine::{Context, Outcome, Time, Wake};
 
+use super::end;
 use super::send_request::send_body;
-use super::{end, fail};
 use crate::fetch::FetchError;
 use crate::fetch::flight::End;
 use crate::fetch::module::Fetch;
@@ -13,6 +13,9 @@ use crate::fetch::table::{ENDED, FAILED, PENDING};
 
 /// The flight carries what the backend sends, the upload what the client sends. Each half ends by itself.
 pub(crate) fn tunnel(cx: &mut Context<'_, Fetch>) -> Outcome {
+    if cx.wake == Wake::Continued {
+        leave_pool(cx);
+    }
     let Some(job) = &cx.request.job else { return FAILED };
     let (flight, patience) = (job.flight.clone(), job.outgoing.times.between_bytes);
     let engine = cx.global.shared.borrow().engine;
@@ -20,11 +23,11 @@ pub(crate) fn tunnel(cx: &mut Context<'_, Fetch>) -> Outcome {
     let is_client_gone = flight.readers() == 0;
     // Its last octets are still on their way, if it went in good order.
     if is_client_gone && (!cx.request.is_over || cx.wake == Wake::Expired) {
-        return fail(cx, FetchError::Abandoned);
+        return cut_off(cx, FetchError::Abandoned);
     }
     let was_sent = cx.request.is_sent;
     if send_body(cx).is_err() {
-        return fail(cx, FetchError::RequestCutOff);
+        return cut_off(cx, FetchError::RequestCutOff);
     }
     cx.arm(if is_client_gone { cx.now().after(patience) } else { Time::NEVER });
     if cx.request.is_sent && !was_sent {
@@ -43,17 +46,27 @@ pub(crate) fn tunnel(cx: &mut Context<'_, Fetch>) -> Outcome {
         }
     }
     if cx.request.is_over && cx.request.is_sent {
-        finish(cx);
+        cx.request.job = None;
         return ENDED;
     }
     PENDING
 }
 
-fn finish(cx: &mut Context<'_, Fetch>) {
+/// A tunnel is neither a request nor one of the connections that requests wait for: clients are bounded elsewhere.
+fn leave_pool(cx: &mut Context<'_, Fetch>) {
     let shared = cx.global.shared.clone();
     let now = cx.now();
-    if let (Some(job), Some(place)) = (cx.request.job.take(), cx.connection.place) {
-        shared.borrow_mut().ended(&job, place, afpa_balancing::Outcome::Success, now);
+    if let (Some(job), Some(place)) = (&cx.request.job, cx.connection.place) {
+        shared.borrow_mut().ended(job, place, afpa_balancing::Outcome::Success, now);
     }
     end(cx);
+}
+
+/// The client's side is cut off as well.
+fn cut_off(cx: &mut Context<'_, Fetch>, error: FetchError) -> Outcome {
+    let engine = cx.global.shared.borrow().engine;
+    if let Some(job) = cx.request.job.take() {
+        job.flight.end(End::Failed(error), &mut cx.desk(), engine);
+    }
+    FAILED
 }
