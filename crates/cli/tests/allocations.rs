@@ -1,21 +1,30 @@
 //! A hit allocates nothing: the HTTP module on an engine over the kernel's sockets, on both interfaces.
 
+use std::cell::{Cell, RefCell};
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use afpa_cache::{Cache, CacheConfig};
+use afpa_classes::{ClassConfig, ClientLimits, Limit};
 use afpa_engine::seam::{Address, Listen};
 use afpa_engine::workers::Workers;
 use afpa_engine::{Engine, Time};
 use afpa_http::access_log::{self, CacheOutcome, Recorder, Records};
+use afpa_http::fetch::Shared;
 use afpa_http::files::{Site, SiteOptions};
-use afpa_http::syntax::Limits;
-use afpa_http::{Global, Http, HttpStats, Settings};
+use afpa_http::quality::{ClassPlan, QualityPlan, Rule};
+use afpa_http::remote::{Forwarding, Relay, RelayShared};
+use afpa_http::syntax::client_address::AddressField;
+use afpa_http::syntax::forward::Provenance;
+use afpa_http::syntax::{Limits, ResponseLimits};
+use afpa_http::{Global, Http, HttpStats, Kept, Settings};
 use afpa_platform::clock;
 use afpa_platform::testing::CountingAllocator;
+use afpa_routing::{self as routing, HostPattern, PathCondition, Route, Router, Target};
 use afpa_sockets::{Interface, Sockets, SocketsConfig};
 
 #[global_allocator]
@@ -38,22 +47,27 @@ fn a_hit_through_io_uring_allocates_nothing() {
     // Where the kernel does not allow io_uring there is nothing to count.
     if let Ok(sockets) = Sockets::new(config(Interface::Uring)) {
         drop(sockets);
-        hits_allocate_nothing(Interface::Uring, false);
+        hits_allocate_nothing(Interface::Uring, false, false);
     }
 }
 
 #[test]
 fn a_hit_through_epoll_allocates_nothing() {
-    hits_allocate_nothing(Interface::Epoll, false);
+    hits_allocate_nothing(Interface::Epoll, false, false);
 }
 
 #[test]
 fn a_logged_hit_allocates_nothing() {
-    hits_allocate_nothing(Interface::Auto, true);
+    hits_allocate_nothing(Interface::Auto, true, false);
 }
 
-fn hits_allocate_nothing(interface: Interface, logged: bool) {
-    let mut server = Server::start(interface, logged);
+#[test]
+fn a_hit_of_a_class_allocates_nothing() {
+    hits_allocate_nothing(Interface::Auto, false, true);
+}
+
+fn hits_allocate_nothing(interface: Interface, logged: bool, classed: bool) {
+    let mut server = Server::start(interface, logged, classed);
     let mut stream = TcpStream::connect(server.address).expect("a connection");
     stream.set_nonblocking(true).expect("a socket");
     let first = server.exchange(&mut stream, &Exchange::new("GET", "/small", ""));
@@ -95,12 +109,17 @@ struct Server {
 }
 
 impl Server {
-    fn start(interface: Interface, logged: bool) -> Server {
+    fn start(interface: Interface, logged: bool, classed: bool) -> Server {
         let (recorder, records) = logged.then(|| access_log::ring(4 << 20)).unzip();
         let root = documents();
         let mut engine =
             Engine::new(Workers::start(1, 16).expect("a worker"), || Time(clock::now())).expect("an engine");
-        let global = global(&root, &engine, recorder);
+        let (mut global, cache) = global(&root, &engine, recorder);
+        if classed {
+            let relay = Arc::new(relay(cache));
+            let shared = Shared::new(0, engine.handle(), &relay.pools, Time(clock::now()));
+            global.relay_through(relay, Rc::new(RefCell::new(shared)), Rc::new(Cell::new(0)));
+        }
         let (owner, _) = engine.install::<Http>(global);
         let mut sockets = Sockets::new(config(interface)).expect("a transport");
         let any_port = Listen::Stream(Address::Inet("127.0.0.1:0".parse().expect("an address")));
@@ -189,7 +208,7 @@ fn documents() -> tempfile::TempDir {
     root
 }
 
-fn global(root: &tempfile::TempDir, engine: &Engine, recorder: Option<Recorder>) -> Global {
+fn global(root: &tempfile::TempDir, engine: &Engine, recorder: Option<Recorder>) -> (Global, Arc<Cache<Kept>>) {
     let site = Site::open(root.path(), SiteOptions::default()).expect("a site");
     let config = CacheConfig { capacity: 16 << 20, max_pinned_object: 1 << 20, engines: 1, frames: 0 };
     let settings = Settings {
@@ -203,7 +222,44 @@ fn global(root: &tempfile::TempDir, engine: &Engine, recorder: Option<Recorder>)
     };
     let waker = engine.handle().waker();
     let view = settings.cache.view(Arc::new(move || waker.wake()));
-    Global::new(Arc::new(settings), view, Arc::new(HttpStats::default()), recorder, SystemTime::now)
+    let cache = settings.cache.clone();
+    (Global::new(Arc::new(settings), view, Arc::new(HttpStats::default()), recorder, SystemTime::now), cache)
+}
+
+/// One route to the files, and a class with every limit, none of which is reached.
+fn relay(cache: Arc<Cache<Kept>>) -> Relay {
+    let routes = vec![Route::new(PathCondition::Any, Target::Files(0))];
+    let rule = Rule { clients: vec!["127.0.0.0/8".parse().expect("a network")], ..Rule::default() };
+    let limit = Limit::per_second(1 << 50, 1 << 50);
+    let config =
+        ClassConfig { name: "local".into(), rate: limit, bandwidth: limit, concurrency: Some(1), ..Default::default() };
+    let class = ClassPlan { config, rule, stats: Vec::new() };
+    let mut quality = QualityPlan::new(vec![class], 1, None).expect("classes");
+    quality.clients = ClientLimits { rate: Limit::per_second(1 << 40, 1 << 20), ..ClientLimits::default() };
+    quality.connections = ClientLimits { in_flight: Some(10), ..ClientLimits::default() };
+    Relay {
+        name: "afpa".into(),
+        router: Router::new(vec![routing::Site { name: "site".into(), hosts: vec![HostPattern::Any], routes }])
+            .expect("routes"),
+        policies: Vec::new(),
+        pools: Vec::new(),
+        times: Vec::new(),
+        hash_on: Vec::new(),
+        proxy_protocol: Vec::new(),
+        deferred: Vec::new(),
+        cache,
+        shared: RelayShared::default(),
+        limits: ResponseLimits::default(),
+        most_held: 0,
+        quality: Some(quality),
+        forwarding: Forwarding {
+            provenance: Provenance { x_forwarded: false, forwarded: false, x_real_ip: false },
+            believed: AddressField::XForwardedFor,
+            is_trusted: Arc::new(|_| false),
+            has_headers: false,
+            sends_header: Arc::new(|_| false),
+        },
+    }
 }
 
 fn head_length(answer: &[u8]) -> Option<usize> {

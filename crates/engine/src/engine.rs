@@ -58,8 +58,12 @@ struct Leaving {
 /// The engine's services to its modules.
 pub(crate) struct Services {
     pub(crate) now: Time,
-    /// When the wait of this pass was over, and how long the pass before worked after its own.
+    /// When this pass began; once its first wait is over, when that was.
     awoke: Time,
+    is_awake: bool,
+    /// The first transport did not wait, but worked.
+    has_worked: bool,
+    /// What the input of this pass may have waited for: see [`Context::delay`](crate::Context::delay).
     pub(crate) delay: Duration,
     pub(crate) draining: bool,
     /// Another server takes over: connections end with their next answer.
@@ -96,6 +100,8 @@ impl Engine {
         let services = Services {
             now,
             awoke: now,
+            is_awake: true,
+            has_worked: false,
             delay: Duration::ZERO,
             draining: false,
             leaving: false,
@@ -174,7 +180,7 @@ impl Engine {
         let now = self.core.tell_time();
         let services = &mut self.core.services;
         services.delay = now.since(services.awoke);
-        services.awoke = now;
+        (services.awoke, services.is_awake) = (now, false);
     }
 
     fn take_messages(&mut self) {
@@ -418,9 +424,13 @@ impl Core {
 }
 
 impl Events for Core {
+    fn worked(&mut self) {
+        self.services.has_worked = true;
+    }
+
     fn awake(&mut self) -> Option<Time> {
         let now = self.tell_time();
-        self.services.awoke = now;
+        self.services.awake();
         Some(now)
     }
 
@@ -473,6 +483,21 @@ impl Events for Core {
 }
 
 impl Services {
+    /// The first wait of a pass is over; what follows in it is work.
+    fn awake(&mut self) {
+        if std::mem::replace(&mut self.is_awake, true) {
+            return;
+        }
+        let waited = self.now.since(self.awoke);
+        if std::mem::take(&mut self.has_worked) {
+            self.delay += waited;
+        } else if waited > self.delay {
+            // It slept, so nothing was there before; what ended the wait has not waited itself.
+            self.delay = Duration::ZERO;
+        }
+        self.awoke = self.now;
+    }
+
     pub(crate) fn schedule(&mut self, connection: ConnectionId, owner: Owner, due: Time) {
         self.timers.insert(Entry { connection, owner, due });
     }

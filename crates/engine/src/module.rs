@@ -342,8 +342,9 @@ impl<M: ProtocolModule> Context<'_, M> {
         self.services.now
     }
 
-    /// How long the pass before this one worked, its wait left out. What arrived meanwhile has waited for up to that:
-    /// a lower bound of what input waits for in an engine that has more to do than it can.
+    /// For how long the input of this pass may have waited: as long as the pass before worked, and the kernel for it;
+    /// nothing if the engine has slept since, for then nothing was there. Half of it on average, and a lower bound in an
+    /// engine that has more to do than it can, since octets wait in a socket's buffer as well.
     pub fn delay(&self) -> Duration {
         self.services.delay
     }

@@ -186,6 +186,10 @@ pub struct Released {
 /// `disconnected` with a reason other than [`Disconnect::Finished`], or `released`, after which the id is
 /// dead. An outbound connection that fails sees only `disconnected`.
 pub trait Events {
+    /// The poll that is about to say [`Events::awake`] has not slept: its time was work. A transport whose sends are made
+    /// in the call that waits says so when it knows.
+    fn worked(&mut self) {}
+
     /// A poll has stopped waiting: returns the time, if there is a clock above. A transport calls this
     /// before it raises the first event of the poll, and goes by that time from then on.
     fn awake(&mut self) -> Option<Time> {

@@ -9,8 +9,9 @@ use afpa_engine::table::Row;
 use afpa_engine::{Next, Outcome, ProtocolModule, State};
 use afpa_http::Http;
 use afpa_http::table::{
-    CHECK_BODY, CHOOSE_ROUTE, DERIVE_CACHED_RESPONSE, DERIVE_DEFERRED_RESPONSE, DERIVE_REMOTE_RESPONSE, DERIVE_REQUEST,
-    DERIVE_UNCACHED_RESPONSE, DRAIN_REQUEST, LINGER, PENDING, REMOTE, ROUTED, SEND_ENGINE, TUNNEL,
+    ADMIT_REQUEST, AWAIT_TURN, CHECK_BODY, CHOOSE_ROUTE, CLASSED, DERIVE_CACHED_RESPONSE, DERIVE_DEFERRED_RESPONSE,
+    DERIVE_REMOTE_RESPONSE, DERIVE_REQUEST, DERIVE_UNCACHED_RESPONSE, DRAIN_REQUEST, LINGER, PENDING, REMOTE, ROUTED,
+    SEND_ENGINE, TUNNEL,
 };
 use support::{Client, IDLE_TIMEOUT, Server, Setup, get, pattern, request};
 
@@ -73,9 +74,9 @@ impl Waiting {
 
 /// Rows that are taken only where there are routes: the tests of the accelerator take those.
 fn is_of_routes(row: &Row) -> bool {
-    let states = [CHOOSE_ROUTE, DERIVE_REMOTE_RESPONSE, TUNNEL, DERIVE_DEFERRED_RESPONSE];
+    let states = [CHOOSE_ROUTE, ADMIT_REQUEST, AWAIT_TURN, DERIVE_REMOTE_RESPONSE, TUNNEL, DERIVE_DEFERRED_RESPONSE];
     states.contains(&row.state)
-        || [ROUTED, REMOTE].contains(&row.outcome)
+        || [ROUTED, CLASSED, REMOTE].contains(&row.outcome)
         || (row.state, row.outcome) == (DERIVE_CACHED_RESPONSE, PENDING)
 }
 

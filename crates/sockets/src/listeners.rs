@@ -69,7 +69,7 @@ pub(crate) struct Listeners {
     paused_until: Option<Time>,
     /// The limit on connections was reached, which has been counted.
     limited: bool,
-    pub(crate) stopped: bool,
+    stopped: bool,
     /// Others receive the datagrams now.
     pub(crate) datagrams_stopped: bool,
     datagram: Vec<u8>,
@@ -206,7 +206,8 @@ impl Listeners {
     /// driver is not done.
     pub(crate) fn unfinished(&self) -> usize {
         let is_stopped = |l: &&Listener| if l.is_datagram { self.datagrams_stopped } else { self.stopped };
-        self.parked.len() + self.list.iter().filter(is_stopped).filter(|listener| listener.active).count()
+        let parked = if self.stopped { self.parked.len() } else { 0 };
+        parked + self.list.iter().filter(is_stopped).filter(|listener| listener.active).count()
     }
 
     /// Closes a listener that is listened to no more and with which the driver is done.

@@ -72,7 +72,9 @@ impl Uring {
         self.mind_listeners(table, listeners, events);
         self.settle(table, events);
         let wait = if table.has_deferred() { Some(Duration::ZERO) } else { wait };
-        self.ring.submit_and_gather(wait)?;
+        if self.ring.submit_and_gather(wait)? {
+            events.worked();
+        }
         table.awake(events);
         while let Some(completion) = self.ring.completion() {
             self.complete(completion, table, listeners, events);

@@ -7,7 +7,7 @@ use crate::config::Interface;
 use crate::units::ListenAddress;
 
 /// The octets of the longest letter. What is longer is cut off by whoever writes it.
-pub const MAX_LETTER: usize = 4096;
+pub(super) const MAX_LETTER: usize = 4096;
 
 /// The first word of a greeting: another form would have another number.
 const VERSION: &str = "afpa-upgrade-1";
@@ -56,7 +56,7 @@ impl Letter {
             Letter::Ready(line) => format!("ready {line}"),
             Letter::Failed(reason) => format!("failed {reason}"),
         };
-        text[..text.floor_char_boundary_at_most(MAX_LETTER)].as_bytes().to_vec()
+        text.as_bytes()[..end_of_beginning(&text, MAX_LETTER)].to_vec()
     }
 
     /// Reads what was sent.
@@ -105,15 +105,9 @@ impl Role {
     }
 }
 
-/// The end of the longest beginning that is text.
-trait Beginning {
-    fn floor_char_boundary_at_most(&self, most: usize) -> usize;
-}
-
-impl Beginning for String {
-    fn floor_char_boundary_at_most(&self, most: usize) -> usize {
-        (0..=most.min(self.len())).rev().find(|&end| self.is_char_boundary(end)).unwrap_or(0)
-    }
+/// Where the longest beginning that is text ends, of at most `most` octets.
+fn end_of_beginning(text: &str, most: usize) -> usize {
+    (0..=most.min(text.len())).rev().find(|&end| text.is_char_boundary(end)).unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -77,7 +77,9 @@ fn an_engine_that_cannot_start_leaves_nothing_of_the_others() {
     let has_program = || lab.server.ip(&["link", "show", DEVICE]).contains("xdp");
     lab.server.inside(|| {
         let taken = queue(1).unwrap();
-        let reason = afpa_cli::server::start(&config, Vec::new()).err().expect("no start without queue 1");
+        let reason = afpa_cli::server::start(&config, afpa_cli::server::Legacy::default())
+            .err()
+            .expect("no start without queue 1");
         assert!(reason.contains("queue 1 of the interface belongs to another AF_XDP socket"), "{reason}");
         // Here, and not when the process ends.
         assert!(!has_program());
@@ -96,7 +98,8 @@ fn an_interface_may_be_polled_busily() {
     std::fs::write(dir.path().join("index.html"), "<p>here").unwrap();
     let mut config = configuration(&lab, dir.path(), &cpus);
     config.direct.busy_poll = true;
-    let mut started = lab.server.inside(|| afpa_cli::server::start(&config, Vec::new())).unwrap();
+    let mut started =
+        lab.server.inside(|| afpa_cli::server::start(&config, afpa_cli::server::Legacy::default())).unwrap();
     let mut clients = come(&lab, &AtomicBool::new(true));
     clients.iter_mut().for_each(ask);
     drop(clients);

@@ -116,6 +116,7 @@ pub enum HashOn {
 impl Relay {
     /// Whether a flight under a policy that has so much may go on to keep what comes.
     pub(crate) fn may_hold(&self, policy: usize, received: u64) -> bool {
-        received <= self.policies[policy].largest && self.shared.flights.held() <= self.most_held
+        self.policies.get(policy).is_some_and(|policy| received <= policy.largest)
+            && self.shared.flights.held() <= self.most_held
     }
 }

@@ -88,7 +88,8 @@ pub(crate) fn store(relay: &Relay, key: &[u8], head: &RemoteHead, kind: Kind, po
     let length = contents.length();
     let purges = relay.shared.purges.count();
     let (names, own_key) = (stored.vary.clone(), head.variant.as_deref().unwrap_or(key));
-    let compresses = relay.policies[policy].compresses && compression::applies(&stored, &lines, length);
+    let compresses = relay.policies.get(policy).is_some_and(|policy| policy.compresses)
+        && compression::applies(&stored, &lines, length);
     let mut alternates = Codings::NONE;
     if compresses {
         let whole = contents.pieces().collect::<Vec<_>>().concat();

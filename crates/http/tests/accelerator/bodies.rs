@@ -103,7 +103,7 @@ fn a_long_upload_is_no_slow_backend() {
         client.send("0123456789");
         server.advance(10 * SECOND);
     }
-    server.advance(15 * SECOND);
+    server.advance(19 * SECOND);
     backend.send(private("thanks"));
     server.settle();
     let text = client.text();

@@ -281,7 +281,7 @@ fn a_gate_in_front_of_slow_backends_sheds_the_lowest_first() {
 fn a_class_sends_no_faster_than_its_bandwidth() {
     let limited = || {
         let mut classes = metals();
-        classes[2].config.bandwidth = Limit::per_second(10_000, 10_000);
+        classes[2].config.bandwidth = Limit::per_second(10_000, 20_000);
         plan(classes, u32::MAX)
     };
     let body = "x".repeat(60_000);
@@ -309,7 +309,7 @@ fn a_class_sends_no_faster_than_its_bandwidth() {
             assert!(seen[0] > 60_000, "{seen:?}");
             continue;
         }
-        for pair in seen[..6].windows(2) {
+        for pair in seen[..4].windows(2) {
             let sent = pair[1] - pair[0];
             assert!((8_000..=12_000).contains(&sent), "{target}: {seen:?}");
         }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
+use afpa_classes::{ClassConfig, Limit};
 use afpa_engine::memory::MemoryConfig;
 use afpa_engine::stats::ModuleStats;
 use afpa_engine::table::Row;
@@ -11,9 +12,10 @@ use afpa_engine::{ControlTable, Outcome, ProtocolModule, State};
 use afpa_http::Http;
 use afpa_http::fetch::Fetch;
 use afpa_http::fetch::table as fetch;
+use afpa_http::quality::{ClassPlan, QualityPlan, Rule};
 use afpa_http::table::{
-    CHOOSE_ROUTE, CHUNKED, DERIVE_CACHED_RESPONSE, DERIVE_DEFERRED_RESPONSE, DERIVE_REMOTE_RESPONSE, PENDING, REMOTE,
-    ROUTED, TUNNEL,
+    ADMIT_REQUEST, AWAIT_TURN, CHOOSE_ROUTE, CHUNKED, CLASSED, DERIVE_CACHED_RESPONSE, DERIVE_DEFERRED_RESPONSE,
+    DERIVE_REMOTE_RESPONSE, PENDING, REMOTE, ROUTED, TUNNEL,
 };
 use afpa_routing::{PathCondition, Route, Target};
 
@@ -28,9 +30,9 @@ const NOT_TAKEN: &[(State, Outcome)] = &[(fetch::SEND_REQUEST, fetch::FAILED)];
 
 /// Rows that are taken only where there are routes. Those of files have a test of their own.
 fn is_of_routes(row: &Row) -> bool {
-    let states = [CHOOSE_ROUTE, DERIVE_REMOTE_RESPONSE, TUNNEL, DERIVE_DEFERRED_RESPONSE];
+    let states = [CHOOSE_ROUTE, ADMIT_REQUEST, AWAIT_TURN, DERIVE_REMOTE_RESPONSE, TUNNEL, DERIVE_DEFERRED_RESPONSE];
     states.contains(&row.state)
-        || [ROUTED, REMOTE].contains(&row.outcome)
+        || [ROUTED, CLASSED, REMOTE].contains(&row.outcome)
         || (row.state, row.outcome) == (DERIVE_CACHED_RESPONSE, PENDING)
 }
 
@@ -58,9 +60,20 @@ impl Taken {
 #[test]
 fn every_row_is_taken() {
     let mut taken = Taken::default();
-    for tour in
-        [answered, others, tunnels, failures, unopened, hasty, waiting, busy, handed_over, not_handed_over, drained]
-    {
+    for tour in [
+        answered,
+        others,
+        tunnels,
+        failures,
+        unopened,
+        hasty,
+        waiting,
+        busy,
+        handed_over,
+        not_handed_over,
+        drained,
+        classed,
+    ] {
         let server = tour();
         taken.note::<Http>(&server.module);
         taken.note::<Fetch>(&server.fetch);
@@ -92,6 +105,44 @@ fn answered() -> Server {
     server.settle();
     backend.send("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
     server.settle();
+    server
+}
+
+/// Everything that becomes of a request with a class, with room for one at a time.
+fn classed() -> Server {
+    let limited = || {
+        let config = ClassConfig { rate: Limit::per_second(100, 9), queue: 1, ..ClassConfig::default() };
+        let class = ClassPlan { config, rule: Rule::default(), stats: Vec::new() };
+        let mut plan = QualityPlan::new(vec![class], 1, None).unwrap();
+        plan.capacity = 1;
+        plan
+    };
+    let fixed = Target::Respond { status: 200, content_type: String::new(), body: b"fixed".as_slice().into() };
+    let routes = vec![
+        Route::new(PathCondition::Exact("/page".into()), Target::Files(0)),
+        Route::new(PathCondition::Exact("/fixed".into()), fixed),
+        Route::new(PathCondition::Exact("/local".into()), Target::Deferred(0)),
+        Route::new(PathCondition::Any, Target::Pool(0)),
+    ];
+    let mut server = Server::new(Setup { routes, quality: Some(Box::new(limited)), ..Setup::default() });
+    for octets in [
+        get("/page", ""),
+        request("GET", "/page", "Transfer-Encoding: chunked\r\n") + "0\r\n\r\n",
+        get("/fixed", ""),
+        get("/local", ""),
+        get("/goes", ""),
+        get("/waits", ""),
+        get("/finds/no/room", ""),
+    ] {
+        server.client(octets);
+    }
+    let (mut backend, _) = server.asked();
+    backend.send(private("goes"));
+    server.settle();
+    assert!(backend.try_request().or_else(|| server.accept()?.try_request()).is_some());
+    for _ in 0..3 {
+        server.client(get("/one/too/many", ""));
+    }
     server
 }
 
