@@ -27,6 +27,13 @@ fn fail(cx: &mut Context<'_, Fetch>, error: FetchError) -> Outcome {
     FAILED
 }
 
+/// Counts octets that went to the backend and came from it.
+fn count(cx: &Context<'_, Fetch>, sent: usize, received: usize) {
+    if let Some(place) = cx.connection.place {
+        cx.global.shared.borrow().transferred(place, sent as u64, received as u64);
+    }
+}
+
 /// Counts the end of the connection, once.
 fn end(cx: &mut Context<'_, Fetch>) {
     let shared = cx.global.shared.clone();

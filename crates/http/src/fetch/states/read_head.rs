@@ -5,7 +5,7 @@ use std::sync::Arc;
 use afpa_engine::{Context, Outcome, Time, Wake};
 
 use super::send_request::send_body;
-use super::{end, fail};
+use super::{count, end, fail};
 use crate::fetch::FetchError;
 use crate::fetch::module::Fetch;
 use crate::fetch::table::{FAILED, HEAD, PENDING, SWITCHED};
@@ -65,6 +65,7 @@ fn take(cx: &mut Context<'_, Fetch>, unread: &[u8], length: usize) -> Result<Opt
     let shared = cx.global.shared.clone();
     let (engine, seat) = (shared.borrow().engine, shared.borrow().seat(cx.notice()));
     cx.input.consume(length);
+    count(cx, 0, length);
     let status = head.status();
     if (100..200).contains(&status) && status != 101 {
         let passes = flight.interim(&interim(head, octets), &mut cx.desk(), engine);
