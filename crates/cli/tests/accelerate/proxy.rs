@@ -47,7 +47,7 @@ impl Setup {
             "listen = ['{address}']\ncores = '{}'\n[cache]\nsize = '64MiB'\n[limits]\ngrace-period = '1s'\n[accelerate]\n{accelerate}\n\
              timeouts = {{ connect = '{patience}s', first-byte = '{patience}s', between-bytes = '{patience}s' }}\n\
              [[pools]]\nname = 'default'\n{pool}\nbackends = [",
-            first_cpu()
+            cpus()
         );
         backends.iter().for_each(|backend| write!(text, "{{ address = '{backend}' }}, ").unwrap());
         text + &format!(
@@ -155,8 +155,14 @@ pub(crate) fn eventually(what: &str, mut happened: impl FnMut() -> bool) {
     }
 }
 
-fn first_cpu() -> String {
+/// Two CPUs, if there are: what is asked for on one engine is read on another as well.
+fn cpus() -> String {
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).unwrap();
-    list.trim().split([',', '-']).next().unwrap().to_owned()
+    let range = |part: &str| {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        first.parse::<usize>().unwrap()..=last.parse().unwrap()
+    };
+    let cpus: Vec<String> = list.trim().split(',').flat_map(range).take(2).map(|cpu| cpu.to_string()).collect();
+    cpus.join(",")
 }
