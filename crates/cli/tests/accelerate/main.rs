@@ -9,3 +9,4 @@ mod proxy;
 mod smuggling;
 mod streams;
 mod upgrades;
+mod weather;
