@@ -91,7 +91,7 @@ fn ask(client: u64, address: std::net::SocketAddr) -> usize {
             1 => format!("GET {path} HTTP/1.1\r\nHost: a\r\nCache-Control: no-cache\r\n\r\n"),
             _ => format!("GET {path} HTTP/1.1\r\nHost: a\r\nX-Kind: {kind}\r\n\r\n"),
         };
-        if connection.send(request).is_err() || random(&state) % 20 == 0 {
+        if connection.send(request).is_err() || random(&state).is_multiple_of(20) {
             std::mem::replace(&mut connection, crate::message::Connection::to(address)).reset();
             continue;
         }
