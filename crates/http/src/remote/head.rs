@@ -77,7 +77,11 @@ impl RemoteHead {
             }
         } else {
             let response = Response { status: head.status(), fields: Fields(&pairs) };
-            remote.verdict = Some(policy.semantics.store(&request, &response, times));
+            remote.verdict = Some(match policy.semantics.store(&request, &response, times) {
+                // Nobody asked for a part here, and parts are not put together.
+                Ok(stored) if stored.partial.is_some() => Err(NotStored::Partial),
+                verdict => verdict,
+            });
         }
         remote.vary(keeping, Fields(&asked));
         if let Some(Ok(stored)) = &remote.verdict {

@@ -148,7 +148,7 @@ impl Target {
     fn may_be_about(&self, own_key: &[u8]) -> bool {
         match self {
             Target::All | Target::Surrogate(_) | Target::Field { .. } => true,
-            Target::Key(wanted) => own_key == &**wanted,
+            Target::Key(wanted) => key::is_of(own_key, wanted),
             Target::Prefix { host, path } => {
                 let parts = Parts::of(own_key);
                 host.as_ref().is_none_or(|host| parts.host == Some(host)) && parts.path.starts_with(path)
@@ -159,9 +159,7 @@ impl Target {
     fn is_about(&self, own_key: &[u8], details: &Details) -> bool {
         match self {
             Target::All => true,
-            Target::Key(wanted) => {
-                own_key.strip_prefix(&**wanted).is_some_and(|rest| rest.first().is_none_or(|octet| *octet <= 1))
-            }
+            Target::Key(wanted) => key::is_of(own_key, wanted),
             Target::Prefix { host, path } => {
                 let parts = Parts::of(own_key);
                 host.as_ref().is_none_or(|host| parts.host == Some(host)) && parts.path.starts_with(path)

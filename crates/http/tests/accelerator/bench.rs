@@ -330,6 +330,12 @@ impl Server {
         self.registry.backends().map(|(_, backend)| backend.counters().failures).sum()
     }
 
+    /// Octets that went to backends, and came from them.
+    pub(crate) fn transferred(&self) -> (u64, u64) {
+        let counters = self.registry.backends().map(|(_, backend)| backend.counters());
+        counters.fold((0, 0), |(sent, received), one| (sent + one.sent, received + one.received))
+    }
+
     /// That nothing is left of requests that have ended.
     pub(crate) fn assert_nothing_is_left(&mut self, what: &str) {
         assert_eq!(self.active(), 0, "{what}: requests in flight");
@@ -411,7 +417,7 @@ fn relay(setup: &Setup, registry: &mut Registry, cache: &Arc<Cache<Kept>>, share
     let plan = |state| PoolPlan {
         state: Arc::new(Published::new(state)),
         retries: retries.clone(),
-        hedge: setup.hedge.clone(),
+        hedge: setup.hedge,
         idle: 10,
         idle_timeout: 60 * SECOND,
         requests: setup.requests,

@@ -47,6 +47,7 @@ pub(crate) fn relay_body(cx: &mut Context<'_, Fetch>) -> Outcome {
     let Ok((count, is_done)) = progress else { return fail(cx, FetchError::CutOff) };
     if cx.input.is_present() {
         cx.input.consume(count);
+        super::count(cx, 0, count);
     }
     let engine = cx.global.shared.borrow().engine;
     if !octets.is_empty() {

@@ -2,7 +2,7 @@
 
 use afpa_engine::{Context, Outcome};
 
-use super::fail;
+use super::{count, fail};
 use crate::fetch::FetchError;
 use crate::fetch::module::Fetch;
 use crate::fetch::table::{SENT, STALE};
@@ -28,6 +28,7 @@ pub(crate) fn send_request(cx: &mut Context<'_, Fetch>) -> Outcome {
     } else {
         cx.output.send(&[&outgoing.preamble[..], &outgoing.head].concat());
     }
+    count(cx, outgoing.preamble.len() + outgoing.head.len(), 0);
     cx.arm_after(outgoing.times.first_byte);
     match send_body(cx) {
         Ok(_) => SENT,
@@ -52,9 +53,8 @@ pub(super) fn send_body(cx: &mut Context<'_, Fetch>) -> Result<bool, FetchError>
     let mut has_sent = false;
     while cx.output.space() > 0 {
         let piece = upload.borrow_mut().take(&mut cx.desk());
-        if matches!(piece, Piece::Chunk(_)) {
-            // The time of the client's that passes is none of the backend's.
-            cx.arm_after(outgoing.times.first_byte);
+        if let Piece::Chunk(octets) = &piece {
+            count(cx, octets.len(), 0);
         }
         match piece {
             Piece::Chunk(octets) if outgoing.is_chunked => {
