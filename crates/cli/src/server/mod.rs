@@ -219,7 +219,10 @@ fn max_accepted(config: &Config) -> u32 {
 fn reserved(config: &Config) -> u32 {
     let of_dns = config.dns.as_ref().map_or(0, |dns| dns.limits.flights.saturating_mul(2));
     let of_http = config.pools.iter().map(|pool| pool.connections.saturating_mul(pool.backends.len() as u32));
-    of_http.fold(of_dns, u32::saturating_add)
+    // A tunnel is no pool's connection, and each client may have one.
+    let has_tunnels = config.sites.iter().flat_map(|site| &site.routes).any(|route| route.upgrade || route.connect);
+    let of_tunnels = if has_tunnels { config.limits.connections } else { 0 };
+    of_http.fold(of_dns.saturating_add(of_tunnels), u32::saturating_add)
 }
 
 /// The shortest that a pool wants: it costs the others a packet now and then.

@@ -86,3 +86,21 @@ fn a_deadline_dies_with_its_connection() {
     bench.advance(60 * SECOND);
     assert_eq!(bench.exchange(&successor, b""), b"");
 }
+
+/// What a pass finds has waited for as long as the one before worked.
+#[test]
+fn the_delay_is_how_long_the_pass_before_worked() {
+    let mut bench = Bench::new(|cx| {
+        take(cx);
+        let delay = format!("{} ", cx.delay().as_millis());
+        cx.output.send(delay.as_bytes());
+        WAIT
+    });
+    let peer = bench.connect();
+    peer.read(usize::MAX);
+    for milliseconds in [0, 20, 0, 7] {
+        peer.send(b"x");
+        bench.advance(Duration::from_millis(milliseconds));
+        assert_eq!(peer.read(usize::MAX), format!("{milliseconds} ").as_bytes());
+    }
+}

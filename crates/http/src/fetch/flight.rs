@@ -30,7 +30,8 @@ pub(crate) struct Flight {
 }
 
 struct State {
-    fetcher: Option<Seat>,
+    /// The connections of all attempts, until one answers.
+    fetchers: Vec<Seat>,
     readers: Vec<Reader>,
     /// What came is kept, for those who come late and for the cache.
     keeps: bool,
@@ -112,7 +113,7 @@ impl Flight {
     /// A flight with its first reader, whose name is the default. If it `keeps` nothing, he stays the only one.
     pub(crate) fn new(reader: Option<Seat>, keeps: bool, held: Arc<AtomicU64>, purges: u64) -> Arc<Flight> {
         let state = State {
-            fetcher: None,
+            fetchers: Vec::new(),
             readers: reader.map(Reader::new).into_iter().collect(),
             keeps,
             is_open: keeps,
@@ -147,8 +148,8 @@ impl Flight {
             (reader.has_left, reader.waits, reader.chunk) = (true, false, usize::MAX);
         }
         self.forget_read(&mut state);
-        if let Some(fetcher) = state.fetcher.as_ref().filter(|_| state.end.is_none()) {
-            fetcher.wake(desk, engine);
+        if state.end.is_none() {
+            state.fetchers.iter().for_each(|fetcher| fetcher.wake(desk, engine));
         }
     }
 
@@ -173,11 +174,8 @@ impl Flight {
             let chunk = chunk.clone();
             let was_full = state.is_full();
             self.forget_read(state);
-            if was_full
-                && !state.is_full()
-                && let Some(fetcher) = &state.fetcher
-            {
-                fetcher.wake(desk, engine);
+            if was_full && !state.is_full() {
+                state.fetchers.iter().for_each(|fetcher| fetcher.wake(desk, engine));
             }
             return Next::Chunk(chunk);
         }
@@ -202,11 +200,12 @@ impl Flight {
     }
 
     /// An attempt answers; whether it is the first, and the others are for nothing.
-    pub(crate) fn claim(&self, attempt: u32, seat: Seat) -> bool {
+    pub(crate) fn claim(&self, attempt: u32, seat: Seat, desk: &mut Desk<'_>, engine: u32) -> bool {
         let mut state = self.state();
         let wins = state.end.is_none() && *state.winner.get_or_insert(attempt) == attempt;
         if wins {
-            state.fetcher = Some(seat);
+            let others = std::mem::replace(&mut state.fetchers, vec![seat]);
+            others.iter().for_each(|other| other.wake(desk, engine));
         }
         wins
     }
@@ -246,9 +245,9 @@ impl Flight {
         self.state().readers.iter().filter(|reader| !reader.has_left).count()
     }
 
-    /// Who fetches it, until somebody answers.
+    /// Another one who fetches it, until somebody answers.
     pub(crate) fn fetched_by(&self, seat: Seat) {
-        self.state().fetcher = Some(seat);
+        self.state().fetchers.push(seat);
     }
 
     /// Whether whoever fetches may read on.

@@ -10,6 +10,7 @@ use afpa_engine::{ConnectionId, ControlTable, Desk, Notice, ProtocolModule, Time
 use super::error::FetchError;
 use super::flight::End;
 use super::shared::{Job, KEEPER, Place, Shared};
+use super::states::was_closed_before;
 use super::table::TABLE;
 use crate::remote::{Relay, RemoteHead};
 use crate::syntax::{BodyReader, ResponseParser};
@@ -129,7 +130,12 @@ impl ProtocolModule for Fetch {
         if let Some(job) = assigned {
             shared.reassign(job, place, desk);
         }
-        if let Some(job) = request.job.take() {
+        let is_worn = was_closed_before(connection, request);
+        let job = request.job.take().and_then(|job| match is_worn {
+            true => shared.again_afresh(job, place, desk).err(),
+            false => Some(job),
+        });
+        if let Some(job) = job {
             if request.head.is_none() {
                 shared.failed(job, place, FetchError::Unreachable, request.was_sent, desk);
             } else if !request.is_over {

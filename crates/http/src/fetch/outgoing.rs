@@ -52,8 +52,6 @@ impl Outgoing {
 pub(crate) struct Keeping {
     /// The key without what responses vary by.
     pub(crate) key: Vec<u8>,
-    /// The absolute URI that it is about.
-    pub(crate) uri: Vec<u8>,
     /// The request's head as the client sent it.
     pub(crate) octets: Vec<u8>,
     /// The number of the cache policy.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use afpa_balancing::{
     Admission, BackendAddress, BackendIndex, Balancer, Choice, FailedAttempt, FailureKind, HedgeConfig, Hedgeable,
-    Hedging, Outcome, PoolState, Published, Retries, RetryConfig, Unavailable, Waiting,
+    Hedging, Outcome, PoolState, Published, Retries, RetryConfig, Unavailable, Waiting, is_idempotent,
 };
 use afpa_engine::seam::Address;
 use afpa_engine::{Desk, EngineHandle, Notice, Open, Owner, Time};
@@ -84,6 +84,8 @@ pub(crate) struct Job {
     pub(crate) attempt: u32,
     /// The engine's pool.
     pool: usize,
+    /// A connection that had carried others was closed under it: it gets one of its own.
+    is_afresh: bool,
     /// Backends that failed before.
     tried: Vec<BackendIndex>,
     /// How often it failed, and how the last time.
@@ -225,6 +227,7 @@ impl Shared {
                 outgoing,
                 attempt,
                 pool,
+                is_afresh: false,
                 tried: Vec::new(),
                 failures: 0,
                 failure: None,
@@ -271,7 +274,7 @@ impl Shared {
         pool.balancer.began(backend);
         job.began = now;
         let place = Place { pool: job.pool, backend };
-        let needs_its_own = !job.outgoing.preamble.is_empty();
+        let needs_its_own = !job.outgoing.preamble.is_empty() || job.is_afresh;
         if !needs_its_own && let Some(notice) = pool.idle.get_mut(&backend).and_then(Vec::pop) {
             self.assigned.insert(notice, job);
             desk.notify(notice);
@@ -322,6 +325,24 @@ impl Shared {
     pub(crate) fn reassign(&mut self, job: Job, place: Place, desk: &mut Desk<'_>) {
         self.ended(&job, place, Outcome::Abandoned, desk.now());
         self.start(job, true, desk);
+    }
+
+    /// A connection that had carried others ended before it said anything to this request: most likely the backend had
+    /// closed it before, which says nothing of the backend. What may be repeated is (RFC 9112 §9.3.1), once, on a
+    /// connection of its own, whatever is set for retries.
+    ///
+    /// # Errors
+    /// The job, if it may not be repeated.
+    pub(crate) fn again_afresh(&mut self, mut job: Job, place: Place, desk: &mut Desk<'_>) -> Result<(), Job> {
+        let is_whole = job.outgoing.upload.as_ref().is_none_or(|upload| upload.borrow().is_whole());
+        let is_harmless = is_idempotent(job.outgoing.method.name().as_bytes());
+        if job.is_afresh || !is_whole || !is_harmless || !job.flight.is_untouched() || !job.flight.wants(job.attempt) {
+            return Err(job);
+        }
+        job.is_afresh = true;
+        job.deadline = desk.now().after(job.outgoing.times.connect);
+        self.reassign(job, place, desk);
+        Ok(())
     }
 
     /// An attempt ended without a response that can be passed on. `was_sent`: the backend may have seen the request.
@@ -426,7 +447,10 @@ impl Shared {
             if job.flight.is_over() {
                 continue;
             }
-            let fits = job.outgoing.preamble.is_empty() && job.outgoing.hash.is_none() && job.outgoing.sticky.is_none();
+            let fits = !job.is_afresh
+                && job.outgoing.preamble.is_empty()
+                && job.outgoing.hash.is_none()
+                && job.outgoing.sticky.is_none();
             if !fits || job.tried.contains(&place.backend) {
                 let idle = pool.keep_idle(notice, place.backend);
                 self.start(job, true, desk);

@@ -133,14 +133,26 @@ impl Quality {
         self.classes[number].clone()
     }
 
-    /// A connection has its first request.
+    /// A connection has a request; with the first it counts as one of its client's.
     ///
     /// # Errors
     /// Its client has too many.
-    pub(crate) fn connect(&mut self, slot: &mut Option<Slot>, peer: IpAddr, now: u64) -> Result<(), Refusal> {
-        if slot.is_none() {
-            *slot = Some(self.connections.arrive(peer, now)?);
+    pub(crate) fn connect(
+        &mut self,
+        admission: &Admission,
+        slot: &mut Option<Slot>,
+        peer: IpAddr,
+        now: u64,
+    ) -> Result<(), Refusal> {
+        if slot.is_some() {
+            return Ok(());
         }
+        let granted = self.connections.arrive(peer, now);
+        if let (Err(_), Some(class)) = (&granted, &admission.class) {
+            class.stats.requests.increment();
+            class.stats.refused.increment();
+        }
+        *slot = Some(granted?);
         Ok(())
     }
 

@@ -58,7 +58,8 @@ impl RemoteHead {
         let Some(keeping) = &outgoing.keeping else { return remote };
         let times = Times { requested: keeping.requested_at, received };
         let asked: Vec<_> = fields(&keeping.octets).collect();
-        let request = Request { method: outgoing.method.name().as_bytes(), uri: &keeping.uri, fields: Fields(&asked) };
+        // Only answers to POST are compared with their URI, and those are not kept.
+        let request = Request { method: outgoing.method.name().as_bytes(), uri: b"", fields: Fields(&asked) };
         // Those under which the request began: after a reload others may have their numbers.
         let policy = &outgoing.routed.relay.relay.policies[keeping.policy];
         if head.status() == 304
@@ -77,7 +78,11 @@ impl RemoteHead {
             }
         } else {
             let response = Response { status: head.status(), fields: Fields(&pairs) };
-            remote.verdict = Some(policy.semantics.store(&request, &response, times));
+            remote.verdict = Some(match policy.semantics.store(&request, &response, times) {
+                // Nobody asked for a part here, and parts are not put together.
+                Ok(stored) if stored.partial.is_some() => Err(NotStored::Partial),
+                verdict => verdict,
+            });
         }
         remote.vary(keeping, Fields(&asked));
         if let Some(Ok(stored)) = &remote.verdict {

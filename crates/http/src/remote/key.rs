@@ -4,6 +4,9 @@
 //! answers every request for its URI, or one that only says by which fields of the request the answers differ. Those
 //! lie under the same key, a zero octet, and the values of these fields in one form (RFC 9111 §4.1). An object that was
 //! compressed when it was stored lies under the key of the one that it was made of, an octet of one, and its coding.
+//!
+//! Routes see a path in its one form, decoded and with single slashes. A backend gets it as it was sent, and may take `/a//b`
+//! and `/a/b` for two things; so that which was not sent in its one form is a part of the key, behind an octet of two.
 
 use afpa_caching::{Fields, vary};
 
@@ -11,6 +14,10 @@ use crate::files::Coding;
 
 /// No mask of codings has this value: see [`RequestKey`](crate::files::RequestKey).
 const REMOTE: u8 = 0xff;
+/// No part of a key starts with these.
+const VARIANT: u8 = 0;
+const CODING: u8 = 1;
+const FORM: u8 = 2;
 
 /// Whether a key is of something that came from a backend.
 pub fn is_remote(key: &[u8]) -> bool {
@@ -23,6 +30,17 @@ pub fn start(into: &mut Vec<u8>) {
     into.push(REMOTE);
 }
 
+/// Adds a path as it was sent, where that is not its one form.
+pub(crate) fn append_form(path: &[u8], key: &mut Vec<u8>) {
+    key.push(FORM);
+    key.extend_from_slice(path);
+}
+
+/// Whether a response under `key` is about what `wanted` is the key of: in any form, variant and coding.
+pub(crate) fn is_of(key: &[u8], wanted: &[u8]) -> bool {
+    key.strip_prefix(wanted).is_some_and(|rest| matches!(rest.first(), None | Some(&VARIANT | &CODING | &FORM)))
+}
+
 /// The parts of a key that a route added.
 pub fn parts(key: &[u8]) -> &[u8] {
     key.get(1..).unwrap_or_default()
@@ -30,14 +48,14 @@ pub fn parts(key: &[u8]) -> &[u8] {
 
 /// Appends what tells an object in another coding from the object itself.
 pub(crate) fn append_coding(coding: Coding, key: &mut Vec<u8>) {
-    key.extend_from_slice(&[1, coding as u8]);
+    key.extend_from_slice(&[CODING, coding as u8]);
 }
 
 /// Appends what tells apart the answers that differ by the fields `names`. `false`: it would be too long, and the
 /// answer is not stored.
 pub fn append_variant(names: &[Box<[u8]>], fields: Fields<'_>, key: &mut Vec<u8>) -> bool {
     let start = key.len();
-    key.push(0);
+    key.push(VARIANT);
     let appended = vary::append_key(names.iter().map(|name| &name[..]), fields, key).is_ok();
     if !appended {
         key.truncate(start);

@@ -169,9 +169,7 @@ impl Target {
     fn may_be_about(&self, own_key: &[u8]) -> bool {
         match self {
             Target::All | Target::Surrogate(_) | Target::Field { .. } => true,
-            Target::Key(wanted) => {
-                own_key.strip_prefix(&**wanted).is_some_and(|rest| rest.first().is_none_or(|octet| *octet <= 1))
-            }
+            Target::Key(wanted) => key::is_of(own_key, wanted),
             Target::Url { host, path, queries } => {
                 let parts = Parts::of(own_key);
                 let has_query = queries.iter().any(|query| query.as_deref() == parts.query);

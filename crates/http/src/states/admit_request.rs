@@ -14,7 +14,7 @@ pub fn admit_request(cx: &mut Context<'_, Http>) -> Outcome {
     let (peer, client) = (peer(cx).ip(), client(cx));
     let (now, delay) = (cx.now().0, cx.delay().as_nanos() as u64);
     let Some(quality) = cx.global.quality() else { return way(cx.request) };
-    if let Err(refusal) = quality.connect(&mut cx.connection.slot, peer, now) {
+    if let Err(refusal) = quality.connect(&cx.request.admission, &mut cx.connection.slot, peer, now) {
         cx.request.turn_away(&refusal);
         cx.request.close_after_refusal();
         return REFUSED;

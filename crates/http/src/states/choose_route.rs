@@ -62,6 +62,10 @@ pub fn choose_route(cx: &mut Context<'_, Http>) -> Outcome {
             if route.caching.is_some() {
                 key::start(key);
                 route.key.append(host, path, view.query, &lines, key);
+                let sent = head.path_as_sent(octets);
+                if !sent.is_empty() && sent != path && route.rewrite.is_empty() {
+                    key::append_form(sent, key);
+                }
             }
         }
         Target::Redirect { .. } => {

@@ -483,7 +483,9 @@ fn validated(cx: &mut Context<'_, Http>, object: &Arc<Object<Kept>>) -> Option<O
     }
     leave(cx);
     // After a reload the view may be another cache's, and after a purge the object may be dead already.
-    if !object.is_dead() {
+    let routed = cx.request.routed.as_ref();
+    let is_ours = routed.is_some_and(|routed| Arc::ptr_eq(&routed.relay.relay.cache, cx.global.view.cache()));
+    if is_ours && !object.is_dead() {
         cx.global.view.admit(object.clone());
     }
     answer(cx, object, why, Some(304), collapsed, CacheOutcome::Validated);

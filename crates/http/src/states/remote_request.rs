@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use afpa_balancing::hash;
 use afpa_cache::Object;
-use afpa_caching::{Fields, conditional, uri};
+use afpa_caching::{Fields, conditional};
 use afpa_engine::Context;
 use afpa_routing::{FieldChange, Target};
 use afpa_wire::proxy_protocol::{self, Carrier, Endpoints};
@@ -108,7 +108,6 @@ pub(super) fn outgoing(
     let mut written = Vec::with_capacity(octets.len() + 128);
     forwarded.write(&mut written).map_err(|error| Refused(error.status()))?;
     let keeping = options.keeps.then(|| Keeping {
-        uri: absolute(host, as_sent),
         key: options.key,
         octets: octets.to_vec(),
         policy: route.caching.unwrap_or_default(),
@@ -135,12 +134,6 @@ pub(super) fn outgoing(
 
 fn times(of_pool: FetchTimes, of_route: Option<Duration>) -> FetchTimes {
     FetchTimes { first_byte: of_route.unwrap_or(of_pool.first_byte), ..of_pool }
-}
-
-/// The absolute URI of a request, in the form in which the cache compares them.
-fn absolute(host: &[u8], target: &[u8]) -> Vec<u8> {
-    let written = [b"http://", host, target].concat();
-    uri::resolve(&written, &written).unwrap_or(written)
 }
 
 fn rewrite(

@@ -112,6 +112,12 @@ impl RequestHead {
         self.target.scheme()
     }
 
+    /// The path as it was sent; empty if the target has none.
+    #[inline]
+    pub fn path_as_sent<'a>(&self, octets: &'a [u8]) -> &'a [u8] {
+        self.target.path.of(octets)
+    }
+
     /// The target as it is sent to an origin server (RFC 9112 §3.2.1, §3.2.4): path and query as they
     /// were sent, or `*`. It lies in `octets` unless an absolute URI has no path; then it is in `scratch`.
     /// `None` for CONNECT.

@@ -40,6 +40,8 @@ fn bodies_arrive_whole_however_they_are_framed() {
         backend.send(private("next"));
         server.settle();
         assert!(client.text().ends_with("next"));
+        let (sent, received) = server.transferred();
+        assert!((300_000..320_000).contains(&sent) && (80..1000).contains(&received), "{sent}, {received}");
         server.assert_it_comes_to_rest("a body");
     }
 }

@@ -27,6 +27,23 @@ fn an_unsafe_request_makes_out_of_date_what_was_answered_from_the_view() {
     }
 }
 
+/// A backend gets a path as it was sent: forms of one path are kept apart, and go out of date together.
+#[test]
+fn all_forms_of_a_path_go_out_of_date_together() {
+    let mut server = Server::with_one_backend();
+    let forms = ["/a/b", "/a//b", "/a/%62", "/a/./b", "/x/../a/b"];
+    for form in forms {
+        assert!(server.fetch(&get(form, ""), &kept(form)).ends_with(form));
+    }
+    for form in forms {
+        assert!(server.hit(&get(form, "")).ends_with(form));
+    }
+    server.fetch(&request("POST", "/a/b", "Content-Length: 0\r\n"), &private("posted"));
+    for form in forms {
+        assert!(server.fetch(&get(form, ""), &kept("new")).ends_with("new"), "{form}");
+    }
+}
+
 #[test]
 fn a_failed_unsafe_request_changes_nothing() {
     let mut server = Server::with_one_backend();

@@ -273,3 +273,38 @@ fn a_response_before_the_request_has_ended_is_passed_on_and_both_connections_end
     assert!(server.network.accept().is_none());
     server.assert_it_comes_to_rest("an early response");
 }
+
+/// A backend may have closed an idle connection when the request was already on its way: that costs neither an answer nor
+/// a retry.
+#[test]
+fn a_connection_that_was_closed_under_a_request_is_replaced() {
+    for resets in [false, true] {
+        for (method, again) in [("GET", true), ("PUT", true), ("POST", false)] {
+            let mut server = Server::new(Setup { attempts: 1, ..Setup::default() });
+            let mut client = server.client(get("/", ""));
+            let (mut backend, _) = server.asked();
+            backend.send(private("one"));
+            server.settle();
+            client.text();
+            client.send(request(method, "/", "Content-Length: 1\r\n") + "x");
+            server.settle();
+            assert!(backend.request().starts_with(method));
+            if resets {
+                backend.peer.reset()
+            } else {
+                backend.peer.finish()
+            }
+            server.settle();
+            if again {
+                let (second, asked) = server.asked();
+                assert!(asked.starts_with(method), "{asked}");
+                // A new one that is closed as well is a failure.
+                second.peer.finish();
+                server.settle();
+            }
+            assert_eq!(client.statuses(), [502], "{method}");
+            assert_eq!(server.failures(), 1, "{method}");
+            server.assert_it_comes_to_rest(method);
+        }
+    }
+}

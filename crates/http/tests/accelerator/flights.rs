@@ -167,3 +167,38 @@ fn a_client_that_does_not_read_holds_up_the_backend_and_is_cut_off() {
         server.assert_nothing_is_left(head);
     }
 }
+
+/// Who comes while it may still be kept reads it from its start; who comes later asks anew. Both readers get all of it,
+/// each at its pace.
+#[test]
+fn a_response_that_turns_out_too_long_is_read_by_who_was_there() {
+    let network = afpa_engine::memory::MemoryConfig { window: 50_000, send_buffer: 50_000, ..Default::default() };
+    let mut server = Server::new(Setup { network, ..Setup::default() });
+    let mut readers = [server.client(get("/", "")), server.client(get("/", ""))];
+    let (backend, _) = server.asked();
+    let body: String = (0..1_000_000).map(|at| char::from(b'a' + (at % 23) as u8)).collect();
+    backend.send(kept(&body));
+    for _ in 0..200 {
+        server.pass();
+    }
+    let mut late = server.client(get("/", ""));
+    let (other, _) = server.asked();
+    other.send(private("anew"));
+    server.settle();
+    assert!(late.text().ends_with("anew"));
+    for round in 0..3000 {
+        server.pass();
+        readers[0].octets();
+        if round % 3 == 0 {
+            let read = readers[1].peer.read(10_000);
+            readers[1].read.extend(read);
+        }
+    }
+    for reader in &mut readers {
+        server.settle();
+        let text = reader.text();
+        assert!(text.starts_with("HTTP/1.1 200") && text.ends_with(&body), "{} octets", text.len());
+    }
+    server.assert_nothing_is_left("a long response");
+    assert!(server.client(get("/", "")).text().is_empty(), "it was not kept");
+}

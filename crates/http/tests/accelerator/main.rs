@@ -7,6 +7,7 @@ mod caching;
 mod events;
 mod failing;
 mod flights;
+mod hedging;
 mod pieces;
 mod properties;
 mod purging;

@@ -358,10 +358,15 @@ fn a_request_with_a_body_waits_with_it() {
 
 #[derive(Clone, Debug)]
 enum Step {
-    Ask { class: usize, number: u8 },
+    Ask {
+        class: usize,
+        number: u8,
+    },
     Answer,
     CutOff,
     Reset(usize),
+    /// All at once: some have just got their turn.
+    ResetAll,
     Finish(usize),
     Pass(u16),
     Reload(bool),
@@ -373,6 +378,7 @@ fn steps() -> impl Strategy<Value = Step> {
         3 => Just(Step::Answer),
         1 => Just(Step::CutOff),
         2 => any::<usize>().prop_map(Step::Reset),
+        1 => Just(Step::ResetAll),
         1 => any::<usize>().prop_map(Step::Finish),
         1 => (0..4_000u16).prop_map(Step::Pass),
         1 => any::<bool>().prop_map(Step::Reload),
@@ -420,6 +426,7 @@ proptest! {
                     let index = which % clients.len();
                     clients.swap_remove(index).peer.reset();
                 }
+                Step::ResetAll => clients.drain(..).for_each(|client| client.peer.reset()),
                 Step::Finish(which) if !clients.is_empty() => clients[which % clients.len()].peer.finish(),
                 Step::Pass(milliseconds) => server.advance(Duration::from_millis(milliseconds.into())),
                 Step::Reload(has_classes) => {

@@ -2,7 +2,7 @@
 
 use afpa_engine::memory::Ending;
 
-use crate::bench::{SECOND, Server, Setup, cached, get, private, request};
+use crate::bench::{SECOND, Server, Setup, cached, get, private};
 
 const ASKS: &str = "Connection: Upgrade\r\nUpgrade: echo\r\n";
 const SWITCHES: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n";
@@ -32,10 +32,7 @@ fn octets_go_both_ways_and_each_half_ends_by_itself() {
         assert_eq!(second.ending(), Some(Ending::Finished));
         second.send(b"more");
         server.settle();
-        assert_eq!(
-            first.read(usize::MAX).strip_prefix(b"x".repeat(0).as_slice()).map(|it| it.ends_with(b"more")),
-            Some(true)
-        );
+        assert!(first.read(usize::MAX).ends_with(b"more"));
         second.finish();
         server.settle();
         assert_eq!(first.ending(), Some(Ending::Finished));
@@ -52,14 +49,11 @@ fn a_reset_on_one_side_ends_the_other() {
         backend.send(SWITCHES);
         server.settle();
         client.peer.read(usize::MAX);
-        let (one, other) = if resets == "client" { (&client, &backend.peer) } else { (&client, &backend.peer) };
-        match resets {
-            "client" => one.peer.reset(),
-            _ => other.reset(),
-        }
+        let (client, backend) = (&client.peer, &backend.peer);
+        let (one, other) = if resets == "client" { (client, backend) } else { (backend, client) };
+        one.reset();
         server.settle();
-        let ending = if resets == "client" { other.ending() } else { one.peer.ending() };
-        assert_eq!(ending, Some(Ending::Reset), "{resets}");
+        assert_eq!(other.ending(), Some(Ending::Reset), "{resets}");
         server.assert_it_comes_to_rest(resets);
     }
 }
@@ -128,5 +122,4 @@ fn a_tunnel_in_which_nothing_moves_is_taken_down() {
     server.advance(2700 * SECOND);
     assert_eq!((client.ending(), backend.peer.ending()), (Some(Ending::Reset), Some(Ending::Reset)));
     server.assert_it_comes_to_rest("silence");
-    let _ = request("GET", "/", "");
 }

@@ -64,7 +64,7 @@ impl Pool {
             idle_connections: 64,
             idle_timeout: Span::seconds(60),
             requests_per_connection: 0,
-            pending: 1024,
+            pending: 8192,
             proxy_protocol: ProxyProtocol::Off,
             tcp_keep_alive: Span::seconds(60),
             health: None,

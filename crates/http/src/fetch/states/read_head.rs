@@ -14,6 +14,10 @@ use crate::syntax::{BodyReader, Progress, response};
 
 /// What is no response is the backend's fault, and nobody else's: the attempt fails.
 pub(crate) fn read_head(cx: &mut Context<'_, Fetch>) -> Outcome {
+    let is_wanted = cx.request.job.as_ref().is_some_and(|job| job.flight.wants(job.attempt));
+    if !is_wanted {
+        return fail(cx, FetchError::Abandoned);
+    }
     if cx.wake == Wake::Expired {
         let error = if waits_for_client(cx) { FetchError::RequestCutOff } else { FetchError::TimedOut };
         return fail(cx, error);
@@ -26,10 +30,6 @@ pub(crate) fn read_head(cx: &mut Context<'_, Fetch>) -> Outcome {
         }
         Ok(false) => {}
         Err(error) => return fail(cx, error),
-    }
-    let is_wanted = cx.request.job.as_ref().is_some_and(|job| job.flight.wants(job.attempt));
-    if !is_wanted {
-        return fail(cx, FetchError::Abandoned);
     }
     loop {
         let unread = cx.input.unread();
@@ -79,7 +79,7 @@ fn take(cx: &mut Context<'_, Fetch>, unread: &[u8], length: usize) -> Result<Opt
     if elsewhere {
         return Ok(Some(try_elsewhere(cx, status)));
     }
-    if !flight.claim(attempt, seat) {
+    if !flight.claim(attempt, seat, &mut cx.desk(), engine) {
         return Err(FetchError::Abandoned);
     }
     let mut remote = RemoteHead::new(&outgoing, head, octets, framing, cx.global.seconds.get());

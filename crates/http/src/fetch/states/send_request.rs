@@ -52,10 +52,6 @@ pub(super) fn send_body(cx: &mut Context<'_, Fetch>) -> Result<bool, FetchError>
     let mut has_sent = false;
     while cx.output.space() > 0 {
         let piece = upload.borrow_mut().take(&mut cx.desk());
-        if matches!(piece, Piece::Chunk(_)) {
-            // The time of the client's that passes is none of the backend's.
-            cx.arm_after(outgoing.times.first_byte);
-        }
         match piece {
             Piece::Chunk(octets) if outgoing.is_chunked => {
                 let mut framing = Vec::with_capacity(32);

@@ -1,0 +1,12 @@
+//! `afpa run` in front of backends that are broken, slow or malicious, and behind clients that are; every octet is seen.
+
+mod backend;
+mod bad_backends;
+mod load;
+mod message;
+mod poisoning;
+mod proxy;
+mod smuggling;
+mod streams;
+mod upgrades;
+mod weather;
