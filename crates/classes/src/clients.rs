@@ -2,9 +2,10 @@
 
 use std::net::IpAddr;
 
+use afpa_wire::network::Network;
 use siphasher::sip::SipHasher13;
 
-use crate::{Limit, Network, Reason, Refusal};
+use crate::{Limit, Reason, Refusal};
 
 /// Accounts that one place of the table can hold.
 const WAYS: usize = 8;
@@ -159,7 +160,7 @@ impl Clients {
     /// of them have something in progress.
     fn find(&mut self, client: IpAddr, now: u64) -> Option<usize> {
         let prefix = if client.to_canonical().is_ipv4() { self.ipv4_prefix } else { self.ipv6_prefix };
-        let network = Network::around(client, prefix).number();
+        let network = u128::from_be_bytes(Network::around(client, prefix).octets());
         let hash = self.hash.hash(&network.to_be_bytes());
         let place = ((u128::from(hash) * self.places.len() as u128) >> 64) as usize;
         let ways = &mut self.places[place];

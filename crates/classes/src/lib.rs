@@ -60,7 +60,6 @@ mod clients;
 pub mod fuzz;
 mod gate;
 mod limit;
-mod network;
 mod overload;
 mod priority;
 mod rates;
@@ -74,7 +73,6 @@ pub use class::{ClassConfig, ClassError, ClassIndex, Classes, MAX_CLASSES, MAX_Q
 pub use clients::{ClientLimits, Clients, Slot};
 pub use gate::{Decision, Gate, Permit, Turn};
 pub use limit::Limit;
-pub use network::{Network, NetworkError};
 pub use overload::{Overload, OverloadConfig};
 pub use priority::Priority;
 pub use rates::Rates;

@@ -17,7 +17,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("sockets", &["engine", "cache", "platform"]),
     ("balancing", &[]),
     ("routing", &[]),
-    ("classes", &[]),
+    ("classes", &["wire"]),
     ("deferred", &[]),
     ("http", &["engine", "cache", "platform", "wire", "caching", "balancing", "routing", "classes"]),
     ("dns", &["engine", "cache", "platform", "wire"]),

@@ -9,7 +9,6 @@ use afpa_balancing::{
     PoolConfig, RetryConfig, StickyConfig, Strategy,
 };
 use afpa_cache::Cache;
-use afpa_dns::protect::Network;
 use afpa_http::Kept;
 use afpa_http::fetch::{FetchTimes, PoolPlan};
 use afpa_http::remote::{Forwarding, HashOn, Relay, RoutePlan};
@@ -17,6 +16,7 @@ use afpa_http::syntax::ResponseLimits;
 use afpa_http::syntax::client_address::AddressField;
 use afpa_http::syntax::forward::Provenance;
 use afpa_platform::clock;
+use afpa_wire::network::Network;
 
 use super::health::CheckSettings;
 use super::pools::{PoolSettings, Pools, PoolsSettings};

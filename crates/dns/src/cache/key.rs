@@ -2,8 +2,9 @@
 
 use std::net::IpAddr;
 
+use afpa_wire::network::prefix_mask;
+
 use crate::message::{Name, Query, Question, flag};
-use crate::protect::prefix_mask;
 
 /// The bits of a query that change what is answered.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]

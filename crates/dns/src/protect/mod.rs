@@ -7,14 +7,12 @@ mod access;
 mod accounts;
 mod client_rate;
 mod cookie;
-mod network;
 mod reply_options;
 mod response_rate;
 
 pub use access::AccessList;
+pub use afpa_wire::network::{Network, NetworkError, NetworkSet};
 pub use client_rate::{ClientRate, ClientRateConfig};
 pub use cookie::{CLIENT_COOKIE_LEN, COOKIE_LEN, CookieSecrets, CookieStatus, InvalidCookie, Secret, SecretParseError};
-pub(crate) use network::prefix_mask;
-pub use network::{Network, NetworkError, NetworkSet};
 pub use reply_options::{MAX_EXTRA_TEXT, MAX_NSID, ReplyOptions};
 pub use response_rate::{Response, ResponseRate, ResponseRateConfig, Verdict};

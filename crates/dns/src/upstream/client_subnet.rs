@@ -2,8 +2,9 @@
 
 use std::net::IpAddr;
 
+use afpa_wire::network::prefix_mask;
+
 use crate::message::{option, write_option};
-use crate::protect::prefix_mask;
 
 /// FAMILY of IPv4 and of IPv6 (RFC 7871 §6).
 const IPV4: u16 = 1;

@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
-use afpa_classes::Network;
 use afpa_routing::{Captures, Conditions, HostPattern, PathCondition, RequestView, Route};
+use afpa_wire::network::Network;
 
 /// What a request must be like to be of a class. All of it must hold; one that says nothing holds for none, and its
 /// class is for routes that name it.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use afpa_dns::protect::Network;
+use afpa_wire::network::Network;
 
 use crate::config::words::words;
 use crate::units::{Size, Span};

@@ -73,13 +73,6 @@ impl FromValue for Network {
     }
 }
 
-impl FromValue for afpa_classes::Network {
-    fn from_value(value: &DeValue<'_>) -> Result<afpa_classes::Network, String> {
-        let network = Network::from_value(value)?;
-        Ok(afpa_classes::Network::around(network.address(), network.prefix_length()))
-    }
-}
-
 impl FromValue for Type {
     fn from_value(value: &DeValue<'_>) -> Result<Type, String> {
         number(value, "a type of records such as \"MX\" or \"TYPE65\"", "a type of records such as MX or TYPE65")

@@ -81,7 +81,7 @@ impl Network {
     }
 
     /// Sixteen octets that no other network of the same family and length has.
-    pub(super) fn octets(&self) -> [u8; 16] {
+    pub fn octets(&self) -> [u8; 16] {
         self.first.to_be_bytes()
     }
 
@@ -232,6 +232,6 @@ fn family_bits(is_ipv4: bool) -> u8 {
 }
 
 /// The first `length` of 128 bits.
-pub(crate) fn prefix_mask(length: u8) -> u128 {
+pub fn prefix_mask(length: u8) -> u128 {
     u128::MAX.checked_shl(128 - u32::from(length)).unwrap_or(0)
 }
