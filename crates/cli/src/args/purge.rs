@@ -8,12 +8,12 @@ use clap::Args;
 use crate::units::Malformed;
 
 pub(super) const EXAMPLES: &str = "\
-What came from backends is gone from the next request on, however much it is, and files are looked at
-again. A URL is purged in all its variants; one without a host, /PATH, at every host. The token is
-accelerate.purge-token of the server's configuration; who may list processes sees it on a command
-line, not in the variable AFPA_PURGE_TOKEN, which is used if --token is absent.
-Exit status: 0 if all was purged, 1 if the server cannot be reached or refuses, 2 if the command line
-is wrong.
+What came from backends is gone from the next request on, however much it is, and files are looked
+at again. A URL is purged in all its variants; one without a host, /PATH, at every host. The token
+is accelerate.purge-token of the server's configuration; who may list processes sees it on a
+command line, not in the variable AFPA_PURGE_TOKEN, which is used if --token is absent.
+Exit status: 0 if all was purged, 1 if the server cannot be reached or refuses, 2 if the command
+line is wrong.
 
 Examples:
   afpa purge http://www.example.com/news http://www.example.com/news?page=2
