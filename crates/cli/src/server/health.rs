@@ -22,6 +22,8 @@ pub struct CheckSettings {
     pub target: String,
     /// The Host field; `None`, by default: the backend's address.
     pub host: Option<String>,
+    /// What is sent before the request: a PROXY header, where backends want one; nothing by default.
+    pub preamble: Vec<u8>,
     /// The time between the end of a check and the next one, give or take a tenth; 5 s by default.
     pub interval: Duration,
     /// How long it may take to connect; 1 s by default.
@@ -153,10 +155,11 @@ pub async fn check(address: &BackendAddress, settings: &CheckSettings) -> Result
         BackendAddress::Unix(_) => "localhost".to_owned(),
         other => other.to_string(),
     });
-    let request = format!(
+    let head = format!(
         "GET {} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: afpa-check\r\nAccept: */*\r\nConnection: close\r\n\r\n",
         settings.target
     );
+    let request = [&settings.preamble[..], head.as_bytes()].concat();
     let limit = settings.connect_timeout;
     match address {
         BackendAddress::Inet(address) => {
@@ -176,12 +179,12 @@ async fn connected<S>(connecting: impl Future<Output = io::Result<S>>, limit: Du
 
 async fn ask(
     mut stream: impl AsyncRead + AsyncWrite + Unpin,
-    request: &str,
+    request: &[u8],
     settings: &CheckSettings,
 ) -> Result<u16, CheckError> {
     let answered = async {
         // A backend may answer and close before it has read all: what it said counts.
-        let written = stream.write_all(request.as_bytes()).await;
+        let written = stream.write_all(request).await;
         read_status(&mut stream).await.map_err(|error| match (error, written) {
             (CheckError::Closed(None), Err(error)) => CheckError::Closed(Some(error)),
             (error, _) => error,
@@ -277,6 +280,7 @@ impl Default for CheckSettings {
         CheckSettings {
             target: "/".to_owned(),
             host: None,
+            preamble: Vec::new(),
             interval: Duration::from_secs(5),
             connect_timeout: Duration::from_secs(1),
             response_timeout: Duration::from_secs(2),

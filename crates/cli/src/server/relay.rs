@@ -17,6 +17,7 @@ use afpa_http::syntax::client_address::AddressField;
 use afpa_http::syntax::forward::Provenance;
 use afpa_platform::clock;
 use afpa_wire::network::Network;
+use afpa_wire::proxy_protocol::{self as proxy_header, Carrier};
 
 use super::health::CheckSettings;
 use super::pools::{PoolSettings, Pools, PoolsSettings};
@@ -100,7 +101,10 @@ pub(super) fn relay(
 }
 
 fn pool_settings(pool: &pools::Pool) -> PoolSettings {
-    PoolSettings { config: pool_config(pool), check: pool.health.as_ref().map(|health| Arc::new(check(health))) }
+    PoolSettings {
+        config: pool_config(pool),
+        check: pool.health.as_ref().map(|health| Arc::new(check(health, pool.proxy_protocol))),
+    }
 }
 
 fn pool_config(pool: &pools::Pool) -> PoolConfig {
@@ -172,10 +176,18 @@ fn sticky(sticky: &pools::Sticky, pool: &str) -> StickyConfig {
     }
 }
 
-fn check(health: &pools::Health) -> CheckSettings {
+/// Checks are nobody's requests, and a PROXY header says so.
+fn check(health: &pools::Health, proxy_protocol: ProxyProtocol) -> CheckSettings {
+    let mut preamble = Vec::new();
+    match proxy_protocol {
+        ProxyProtocol::Off => {}
+        ProxyProtocol::V1 => preamble.extend_from_slice(b"PROXY UNKNOWN\r\n"),
+        ProxyProtocol::V2 => proxy_header::write(None, Carrier::Stream, &mut preamble),
+    }
     CheckSettings {
         target: health.path.clone(),
         host: health.host.clone(),
+        preamble,
         interval: health.interval.0,
         connect_timeout: health.timeout.0,
         response_timeout: health.timeout.0,

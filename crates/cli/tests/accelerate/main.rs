@@ -2,6 +2,7 @@
 
 mod backend;
 mod bad_backends;
+mod hops;
 mod load;
 mod message;
 mod poisoning;
