@@ -222,11 +222,12 @@ impl<E: Engines> Supervisor<E> {
     fn retire(&self, successor: Successor) {
         let Successor { process, line, channel } = successor;
         let grace = self.config.limits.grace_period;
-        tracing::info!("process {process} serves now; requests in flight have {grace} to finish");
         systemd::succeeded(process, &line);
         self.engines.own_files(false);
         // Half of the time is for clients who are about to ask, the other half for the answers.
         self.engines.retire(grace.0 / 2, grace.0);
+        // Said when it is so: who reads it may rely on it.
+        tracing::info!("process {process} serves now; requests in flight have {grace} to finish");
         // The successor learns by this that we accept no more.
         drop(channel);
     }
