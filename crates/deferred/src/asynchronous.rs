@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
-use std::net::{SocketAddr, TcpStream as BlockingStream};
+use std::net::TcpStream as BlockingStream;
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::pin::Pin;
@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::MAX_SENDERS;
-use crate::connection::{Addresses, Connection, ReadAhead};
+use crate::connection::Connection;
 use crate::door::Door;
 use crate::frame::Fault;
 use crate::intake::{Intake, Progress};
@@ -32,12 +32,7 @@ pub struct AsyncListener {
 }
 
 /// A client's TCP connection, on tokio. Reading begins with what had been read from it before it was handed over.
-#[derive(Debug)]
-pub struct AsyncConnection {
-    stream: TcpStream,
-    read_ahead: ReadAhead,
-    addresses: Addresses,
-}
+pub type AsyncConnection = Connection<TcpStream>;
 
 impl AsyncListener {
     /// Listens at `path`, with the default [`Options`]. A socket there at which nobody listens any more is replaced.
@@ -136,43 +131,13 @@ impl TryFrom<Connection> for AsyncConnection {
 
     /// Moves a connection to the runtime at hand.
     fn try_from(connection: Connection) -> io::Result<AsyncConnection> {
-        let (stream, read_ahead, addresses) = connection.take_apart();
+        let Connection { stream, read_ahead, addresses } = connection;
         stream.set_nonblocking(true)?;
-        Ok(AsyncConnection { stream: TcpStream::from_std(stream)?, read_ahead, addresses })
+        Ok(Connection { stream: TcpStream::from_std(stream)?, read_ahead, addresses })
     }
 }
 
 impl AsyncConnection {
-    /// The client, as the one who handed the connection over says.
-    pub fn client(&self) -> SocketAddr {
-        self.addresses.client
-    }
-
-    /// What the client connected to.
-    pub fn local(&self) -> SocketAddr {
-        self.addresses.local
-    }
-
-    /// Both of them.
-    pub fn addresses(&self) -> Addresses {
-        self.addresses
-    }
-
-    /// What had been read from the connection and was not read from this one.
-    pub fn read_ahead(&self) -> &[u8] {
-        self.read_ahead.rest()
-    }
-
-    /// The socket itself, for its options.
-    pub fn stream(&self) -> &TcpStream {
-        &self.stream
-    }
-
-    /// The socket, and the octets that come in front of its own.
-    pub fn into_parts(self) -> (TcpStream, Vec<u8>) {
-        (self.stream, self.read_ahead.into_rest())
-    }
-
     /// The same for a server that blocks. The socket does not, until it is told to.
     ///
     /// # Errors

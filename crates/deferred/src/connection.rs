@@ -14,10 +14,10 @@ pub struct Addresses {
 
 /// A client's TCP connection. Reading begins with what had been read from it before it was handed over.
 #[derive(Debug)]
-pub struct Connection {
-    stream: TcpStream,
-    read_ahead: ReadAhead,
-    addresses: Addresses,
+pub struct Connection<S = TcpStream> {
+    pub(crate) stream: S,
+    pub(crate) read_ahead: ReadAhead,
+    pub(crate) addresses: Addresses,
 }
 
 /// Octets that come in front of the connection's.
@@ -31,7 +31,9 @@ impl Connection {
     pub(crate) fn new(stream: TcpStream, read_ahead: Vec<u8>, addresses: Addresses) -> Connection {
         Connection { stream, read_ahead: ReadAhead { octets: read_ahead, read: 0 }, addresses }
     }
+}
 
+impl<S> Connection<S> {
     /// The client, as the one who handed the connection over says.
     pub fn client(&self) -> SocketAddr {
         self.addresses.client
@@ -53,18 +55,13 @@ impl Connection {
     }
 
     /// The socket itself, for its options.
-    pub fn stream(&self) -> &TcpStream {
+    pub fn stream(&self) -> &S {
         &self.stream
     }
 
     /// The socket, and the octets that come in front of its own.
-    pub fn into_parts(self) -> (TcpStream, Vec<u8>) {
+    pub fn into_parts(self) -> (S, Vec<u8>) {
         (self.stream, self.read_ahead.into_rest())
-    }
-
-    #[cfg(feature = "tokio")]
-    pub(crate) fn take_apart(self) -> (TcpStream, ReadAhead, Addresses) {
-        (self.stream, self.read_ahead, self.addresses)
     }
 }
 

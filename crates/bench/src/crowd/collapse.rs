@@ -1,6 +1,6 @@
 //! `afpa-bench collapse`: many clients ask for one document that is not in the cache, at once.
 
-use super::{Crowd, Heard, all_or};
+use super::{Crowd, Heard, all_or, print};
 use crate::load::{Latency, ResponseReader, Url};
 use crate::origin::Counts;
 use crate::units;
@@ -77,11 +77,7 @@ impl CollapseArgs {
     /// in time.
     pub(crate) fn run(&self) -> Result<()> {
         let report = self.measure()?;
-        if self.json {
-            println!("{}", serde_json::to_string_pretty(&report)?)
-        } else {
-            println!("{report}")
-        }
+        print(&report, self.json)?;
         all_or("clients got the document", report.answered, self.clients as usize)
     }
 

@@ -12,6 +12,8 @@ use anyhow::{Context, Result, bail};
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::io::Errno;
+use serde::Serialize;
+use std::fmt::Display;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
@@ -115,6 +117,16 @@ impl Crowd {
         }
         Ok(self.members.len() - missing - ended)
     }
+}
+
+/// Prints what came of it, for people or as JSON.
+fn print(report: &(impl Serialize + Display), as_json: bool) -> Result<()> {
+    if as_json {
+        println!("{}", serde_json::to_string_pretty(report)?);
+    } else {
+        println!("{report}");
+    }
+    Ok(())
 }
 
 /// The part of an answer to `clients` that all must have got.

@@ -1,6 +1,6 @@
 //! `afpa-bench websockets`: many upgraded connections through a proxy, and what each costs it in memory.
 
-use super::{Crowd, Heard, all_or};
+use super::{Crowd, Heard, all_or, print};
 use crate::interrupt;
 use crate::load::Url;
 use crate::server;
@@ -64,11 +64,7 @@ impl WebsocketsArgs {
     /// The proxy cannot be reached, nobody is found who listens there, or a connection was not upgraded or not echoed.
     pub(crate) fn run(&self) -> Result<()> {
         let report = self.measure()?;
-        if self.json {
-            println!("{}", serde_json::to_string_pretty(&report)?)
-        } else {
-            println!("{report}")
-        }
+        print(&report, self.json)?;
         all_or("connections were upgraded", report.upgraded, self.connections as usize)?;
         all_or("connections heard what they had said", report.echoed, self.connections as usize)
     }

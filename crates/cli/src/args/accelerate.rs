@@ -97,15 +97,13 @@ impl Accelerate {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::Parser;
 
-    use crate::args::{Arguments, Command, in_flags};
+    use crate::args::{Command, in_flags, parse};
     use crate::config::{LogFormat, problems, router};
     use crate::units::Span;
 
     fn accelerate(arguments: &[&str]) -> Result<Config, String> {
-        let arguments = ["afpa", "accelerate"].iter().chain(arguments);
-        match Arguments::try_parse_from(arguments).map_err(|error| error.to_string())?.command {
+        match parse("accelerate", arguments)? {
             Command::Accelerate(accelerate) => Ok(accelerate.config()),
             other => panic!("{other:?}"),
         }

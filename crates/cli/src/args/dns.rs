@@ -96,16 +96,14 @@ fn zone(ZoneFile { name, file }: &ZoneFile) -> Zone {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::Parser;
     use std::net::SocketAddr;
 
-    use crate::args::{Arguments, Command, in_flags};
+    use crate::args::{Command, in_flags, parse};
     use crate::config::{Cores, Frames, Interface, LogFormat, Transport, problems};
     use crate::units::Span;
 
     fn dns(arguments: &[&str]) -> Result<Config, String> {
-        let arguments = ["afpa", "dns"].iter().chain(arguments);
-        match Arguments::try_parse_from(arguments).map_err(|error| error.to_string())?.command {
+        match parse("dns", arguments)? {
             Command::Dns(dns) => Ok(dns.config()),
             other => panic!("{other:?}"),
         }

@@ -266,6 +266,13 @@ pub enum Module {
     DnsUpstream,
 }
 
+/// The command of `afpa NAME ARGUMENTS`.
+#[cfg(test)]
+fn parse(name: &str, arguments: &[&str]) -> Result<Command, String> {
+    let arguments = ["afpa", name].into_iter().chain(arguments.iter().copied());
+    Ok(Arguments::try_parse_from(arguments).map_err(|error| error.to_string())?.command)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

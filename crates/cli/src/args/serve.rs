@@ -79,17 +79,15 @@ impl Serve {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::Parser;
 
-    use crate::args::{Arguments, Command, in_flags};
+    use crate::args::{Command, in_flags, parse};
     use crate::config::{
         Admin, Checksum, Congestion, Cores, Direct, Frames, Handshake, Interface, LogFormat, Transport, problems,
     };
     use crate::units::Span;
 
     fn serve(arguments: &[&str]) -> Result<Config, String> {
-        let arguments = ["afpa", "serve"].iter().chain(arguments);
-        match Arguments::try_parse_from(arguments).map_err(|error| error.to_string())?.command {
+        match parse("serve", arguments)? {
             Command::Serve(serve) => Ok(serve.config()),
             other => panic!("{other:?}"),
         }

@@ -308,19 +308,10 @@ impl fmt::Display for CheckError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::server::until::until;
     use std::sync::atomic::AtomicUsize;
     use std::sync::atomic::Ordering::SeqCst;
     use tokio::net::{TcpListener, UnixListener};
-
-    /// Until a condition holds; a test that waits in vain fails.
-    async fn until(what: &str, condition: impl Fn() -> bool) {
-        let waiting = async {
-            while !condition() {
-                sleep(Duration::from_millis(1)).await;
-            }
-        };
-        assert!(timeout(Duration::from_secs(30), waiting).await.is_ok(), "{what} did not come");
-    }
 
     fn settings() -> CheckSettings {
         CheckSettings {

@@ -17,6 +17,8 @@ mod relayed;
 pub mod resolve;
 mod running;
 mod serving;
+#[cfg(test)]
+mod until;
 
 use std::io;
 use std::os::fd::OwnedFd;

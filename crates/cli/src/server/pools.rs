@@ -215,22 +215,13 @@ fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::server::until::until;
     use std::io;
     use std::net::SocketAddr;
 
     use afpa_balancing::{BackendConfig, Balancer, Choice, Unavailable};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
-    use tokio::time::{sleep, timeout};
-
-    async fn until(what: &str, condition: impl Fn() -> bool) {
-        let waiting = async {
-            while !condition() {
-                sleep(Duration::from_millis(1)).await;
-            }
-        };
-        assert!(timeout(Duration::from_secs(30), waiting).await.is_ok(), "{what} did not come");
-    }
 
     type Zone = Arc<Mutex<Vec<SocketAddr>>>;
 

@@ -138,19 +138,11 @@ pub fn system() -> Resolver {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::server::until::until;
     use std::sync::Mutex;
     use std::sync::atomic::AtomicUsize;
     use std::sync::atomic::Ordering::SeqCst;
     use tokio::time::timeout;
-
-    async fn until(what: &str, condition: impl Fn() -> bool) {
-        let waiting = async {
-            while !condition() {
-                sleep(Duration::from_millis(1)).await;
-            }
-        };
-        assert!(timeout(Duration::from_secs(30), waiting).await.is_ok(), "{what} did not come");
-    }
 
     fn name(host: &str) -> HostPort {
         (host.to_owned(), 80)

@@ -39,8 +39,14 @@ fn a_backend_is_accelerated_through_five_upgrades() {
 }
 
 /// Five upgrades in a row, under load.
-fn goes_on(mut server: Server) {
+fn goes_on(server: Server) {
     let load = Load::start(server.address(), PAGE);
+    let said = upgrade_under(load, server);
+    assert_eq!(said.matches(" INFO stopped").count(), 6, "{said}");
+}
+
+/// Upgrades five times while `load` goes on. What the servers said.
+fn upgrade_under(load: Load, mut server: Server) -> String {
     for _ in 0..5 {
         load.goes_on(100);
         server.upgrade();
@@ -48,8 +54,7 @@ fn goes_on(mut server: Server) {
     load.goes_on(100);
     assert_eq!(server.first_end().code(), Some(0));
     load.end();
-    let said = server.end();
-    assert_eq!(said.matches(" INFO stopped").count(), 6, "{said}");
+    server.end()
 }
 
 #[test]
@@ -246,17 +251,10 @@ fn dns_is_answered_through_five_upgrades() {
     )
     .unwrap();
     let zone = format!("example={}", zone.display());
-    let mut server = Server::start(&program, &[&["dns", "--zone", &zone, "--listen", "127.0.0.1:0"], GRACE].concat());
+    let server = Server::start(&program, &[&["dns", "--zone", &zone, "--listen", "127.0.0.1:0"], GRACE].concat());
     let address = server.address();
     let load = Load::of(3, move |number| resolve(address, number as u16));
-    for _ in 0..5 {
-        load.goes_on(100);
-        server.upgrade();
-    }
-    load.goes_on(100);
-    assert_eq!(server.first_end().code(), Some(0));
-    load.end();
-    server.end();
+    upgrade_under(load, server);
 }
 
 #[test]

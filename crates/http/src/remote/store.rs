@@ -35,26 +35,18 @@ impl Kind {
         head.stored().filter(|_| flight.keeps())?;
         Some(Kind::Came(flight.chunks()))
     }
-}
 
-/// The content of what is stored.
-enum Contents<'a> {
-    Came(&'a [Arc<[u8]>]),
-    Was(&'a Object<Kept>),
-}
-
-impl<'a> Contents<'a> {
     fn length(&self) -> u64 {
         match self {
-            Contents::Came(chunks) => chunks.iter().map(|chunk| chunk.len() as u64).sum(),
-            Contents::Was(object) => object.body().payload_len(),
+            Kind::Came(chunks) => chunks.iter().map(|chunk| chunk.len() as u64).sum(),
+            Kind::Was(object) => object.body().payload_len(),
         }
     }
 
-    fn pieces(&self) -> Box<dyn Iterator<Item = &'a [u8]> + 'a> {
-        match *self {
-            Contents::Came(chunks) => Box::new(chunks.iter().map(|chunk| &chunk[..])),
-            Contents::Was(object) => {
+    fn pieces(&self) -> Box<dyn Iterator<Item = &[u8]> + '_> {
+        match self {
+            Kind::Came(chunks) => Box::new(chunks.iter().map(|chunk| &chunk[..])),
+            Kind::Was(object) => {
                 let mut head = object.body().head_len();
                 Box::new(object.body().fragments().iter().map(move |extent| {
                     let octets: &[u8] = extent;
@@ -81,24 +73,20 @@ pub(crate) fn store(relay: &Relay, key: &[u8], head: &RemoteHead, kind: Kind, po
         _ => return None,
     };
     let mut lines = head.kept_lines(&stored);
-    let contents = match &kind {
-        Kind::Came(chunks) => Contents::Came(chunks),
-        Kind::Was(object) => Contents::Was(object),
-    };
-    let length = contents.length();
+    let length = kind.length();
     let purges = relay.shared.purges.count();
     let (names, own_key) = (stored.vary.clone(), head.variant.as_deref().unwrap_or(key));
     let compresses = relay.policies.get(policy).is_some_and(|policy| policy.compresses)
         && compression::applies(&stored, &lines, length);
     let mut alternates = Codings::NONE;
     if compresses {
-        let whole = contents.pieces().collect::<Vec<_>>().concat();
+        let whole = kind.pieces().collect::<Vec<_>>().concat();
         if names.is_empty() {
             compression::append_vary(&mut lines);
         }
         alternates = compression::store_alternates(relay, own_key, &stored, &lines, &whole, &head.cache_status, since);
     }
-    let body = fill(relay, &lines, length, contents.pieces())?;
+    let body = fill(relay, &lines, length, kind.pieces())?;
     let details = Details { alternates, ..Details::new(stored, lines, length, &head.cache_status, since) };
     if !names.is_empty() {
         mark_variants(relay, key, names);

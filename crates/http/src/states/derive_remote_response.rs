@@ -68,13 +68,14 @@ fn begin(cx: &mut Context<'_, Http>, alone: bool) -> Result<(), Refused> {
     let asked = Fields(&lines);
     let policy = routed.route().caching.map(|number| &relay.policies[number]);
     let directives = policy.map(|policy| policy.semantics.request_directives(asked)).unwrap_or_default();
+    let tunnels = routed.route().upgrade && head.upgrade(&cx.request.kept_head).is_some();
     // A range or a condition that only the origin can judge is left to it, and its answer to the one who asked.
     let keeps = policy.is_some_and(|policy| policy.keeps)
         && method == Method::Get
         && body == Body::None
         && !head.has_range()
         && !conditional::is_for_the_origin(asked)
-        && !head.upgrade(&cx.request.kept_head).is_some_and(|_| routed.route().upgrade)
+        && !tunnels
         && !matches!(why, Handled::Bypass | Handled::Method);
     let key = if policy.is_some() { cx.global.key.clone() } else { Vec::new() };
     let seat = shared.borrow().seat(cx.notice());
@@ -88,7 +89,6 @@ fn begin(cx: &mut Context<'_, Http>, alone: bool) -> Result<(), Refused> {
         false if keeps => (flights.apart(seat), ReaderId::default(), true),
         false => (flights.alone(Some(seat)), ReaderId::default(), true),
     };
-    let tunnels = routed.route().upgrade && head.upgrade(&cx.request.kept_head).is_some();
     let has_upload = body != Body::None || tunnels || method == Method::Connect;
     let upload = has_upload.then(|| Upload::new(cx.notice()));
     let waits = head.expects_continue() && body != Body::None;
@@ -210,7 +210,7 @@ fn pass_on(cx: &mut Context<'_, Http>) -> Outcome {
 /// Whether the client took less than the minimum rate over the last interval, all of which it had something to take.
 fn is_stalled(cx: &mut Context<'_, Http>) -> bool {
     if cx.request.admission.resumes != Time::NEVER {
-        // It is its class that is waited for.
+        // Its class has used up its bandwidth: it is not the client that is waited for.
         if let Some(remote) = &mut cx.request.remote {
             remote.rate_at = Time::NEVER;
         }
@@ -218,9 +218,7 @@ fn is_stalled(cx: &mut Context<'_, Http>) -> bool {
     }
     let least = cx.global.settings.min_rate * RATE_INTERVAL.as_secs();
     let (now, delivered) = (cx.now(), cx.delivered());
-    // Where its class has used up its bandwidth, it is not the client that is waited for.
-    let waits_for_us = cx.request.admission.resumes != Time::NEVER;
-    let Some(remote) = cx.request.remote.as_mut().filter(|_| least > 0 && !waits_for_us) else { return false };
+    let Some(remote) = cx.request.remote.as_mut().filter(|_| least > 0) else { return false };
     let is_first = remote.rate_at == Time::NEVER;
     if !is_first && now < remote.rate_at {
         return false;
@@ -276,12 +274,7 @@ fn head_came(cx: &mut Context<'_, Http>, head: &Arc<RemoteHead>) -> Option<Outco
 /// Whether an answer that another asked for is one to this request as well (RFC 9111 §4).
 fn serves(cx: &Context<'_, Http>, head: &RemoteHead) -> bool {
     let Some(stored) = head.stored().filter(|_| head.may_be_shared()) else { return false };
-    if stored.vary.is_empty() {
-        return true;
-    }
-    let lines: Vec<_> = fields(&cx.request.kept_head).collect();
-    let mut own = cx.request.remote.as_ref().map(|remote| remote.key.clone()).unwrap_or_default();
-    key::append_variant(&stored.vary, Fields(&lines), &mut own) && head.variant.as_ref() == Some(&own)
+    is_variant(cx, &stored.vary, head.variant.as_deref())
 }
 
 /// The answer is for others: this client's request goes on by itself.
@@ -372,13 +365,11 @@ fn write_head(cx: &mut Context<'_, Http>, head: &RemoteHead) {
     }
     response::end(scratch);
     cx.output.send(scratch);
-    let outcome = if remote.as_ref().is_some_and(|remote| remote.is_collapsed) {
-        CacheOutcome::Collapsed
-    } else {
-        CacheOutcome::Miss
+    let outcome = match &remote {
+        Some(remote) if remote.key.is_empty() => CacheOutcome::Pass,
+        Some(remote) if remote.is_collapsed => CacheOutcome::Collapsed,
+        _ => CacheOutcome::Miss,
     };
-    let outcome =
-        if remote.as_ref().is_some_and(|remote| remote.key.is_empty()) { CacheOutcome::Pass } else { outcome };
     cx.request.answered(Answered { status: head.status, payload: 0, outcome });
     cx.request.remote = remote.map(|mut remote| {
         remote.framing = Some(framing);
@@ -494,13 +485,19 @@ fn validated(cx: &mut Context<'_, Http>, object: &Arc<Object<Kept>>) -> Option<O
 
 /// Whether an object is the request's variant.
 fn is_for(cx: &Context<'_, Http>, object: &Object<Kept>) -> bool {
-    let (Kept::Remote(details), Some(remote)) = (&**object.details(), &cx.request.remote) else { return false };
-    if details.stored.vary.is_empty() {
+    let Kept::Remote(details) = &**object.details() else { return false };
+    is_variant(cx, &details.stored.vary, Some(object.key()))
+}
+
+/// Whether of answers that differ by the fields `names`, the request's is the one under the key `variant`.
+fn is_variant(cx: &Context<'_, Http>, names: &[Box<[u8]>], variant: Option<&[u8]>) -> bool {
+    if names.is_empty() {
         return true;
     }
+    let Some(remote) = &cx.request.remote else { return false };
     let lines: Vec<_> = fields(&cx.request.kept_head).collect();
     let mut own = remote.key.clone();
-    key::append_variant(&details.stored.vary, Fields(&lines), &mut own) && own == object.key()
+    key::append_variant(names, Fields(&lines), &mut own) && variant == Some(&own[..])
 }
 
 fn failed(cx: &mut Context<'_, Http>, error: FetchError) -> Outcome {

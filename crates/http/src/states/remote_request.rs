@@ -115,7 +115,7 @@ pub(super) fn outgoing(
         requested_at: cx.global.clock.seconds(),
         purges: relay.shared.purges.count(),
     });
-    let hash = hash_of(relay, pool, routed, octets, &host_name, as_sent, client);
+    let hash = hash_of(relay, pool, octets, &host_name, as_sent, client);
     Ok(Outgoing {
         head: written,
         method,
@@ -174,7 +174,6 @@ fn edit(change: &FieldChange) -> FieldEdit<'_> {
 fn hash_of(
     relay: &crate::remote::Relay,
     pool: usize,
-    _routed: &Routed,
     octets: &[u8],
     host: &[u8],
     target: &[u8],
@@ -195,8 +194,8 @@ fn hash_of(
 /// The value of the cookie that names a backend.
 fn sticky(relay: &crate::remote::Relay, pool: usize, octets: &[u8]) -> Option<Vec<u8>> {
     let state = relay.pools.get(pool)?.state.latest();
-    let name = state.config().sticky.as_ref()?.cookie.clone();
-    cookie(octets, name.as_bytes()).map(<[u8]>::to_vec)
+    let sticky = state.config().sticky.as_ref()?;
+    cookie(octets, sticky.cookie.as_bytes()).map(<[u8]>::to_vec)
 }
 
 fn cookie<'a>(octets: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {

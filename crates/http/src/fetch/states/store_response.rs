@@ -2,10 +2,10 @@
 
 use afpa_engine::{Context, Outcome, Wake};
 
+use crate::fetch::FetchError;
 use crate::fetch::flight::End;
 use crate::fetch::module::Fetch;
 use crate::fetch::table::{PENDING, STORED};
-use crate::fetch::{FetchError, shared};
 use crate::remote::store::{self, Kind};
 
 /// Until the cache has it, the flight answers for it. Then nobody joins that any more.
@@ -40,8 +40,7 @@ fn begin(cx: &mut Context<'_, Fetch>) -> Outcome {
 fn finish(cx: &mut Context<'_, Fetch>, done: store::Done) -> Outcome {
     let Some(job) = &cx.request.job else { return STORED };
     let (flight, outgoing) = (job.flight.clone(), job.outgoing.clone());
-    let shared: std::rc::Rc<std::cell::RefCell<shared::Shared>> = cx.global.shared.clone();
-    let engine = shared.borrow().engine;
+    let engine = cx.global.shared.borrow().engine;
     let validates = cx.request.head.as_ref().is_some_and(|head| head.validates);
     if validates {
         // It is as good as the backend says, if there is no room for what it says of it.
