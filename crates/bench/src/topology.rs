@@ -320,12 +320,24 @@ mod tests {
         }
         let directory = topology.directory().to_owned();
         let sleeper = command::Running::start(topology.server.command("sleep").arg("1000")).unwrap();
-        assert_eq!(topology.server.processes().unwrap(), [sleeper.id()]);
+        // It enters the namespace on its own, a moment after it is started.
+        until(|| topology.server.processes().unwrap() == [sleeper.id()]);
         let receiving = kernel_threads(&format!("napi/{}-", topology.server.device)).into_iter();
         let receiving = receiving.map(|thread| Path::new("/proc").join(thread.as_raw_nonzero().to_string()));
         let received = receiving.map(|thread| run_nanoseconds(&thread)).sum();
         assert!(worked(&topology.server) > Duration::from_nanos(received), "the sleeper's start counts, too");
         drop((sleeper, topology));
         assert!(!directory.exists() && !ip(["netns", "list"]).unwrap().contains(&namespace));
+    }
+
+    /// Waits for what has to come; too long a wait means that it never does.
+    fn until(mut come: impl FnMut() -> bool) {
+        for _ in 0..1000 {
+            if come() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("did not come within ten seconds");
     }
 }
