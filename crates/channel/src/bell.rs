@@ -1,0 +1,45 @@
+//! Bells: who has nothing to do goes to sleep, and is rung by who has something for it; nobody else is.
+//!
+//! The sleeper writes that it sleeps and looks once more whether something is there; who has something writes it and
+//! looks whether somebody sleeps. A fence lies between the two on both sides, so one of them sees the other.
+
+use std::sync::atomic::Ordering;
+
+use crate::memory::{Memory, Word};
+
+/// A bell in shared memory.
+pub struct Bell<'a, M> {
+    memory: &'a M,
+    offset: usize,
+}
+
+impl<'a, M: Memory> Bell<'a, M> {
+    /// The bell at `offset`.
+    pub fn new(memory: &'a M, offset: usize) -> Bell<'a, M> {
+        Bell { memory, offset }
+    }
+
+    /// Announces sleep. The caller looks for work once more before it sleeps.
+    #[inline]
+    pub fn sleep(&self) {
+        self.word().store(1, Ordering::Relaxed);
+        self.memory.fence();
+    }
+
+    /// Takes the announcement back.
+    #[inline]
+    pub fn wake(&self) {
+        self.word().store(0, Ordering::Relaxed);
+    }
+
+    /// Whether the sleeper has to be rung, which is then the caller's to do. Something was [set](crate::bitmap::Bitmap::set)
+    /// just before.
+    #[inline]
+    pub fn must_ring(&self) -> bool {
+        self.word().load(Ordering::Relaxed) != 0 && self.word().swap(0, Ordering::AcqRel) != 0
+    }
+
+    fn word(&self) -> &'a M::Word {
+        self.memory.word(self.offset)
+    }
+}
