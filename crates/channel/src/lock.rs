@@ -34,7 +34,8 @@ pub fn lock<W: Word>(word: &W, thread: u32) -> Guard<'_, W> {
 
 /// Takes the lock if nobody holds it.
 pub fn try_lock<W: Word>(word: &W, thread: u32) -> Option<Guard<'_, W>> {
-    word.compare_exchange(0, thread).is_ok().then_some(Guard { word })
+    // Not `then_some`: a guard that is made is dropped, and lets go of what another thread holds.
+    word.compare_exchange(0, thread).is_ok().then(|| Guard { word })
 }
 
 impl<W: Word> Drop for Guard<'_, W> {
