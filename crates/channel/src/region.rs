@@ -144,12 +144,14 @@ impl<M: Memory> Region<M> {
         // A server that lies here harms nobody but those who attached to it.
         let engine = slot.engine().min(self.geometry.engines() - 1);
         self.attend_bits(engine).set(slot.number());
-        self.engine_bell(engine).must_ring().then_some(engine)
+        self.engine_bell(engine).is_asleep().then_some(engine)
     }
 
     /// For the server: tells the queues that want to know that something happened on a slot; `ring` is called with
     /// those that sleep. Of exclusive ones, one that sleeps is told, or all if none does: they look by themselves.
     pub fn tell(&self, slot: Slot<'_, M>, mut ring: impl FnMut(u32)) {
+        // What was published before is seen by who subscribes just now, or its subscription is seen here.
+        self.memory.fence();
         let mut exclusive_told = false;
         let mut awake = Vec::new();
         for word in 0..self.geometry.queues().div_ceil(32) as usize {
