@@ -6,7 +6,7 @@
 //!   attend bits        per engine          application → server: this slot has something for you
 //!   queue bells        128 octets each     who waits on this queue sleeps
 //!   happened bits      per queue           server → application: something happened on this slot
-//!   holds              per process         octet per slot: how many descriptors of the process refer to it
+//!   holds              per process         octet per slot: not zero if the process refers to it
 //!   slots              2 KiB each          words of either side, jobs, receives
 //!   rings              per slot            octets received, then octets to send
 //! ```
@@ -103,7 +103,7 @@ pub mod words {
     pub const COMMANDS: usize = 80;
     /// Application: octets that somebody waits for, beyond what eager receive brings by itself.
     pub const WANTED: usize = 84;
-    /// Application: not zero while somebody waits for room in the send ring, for a job, or for a receive.
+    /// Application: how many wait for room in the send ring, for a job, or for a receive.
     pub const WAITS: usize = 88;
 
     /// Application: the queues that are told of what happens, a bit each.

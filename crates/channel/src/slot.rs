@@ -305,9 +305,19 @@ impl<'a, M: Memory> Slot<'a, M> {
         self.word(words::WANTED).store(octets, Ordering::Release);
     }
 
-    /// Says whether somebody waits for room, for a job or for a receive. Who says so looks once more before he sleeps.
+    /// Says that one more waits for room, for a job or for a receive, or that one does not any more; each who has said
+    /// the one says the other once. Who waits looks once more before he sleeps. One that is killed in between goes on
+    /// being counted, and the server tells of room in vain.
     pub fn wait(&self, waits: bool) {
-        self.word(words::WAITS).store(u32::from(waits), Ordering::Release);
+        let word = self.word(words::WAITS);
+        let mut count = word.load(Ordering::Relaxed);
+        loop {
+            let new = if waits { count.saturating_add(1) } else { count.saturating_sub(1) };
+            match word.compare_exchange(count, new) {
+                Ok(_) => break,
+                Err(other) => count = other,
+            }
+        }
         self.memory.fence();
     }
 
