@@ -164,8 +164,14 @@ impl Geometry {
             && within(queues, MAX_QUEUES)
             && within(processes, MAX_PROCESSES)
             && RING_SIZES.contains(&ring);
-        let (slots, ring) = (slots.next_multiple_of(32), ring.checked_next_power_of_two()?);
-        fits.then_some(Geometry { slots, engines, queues, processes, ring })
+        // Only then: a region's header may say anything, and what is rounded up must not overflow.
+        fits.then(|| Geometry {
+            slots: slots.next_multiple_of(32),
+            engines,
+            queues,
+            processes,
+            ring: ring.next_power_of_two(),
+        })
     }
 
     /// Slots.
@@ -342,5 +348,6 @@ mod tests {
         assert!(Geometry::new(1, 1, 1, 1, 4095).is_none());
         assert!(Geometry::new(1, 1, 1, 1, (1 << 20) + 1).is_none());
         assert!(Geometry::new(65537, 1, 1, 1, 4096).is_none());
+        assert!(Geometry::new(u32::MAX, u32::MAX, u32::MAX, u32::MAX, u32::MAX).is_none());
     }
 }

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 
 use afpa_platform::foreign::ForeignMemory;
 
+use crate::Forged;
 use crate::bell::Bell;
 use crate::bitmap::Bitmap;
 use crate::holds::Holds;
@@ -46,18 +47,8 @@ impl Region {
             return Err(invalid("the TCP server has passed no region"));
         }
         let memory = ForeignMemory::map(memory, size)?;
-        let word = |at| Memory::word(&memory, at).load(Ordering::Acquire);
-        if word(header::MAGIC) != MAGIC || word(header::VERSION) != VERSION {
-            return Err(invalid("the TCP server's region is of another version"));
-        }
-        let [slots, engines, queues, processes, ring] =
-            [header::SLOTS, header::ENGINES, header::QUEUES, header::PROCESSES, header::RING].map(word);
-        match Geometry::new(slots, engines, queues, processes, ring) {
-            Some(geometry) if geometry.size() == size && geometry.slots() == slots && geometry.ring() == ring => {
-                Ok(Region { memory: Arc::new(memory), geometry })
-            }
-            _ => Err(invalid("the TCP server's region is malformed")),
-        }
+        let geometry = read_header(&memory, size).map_err(|Forged(what)| invalid(what))?;
+        Ok(Region { memory: Arc::new(memory), geometry })
     }
 
     /// The descriptor to pass on.
@@ -197,6 +188,19 @@ impl<M: Memory> Region<M> {
     pub fn has_ended(&self) -> bool {
         self.memory.word(header::ENDED).load(Ordering::Acquire) != 0
     }
+}
+
+/// The geometry of a region of `size` octets, as its header has it.
+pub(crate) fn read_header<M: Memory>(memory: &M, size: usize) -> Result<Geometry, Forged> {
+    let word = |at| memory.word(at).load(Ordering::Acquire);
+    if word(header::MAGIC) != MAGIC || word(header::VERSION) != VERSION {
+        return Err(Forged("the TCP server's region is of another version"));
+    }
+    let [slots, engines, queues, processes, ring] =
+        [header::SLOTS, header::ENGINES, header::QUEUES, header::PROCESSES, header::RING].map(word);
+    Geometry::new(slots, engines, queues, processes, ring)
+        .filter(|geometry| geometry.size() == size && geometry.slots() == slots && geometry.ring() == ring)
+        .ok_or(Forged("the TCP server's region is malformed"))
 }
 
 fn bits(mut word: u32, at: usize) -> impl Iterator<Item = u32> {

@@ -15,12 +15,12 @@ loom::thread_local! {
 }
 
 /// The calling thread dies after so many operations: what it does from then on has no effect.
-pub fn live_for(operations: u32) {
+pub(crate) fn live_for(operations: u32) {
     LIFE.with(|life| life.set(operations));
 }
 
 /// Whether it has not died.
-pub fn is_alive() -> bool {
+pub(crate) fn is_alive() -> bool {
     LIFE.with(|life| life.get() > 0)
 }
 
@@ -36,15 +36,15 @@ fn lives() -> bool {
 }
 
 /// Only what a model touches is there, since loom follows every atomic.
-pub struct LoomMemory {
+pub(crate) struct LoomMemory {
     words: BTreeMap<usize, LoomWord>,
     octets: BTreeMap<usize, AtomicU8>,
 }
 
-pub struct LoomWord(AtomicU32);
+pub(crate) struct LoomWord(AtomicU32);
 
 impl LoomMemory {
-    pub fn new(words: impl IntoIterator<Item = usize>, octets: std::ops::Range<usize>) -> LoomMemory {
+    pub(crate) fn new(words: impl IntoIterator<Item = usize>, octets: std::ops::Range<usize>) -> LoomMemory {
         let words = words.into_iter().map(|at| (at, LoomWord(AtomicU32::new(0)))).collect();
         LoomMemory { words, octets: octets.map(|at| (at, AtomicU8::new(0))).collect() }
     }
@@ -105,14 +105,14 @@ impl Word for LoomWord {
 }
 
 /// A region of 32 slots, one engine, `queues` queues and two processes, of which the header is there and `words`.
-pub fn region(queues: u32, words: impl Fn(Geometry) -> Vec<usize>) -> Arc<Region<LoomMemory>> {
+pub(crate) fn region(queues: u32, words: impl Fn(Geometry) -> Vec<usize>) -> Arc<Region<LoomMemory>> {
     let geometry = Geometry::new(32, 1, queues, 2, 4096).unwrap();
     let header = (0..28).step_by(4);
     Arc::new(Region::format(LoomMemory::new(header.chain(words(geometry)), 0..0), geometry))
 }
 
 /// Runs a model. So many preemptions find what these models can show, and the rest would take minutes.
-pub fn model(preemptions: usize, run: impl Fn() + Sync + Send + 'static) {
+pub(crate) fn model(preemptions: usize, run: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(preemptions);
     builder.check(run);
