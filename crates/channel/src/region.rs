@@ -11,7 +11,7 @@ use crate::Forged;
 use crate::bell::Bell;
 use crate::bitmap::Bitmap;
 use crate::holds::Holds;
-use crate::layout::{Geometry, MAGIC, VERSION, header};
+use crate::layout::{Geometry, MAGIC, MAX_QUEUES, VERSION, header};
 use crate::memory::{Memory, Word};
 use crate::slot::Slot;
 
@@ -144,8 +144,9 @@ impl<M: Memory> Region<M> {
         // What was published before is seen by who subscribes just now, or its subscription is seen here.
         self.memory.fence();
         let mut exclusive_told = false;
-        let mut awake = Vec::new();
-        for word in 0..self.geometry.queues().div_ceil(32) as usize {
+        let mut awake = [0; (MAX_QUEUES / 32) as usize];
+        let words = self.geometry.queues().div_ceil(32) as usize;
+        for (word, awake) in awake.iter_mut().enumerate().take(words) {
             let (all, exclusive) = slot.server_subscribers(word);
             for queue in bits(all, word).filter(|queue| *queue < self.geometry.queues()) {
                 self.tell_queue(queue, slot.number(), &mut ring);
@@ -159,12 +160,12 @@ impl<M: Memory> Region<M> {
                     ring(queue);
                     exclusive_told = true;
                 } else {
-                    awake.push(queue);
+                    *awake |= 1 << (queue % 32);
                 }
             }
         }
         if !exclusive_told {
-            for queue in awake {
+            for queue in awake.into_iter().enumerate().flat_map(|(word, awake)| bits(awake, word)) {
                 self.tell_queue(queue, slot.number(), &mut ring);
             }
         }

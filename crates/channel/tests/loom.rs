@@ -75,6 +75,43 @@ fn a_byte_ring_loses_and_invents_nothing() {
     });
 }
 
+/// Whatever a producer was about to do when it was killed, the ring holds what it has published and nothing else, and
+/// who takes over goes on from there.
+#[test]
+fn who_is_killed_leaves_a_whole_ring() {
+    const FIRST: u32 = u32::MAX;
+    fn ring(memory: &LoomMemory) -> ByteRing<'_, LoomMemory> {
+        ByteRing::new(memory, 0, 4, 12, 4)
+    }
+    for life in 1..=6 {
+        model(3, move || {
+            let memory = Arc::new(LoomMemory::new([0, 4], 12..16));
+            ring(&memory).publish(FIRST);
+            ring(&memory).consume(FIRST);
+            let producer = thread::spawn({
+                let memory = memory.clone();
+                move || {
+                    live_for(life);
+                    ring(&memory).write(FIRST, &[1, 2]);
+                    ring(&memory).publish(FIRST.wrapping_add(2));
+                    ring(&memory).write(FIRST.wrapping_add(2), &[3, 4]);
+                    ring(&memory).publish(FIRST.wrapping_add(4));
+                }
+            });
+            let check = |whole: &[u32]| {
+                let readable = ring(&memory).readable(FIRST).unwrap();
+                assert!(whole.contains(&readable), "{readable} octets");
+                let mut octets = vec![0; readable as usize];
+                ring(&memory).read(FIRST, &mut octets);
+                assert_eq!(octets, [1, 2, 3, 4][..readable as usize]);
+            };
+            check(&[0, 2, 4]);
+            producer.join().unwrap();
+            check(&[life / 3 * 2]);
+        });
+    }
+}
+
 fn attend_words(geometry: Geometry) -> Vec<usize> {
     let bits = geometry.attend_bits(0);
     vec![geometry.engine_bell(0), bits, bits + 4, geometry.slot(0) + words::ENGINE, geometry.slot(1) + words::ENGINE]

@@ -140,7 +140,7 @@ proptest! {
             }
         }
         let mut others = 0;
-        [server.attend_bits(0), server.happened_bits(0), server.happened_bits(69)].map(|bits| bits.take(|_| others += 1));
+        [server.attend_bits(0), server.happened_bits(0), server.happened_bits(69)].into_iter().for_each(|bits| bits.take(|_| others += 1));
         prop_assert_eq!(others, 0);
     }
 
@@ -234,7 +234,7 @@ fn nothing_of_the_last_use_is_left_in_a_slot() {
     assert_eq!((theirs.generation(), theirs.engine(), theirs.state()), (1, 1, state::CONNECTED));
     assert_eq!(theirs.local().unwrap(), "10.0.0.1:80".parse().unwrap());
     assert_eq!(theirs.peer().unwrap(), "[2001:db8::1]:5000".parse().unwrap());
-    [theirs.receive_ring(), ours.receive_ring()].map(|ring| {
+    [theirs.receive_ring(), ours.receive_ring()].into_iter().for_each(|ring| {
         ring.publish(7);
         ring.consume(5);
     });
@@ -283,19 +283,19 @@ fn queues_are_told_as_they_have_subscribed() {
     let application = opened(&server);
     let slot = application.slot(1);
     assert_eq!(told(&server), (vec![], vec![]));
-    [0, 31, 32, 69].map(|queue| slot.subscribe(queue, false));
-    [31, 69].map(|queue| application.queue_bell(queue).sleep());
+    [0, 31, 32, 69].into_iter().for_each(|queue| slot.subscribe(queue, false));
+    [31, 69].into_iter().for_each(|queue| application.queue_bell(queue).sleep());
     assert_eq!(told(&server), (vec![31, 69], vec![0, 31, 32, 69]));
     assert_eq!(told(&server), (vec![], vec![0, 31, 32, 69]), "rung once");
-    [0, 31, 32, 69].map(|queue| slot.unsubscribe(queue));
+    [0, 31, 32, 69].into_iter().for_each(|queue| slot.unsubscribe(queue));
     // Of exclusive ones one that sleeps, or all if none does.
-    [2, 40, 41].map(|queue| slot.subscribe(queue, true));
+    [2, 40, 41].into_iter().for_each(|queue| slot.subscribe(queue, true));
     assert_eq!(told(&server), (vec![], vec![2, 40, 41]));
-    [40, 41].map(|queue| application.queue_bell(queue).sleep());
+    [40, 41].into_iter().for_each(|queue| application.queue_bell(queue).sleep());
     assert_eq!(told(&server), (vec![40], vec![40]));
     assert_eq!(told(&server), (vec![41], vec![41]));
     // Beyond the geometry's queues there is nobody.
-    [70, MAX_QUEUES - 1].map(|queue| slot.subscribe(queue, false));
+    [70, MAX_QUEUES - 1].into_iter().for_each(|queue| slot.subscribe(queue, false));
     assert_eq!(told(&server).1, [2, 40, 41]);
 }
 
