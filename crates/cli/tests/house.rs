@@ -19,6 +19,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("routing", &[]),
     ("classes", &["wire"]),
     ("deferred", &[]),
+    ("channel", &["platform"]),
     ("http", &["engine", "cache", "platform", "wire", "caching", "balancing", "routing", "classes"]),
     ("dns", &["engine", "cache", "platform", "wire"]),
     ("wire", &[]),
@@ -44,6 +45,7 @@ const COMPOSERS: &[&str] = &[
     "balancing",
     "routing",
     "classes",
+    "channel",
 ];
 /// The crates that may contain `unsafe`: the edge to the system, and a C interface for a test tool.
 const UNSAFE: &[&str] = &["platform", "packetdrill"];

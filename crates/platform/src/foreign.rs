@@ -1,0 +1,233 @@
+//! Foreign memory: shared with another process, which may write it at any time.
+//!
+//! No reference to its octets is ever made, since a `&[u8]` promises that they stay as they are. They are copied in and
+//! out, seen as atomics, or handed to the kernel by their address.
+
+use std::fmt;
+use std::io;
+use std::ops::Range;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::ptr::{self, NonNull};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64};
+
+use rustix::fs::{self, MemfdFlags, SealFlags};
+use rustix::mm::{self, MapFlags, ProtFlags};
+
+/// A memfd that is mapped, and shared with whoever else has its descriptor.
+pub struct ForeignMemory {
+    base: NonNull<u8>,
+    len: usize,
+    file: OwnedFd,
+}
+
+// SAFETY: `base` is an address of memory that belongs to the process, not to a thread; everybody reaches it through
+// atomics and copies, other processes included.
+unsafe impl Send for ForeignMemory {}
+// SAFETY: as above.
+unsafe impl Sync for ForeignMemory {}
+
+/// A range of foreign memory: what is sent from where it lies.
+#[derive(Clone)]
+pub struct ForeignSlice {
+    memory: Arc<ForeignMemory>,
+    start: usize,
+    len: usize,
+}
+
+impl ForeignMemory {
+    /// Makes memory of `len` octets, zeroed, whose size nobody can change any more.
+    ///
+    /// # Errors
+    /// No descriptor or no address space is left.
+    pub fn create(len: usize) -> io::Result<ForeignMemory> {
+        let file = fs::memfd_create("afpa-shared", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
+        fs::ftruncate(&file, len as u64)?;
+        fs::fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
+        ForeignMemory::map(file, len)
+    }
+
+    /// Maps `len` octets of what another process has passed.
+    ///
+    /// # Errors
+    /// It is not sealed against shrinking, so that its pages could be taken away under us; it is not so long, or
+    /// empty; or it cannot be mapped.
+    pub fn map(file: OwnedFd, len: usize) -> io::Result<ForeignMemory> {
+        let invalid = |what| io::Error::new(io::ErrorKind::InvalidInput, what);
+        let seals = fs::fcntl_get_seals(&file).map_err(|_| invalid("the shared memory is no memfd"))?;
+        if !seals.contains(SealFlags::SHRINK) {
+            return Err(invalid("the shared memory is not sealed against shrinking"));
+        }
+        let size = u64::try_from(fs::fstat(&file)?.st_size).unwrap_or(0);
+        if len == 0 || len as u64 > size {
+            return Err(invalid("the shared memory is shorter than it is said to be"));
+        }
+        // SAFETY: a new mapping at an address of the kernel's choice replaces nothing.
+        let base =
+            unsafe { mm::mmap(ptr::null_mut(), len, ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED, &file, 0)? };
+        let base = NonNull::new(base.cast()).ok_or_else(|| invalid("mapped at zero"))?;
+        Ok(ForeignMemory { base, len, file })
+    }
+
+    /// The descriptor, to be passed on.
+    pub fn descriptor(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+
+    /// Octets.
+    #[expect(clippy::len_without_is_empty, reason = "it is never empty")]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Copies octets out. If they are written meanwhile, what is copied is a mixture of before and after.
+    ///
+    /// # Panics
+    /// Beyond the end.
+    #[inline]
+    pub fn read(&self, offset: usize, into: &mut [u8]) {
+        let from = self.at(offset, into.len());
+        // SAFETY: `at` has checked the range, which stays mapped as long as `self` lives; `into` is ours, so they do
+        // not overlap. Another process may write the source: any octets are valid ones.
+        unsafe { ptr::copy_nonoverlapping(from.as_ptr(), into.as_mut_ptr(), into.len()) }
+    }
+
+    /// Copies octets in.
+    ///
+    /// # Panics
+    /// Beyond the end.
+    #[inline]
+    pub fn write(&self, offset: usize, bytes: &[u8]) {
+        let to = self.at(offset, bytes.len());
+        // SAFETY: as in `read`, the other way; no reference to the target exists anywhere.
+        unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), to.as_ptr(), bytes.len()) }
+    }
+
+    /// Four octets as an atomic.
+    ///
+    /// # Panics
+    /// Beyond the end, or not at a multiple of four.
+    #[inline]
+    pub fn atomic_u32(&self, offset: usize) -> &AtomicU32 {
+        let at = self.at(offset, 4);
+        assert!(offset.is_multiple_of(4), "an atomic must be aligned");
+        // SAFETY: in range, mapped as long as the reference lives, aligned since mappings begin at pages; whoever
+        // shares the memory reaches these octets by atomics or from another process.
+        unsafe { AtomicU32::from_ptr(at.as_ptr().cast()) }
+    }
+
+    /// Eight octets as an atomic.
+    ///
+    /// # Panics
+    /// Beyond the end, or not at a multiple of eight.
+    #[inline]
+    pub fn atomic_u64(&self, offset: usize) -> &AtomicU64 {
+        let at = self.at(offset, 8);
+        assert!(offset.is_multiple_of(8), "an atomic must be aligned");
+        // SAFETY: as in `atomic_u32`.
+        unsafe { AtomicU64::from_ptr(at.as_ptr().cast()) }
+    }
+
+    /// A range of it.
+    ///
+    /// # Panics
+    /// Beyond the end.
+    pub fn slice(self: &Arc<Self>, range: Range<usize>) -> ForeignSlice {
+        assert!(range.start <= range.end && range.end <= self.len, "beyond the foreign memory's end");
+        ForeignSlice { memory: self.clone(), start: range.start, len: range.end - range.start }
+    }
+
+    /// Where `len` octets from `offset` on are.
+    #[inline]
+    fn at(&self, offset: usize, len: usize) -> NonNull<u8> {
+        assert!(offset <= self.len && len <= self.len - offset, "beyond the foreign memory's end");
+        // SAFETY: `offset` is within the mapping.
+        unsafe { self.base.add(offset) }
+    }
+}
+
+impl Drop for ForeignMemory {
+    fn drop(&mut self) {
+        // SAFETY: the mapping is ours, and nobody can refer to it any more.
+        let _ = unsafe { mm::munmap(self.base.as_ptr().cast(), self.len) };
+    }
+}
+
+impl ForeignSlice {
+    /// Octets.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Copies out what is at `offset` of it.
+    ///
+    /// # Panics
+    /// Beyond its end.
+    #[inline]
+    pub fn read(&self, offset: usize, into: &mut [u8]) {
+        assert!(offset <= self.len && into.len() <= self.len - offset, "beyond the slice's end");
+        self.memory.read(self.start + offset, into);
+    }
+
+    /// Where it is, for the kernel. Whoever gets it keeps the slice as well.
+    #[inline]
+    pub(crate) fn as_ptr(&self) -> NonNull<u8> {
+        self.memory.at(self.start, self.len)
+    }
+}
+
+impl fmt::Debug for ForeignMemory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ForeignMemory").field("len", &self.len).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for ForeignSlice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ForeignSlice").field(&(self.start..self.start + self.len)).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::Ordering;
+
+    #[test]
+    fn two_mappings_see_each_other() {
+        let ours = Arc::new(ForeignMemory::create(8192).unwrap());
+        let theirs = ForeignMemory::map(ours.descriptor().try_clone_to_owned().unwrap(), 8192).unwrap();
+        theirs.write(100, b"hello");
+        let slice = ours.slice(100..105);
+        let mut octets = [0; 3];
+        slice.read(2, &mut octets);
+        assert_eq!(&octets, b"llo");
+        ours.atomic_u32(4096).store(7, Ordering::Release);
+        assert_eq!(theirs.atomic_u32(4096).load(Ordering::Acquire), 7);
+        assert_eq!(theirs.atomic_u64(4096).load(Ordering::Acquire), 7);
+    }
+
+    #[test]
+    fn memory_that_could_be_taken_away_is_refused() {
+        let file = fs::memfd_create("test", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).unwrap();
+        fs::ftruncate(&file, 4096).unwrap();
+        assert!(ForeignMemory::map(file.try_clone().unwrap(), 4096).is_err());
+        fs::fcntl_add_seals(&file, SealFlags::SHRINK).unwrap();
+        assert!(ForeignMemory::map(file.try_clone().unwrap(), 8192).is_err());
+        assert!(ForeignMemory::map(file, 4096).is_ok());
+        let pipe = rustix::pipe::pipe().unwrap().0;
+        assert!(ForeignMemory::map(pipe, 4096).is_err());
+    }
+
+    #[test]
+    #[should_panic(expected = "beyond")]
+    fn nothing_is_read_beyond_the_end() {
+        ForeignMemory::create(4096).unwrap().read(4090, &mut [0; 7]);
+    }
+}
