@@ -54,6 +54,11 @@ impl Configuration {
         }
     }
 
+    /// Whether a TCP server is part of it.
+    pub(super) fn has_tcp_server(self) -> bool {
+        matches!(self, Configuration::Dedicated(_))
+    }
+
     /// Whether `wish`, a name or parts of one, means it: `dedicated-1:poll` has two parts.
     pub(super) fn is_meant_by(self, wish: &str) -> bool {
         let name = self.name();

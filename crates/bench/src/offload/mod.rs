@@ -20,6 +20,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use configuration::{BASELINE, Configuration};
 use program::Program;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -106,7 +107,7 @@ impl OffloadArgs {
         if self.smoke {
             return self.smoke(&afpa);
         }
-        let evaluation = self.evaluate(&afpa, self.settings(&afpa)?)?;
+        let evaluation = self.evaluate(&afpa, self.settings(self.choose_configurations(&afpa)?)?)?;
         print!("{evaluation}");
         if let Some(path) = &self.json {
             let text = serde_json::to_string_pretty(&evaluation.to_json())? + "\n";
@@ -126,7 +127,7 @@ impl OffloadArgs {
         }
         let hasty =
             OffloadArgs { patience: Duration::ZERO, quick: true, programs: vec![Program::Simple], ..self.clone() };
-        let settings = Settings { configurations: vec![BASELINE], ..hasty.settings(afpa)? };
+        let settings = hasty.settings(vec![BASELINE])?;
         let evaluation = hasty.evaluate(afpa, settings)?;
         if let Some(complaint) = evaluation.complaint() {
             bail!("offload: {complaint}");
@@ -145,7 +146,7 @@ impl OffloadArgs {
         if settings.workloads.iter().any(|workload| workload.trace == Trace::SpecWeb96) {
             SpecWeb96 { directories: self.directories }.write(&documents)?;
         }
-        let turns = Turns { args: self, topology: &topology, documents: &documents, afpa };
+        let turns = Turns { args: self, topology: &topology, documents: &documents, afpa, cores: settings.cores };
         let mut evaluation = Evaluation::new(settings);
         let rates = turns.rates(&mut evaluation)?;
         let Settings { rounds, configurations, programs, .. } = evaluation.settings.clone();
@@ -167,7 +168,7 @@ impl OffloadArgs {
         Ok(evaluation)
     }
 
-    fn settings(&self, afpa: &Path) -> Result<Settings> {
+    fn settings(&self, configurations: Vec<Configuration>) -> Result<Settings> {
         let (rounds, duration) = if self.quick { (1, MOMENT) } else { (3, Duration::from_secs(4)) };
         let traces = match (self.traces.is_empty(), self.quick) {
             (true, true) => &[Trace::Synthetic],
@@ -177,7 +178,7 @@ impl OffloadArgs {
         let protocols = if self.protocols.is_empty() { Protocol::value_variants() } else { &self.protocols[..] };
         let protocols = |trace| protocols.iter().map(move |protocol| Workload { trace, protocol: *protocol });
         Ok(Settings {
-            configurations: self.choose_configurations(afpa)?,
+            configurations,
             programs: self.choose_programs()?,
             workloads: traces.iter().flat_map(|trace| protocols(*trace)).collect(),
             rounds: self.rounds.unwrap_or(rounds),
@@ -202,14 +203,17 @@ impl OffloadArgs {
                 || self.configurations.is_empty()
                 || self.configurations.iter().any(|wish| one.is_meant_by(wish))
         };
-        let has_tcp_server = OnceLack::new(afpa);
-        let mut chosen = Vec::new();
+        let tcp_server = lack_of_tcp_server(afpa);
+        let (mut chosen, mut left_out) = (Vec::new(), BTreeMap::<_, Vec<_>>::new());
         for one in all.into_iter().filter(is_wanted) {
-            let lack = one.place(cores()).err().or_else(|| has_tcp_server.of(one));
-            match lack {
-                Some(lack) => eprintln!("{} is left out: {lack}", one.name()),
+            let lack = if one == BASELINE { None } else { one.place(cores()).err() };
+            match lack.or_else(|| tcp_server.clone().filter(|_| one.has_tcp_server())) {
+                Some(lack) => left_out.entry(lack).or_default().push(one.name()),
                 None => chosen.push(one),
             }
+        }
+        for (lack, names) in left_out {
+            eprintln!("left out, as {lack}: {}", names.join(", "));
         }
         Ok(chosen)
     }
@@ -236,19 +240,11 @@ impl OffloadArgs {
     }
 }
 
-/// Whether our program can be a TCP server.
-struct OnceLack(Option<String>);
-
-impl OnceLack {
-    fn new(afpa: &Path) -> OnceLack {
-        let help = Command::new(afpa).args(["tcp-server", "--help"]).output();
-        let can = help.is_ok_and(|help| help.status.success());
-        OnceLack((!can).then(|| format!("{} cannot be a TCP server", afpa.display())))
-    }
-
-    fn of(&self, configuration: Configuration) -> Option<String> {
-        self.0.clone().filter(|_| matches!(configuration, Configuration::Dedicated(_)))
-    }
+/// Why our program cannot be a TCP server, if it cannot.
+fn lack_of_tcp_server(afpa: &Path) -> Option<String> {
+    let help = Command::new(afpa).args(["tcp-server", "--help"]).output();
+    let can = help.is_ok_and(|help| help.status.success());
+    (!can).then(|| format!("{} cannot be a TCP server", afpa.display()))
 }
 
 fn cores() -> usize {
@@ -272,10 +268,9 @@ mod tests {
 
     #[test]
     fn quick_is_one_round_of_the_synthetic_trace() {
-        let nowhere = Path::new("/nowhere/afpa");
-        let settings = parse(&["--quick", "--programs", "simple"]).settings(nowhere).unwrap();
+        let settings = parse(&["--quick", "--programs", "simple"]).settings(vec![BASELINE]).unwrap();
         assert_eq!((settings.rounds, settings.duration, settings.workloads.len()), (1, MOMENT, 2));
-        let settings = parse(&["--programs", "simple", "--protocols", "http-1.0"]).settings(nowhere).unwrap();
+        let settings = parse(&["--programs", "simple", "--protocols", "http-1.0"]).settings(vec![BASELINE]).unwrap();
         assert_eq!((settings.rounds, settings.workloads.len()), (3, 2));
     }
 
@@ -286,8 +281,6 @@ mod tests {
             choose("dedicated-9").unwrap_err().to_string().contains("dedicated-9: no name or part of one of kernel-1")
         );
         // Without our program there is no TCP server to be had.
-        if cores() >= 2 {
-            assert_eq!(choose("dedicated-1").unwrap(), [BASELINE]);
-        }
+        assert_eq!(choose("dedicated-1").unwrap(), [BASELINE]);
     }
 }

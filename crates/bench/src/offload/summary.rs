@@ -291,7 +291,7 @@ fn table(rows: &[Row]) -> Table {
         "requests/CPU s",
         "x kernel-1",
         "p99 us",
-        "late",
+        "unfinished",
         "errors",
     ]);
     for row in rows {

@@ -5,7 +5,7 @@ use super::configuration::{BASELINE, Configuration};
 use super::program::{Program, Setting};
 use super::summary::{Evaluation, Pace, Sample, Settings};
 use super::workload::{self, Protocol, Trace, Workload};
-use super::{MOMENT, OffloadArgs, cores};
+use super::{MOMENT, OffloadArgs};
 use crate::compare::unless_interrupted;
 use crate::cpu;
 use crate::topology::Topology;
@@ -27,6 +27,8 @@ pub(super) struct Turns<'a> {
     pub(super) topology: &'a Topology,
     pub(super) documents: &'a Path,
     pub(super) afpa: &'a Path,
+    /// How many CPUs the machine has, which this program, once pinned, cannot see any more.
+    pub(super) cores: usize,
 }
 
 impl Turns<'_> {
@@ -125,7 +127,7 @@ impl Turns<'_> {
         let run = RunDirectory::create(self.topology.directory().join("run"))?;
         let Turns { topology, documents, afpa, .. } = *self;
         let setting = Setting { topology, configuration, documents, afpa, run: run.path() };
-        let placement = configuration.place(cores()).map_err(anyhow::Error::msg)?;
+        let placement = configuration.place(self.cores).map_err(anyhow::Error::msg)?;
         let probe = self.load(Workload { trace: Trace::Synthetic, protocol: Protocol::Http11 }, None, MOMENT);
         let mut bed = Bed::start(setting, placement, program, probe)?;
         act(&mut bed)
