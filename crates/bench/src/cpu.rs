@@ -15,9 +15,11 @@ const WINDOW: Duration = Duration::from_millis(250);
 const NOISE: Duration = Duration::from_millis(20);
 
 /// What a core had done since the system started.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct CoreTimes {
     busy_ticks: u64,
+    /// Of those, the ones in interrupts.
+    interrupt_ticks: u64,
 }
 
 impl CoreTimes {
@@ -32,8 +34,18 @@ impl CoreTimes {
 
     /// How long the core was busy since `earlier`.
     pub(crate) fn busy_since(self, earlier: CoreTimes) -> Duration {
-        TICK * self.busy_ticks.saturating_sub(earlier.busy_ticks).min(u64::from(u32::MAX)) as u32
+        ticks(self.busy_ticks.saturating_sub(earlier.busy_ticks))
     }
+
+    /// How long it was in interrupts since `earlier`, the kernel's deferred ones included.
+    pub(crate) fn interrupted_since(self, earlier: CoreTimes) -> Duration {
+        ticks(self.interrupt_ticks.saturating_sub(earlier.interrupt_ticks))
+    }
+}
+
+/// The time that so many of /proc's units of time are.
+fn ticks(count: u64) -> Duration {
+    TICK * count.min(u64::from(u32::MAX)) as u32
 }
 
 /// Waits until the `cores` have nothing to do, because what else they do would be counted as the
@@ -61,20 +73,27 @@ fn parse(stat: &str, core: usize) -> Option<CoreTimes> {
     let mut next = || fields.next()?.parse::<u64>().ok();
     let (user, nice, system, _idle, _iowait, irq, softirq) =
         (next()?, next()?, next()?, next()?, next()?, next()?, next()?);
-    Some(CoreTimes { busy_ticks: user + nice + system + irq + softirq })
+    Some(CoreTimes { busy_ticks: user + nice + system + irq + softirq, interrupt_ticks: irq + softirq })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    impl CoreTimes {
+        /// A core that was busy for so many ticks.
+        pub(crate) fn example(busy_ticks: u64) -> CoreTimes {
+            CoreTimes { busy_ticks, interrupt_ticks: 0 }
+        }
+    }
+
     const STAT: &str =
         "cpu  9 9 9 9 9 9 9 9 0 0\ncpu0 1 2 4 100 200 8 16 300 50 60\ncpu10 5 0 0 0 0 0 0 0 0 0\nintr 1 2\n";
 
     #[test]
     fn idle_iowait_steal_and_guest_are_not_busy() {
-        assert_eq!(parse(STAT, 0), Some(CoreTimes { busy_ticks: 31 }));
-        assert_eq!(parse(STAT, 10), Some(CoreTimes { busy_ticks: 5 }));
+        assert_eq!(parse(STAT, 0), Some(CoreTimes { busy_ticks: 31, interrupt_ticks: 24 }));
+        assert_eq!(parse(STAT, 10), Some(CoreTimes { busy_ticks: 5, interrupt_ticks: 0 }));
     }
 
     #[test]
@@ -86,8 +105,10 @@ mod tests {
 
     #[test]
     fn ticks_are_hundredths_of_a_second() {
-        let (a, b) = (CoreTimes { busy_ticks: 5 }, CoreTimes { busy_ticks: 105 });
+        let (a, b) =
+            (CoreTimes { busy_ticks: 5, interrupt_ticks: 1 }, CoreTimes { busy_ticks: 105, interrupt_ticks: 3 });
         assert_eq!((b.busy_since(a), a.busy_since(b)), (Duration::from_secs(1), Duration::ZERO));
+        assert_eq!(b.interrupted_since(a), Duration::from_millis(20));
     }
 
     #[test]

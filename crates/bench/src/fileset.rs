@@ -1,4 +1,5 @@
-//! The document trees that the benchmarks ask for: WebStone's fixed sizes and SPECweb96's file set.
+//! The document trees that the benchmarks ask for: WebStone's fixed sizes, SPECweb96's file set, and the synthetic
+//! trace of the TCP Servers paper.
 
 use anyhow::{Context, Result};
 use std::fs;
@@ -20,6 +21,23 @@ pub(crate) fn webstone_path(size: u64) -> String {
 /// The file system refused.
 pub(crate) fn write_webstone(root: &Path) -> Result<()> {
     webstone_sizes().try_for_each(|size| write_file(root, &webstone_path(size), size))
+}
+
+/// The files of the synthetic trace (TCP Servers, Table 1), and the octets of each.
+pub(crate) const SYNTHETIC_FILES: u32 = 128;
+pub(crate) const SYNTHETIC_SIZE: u64 = 16 << 10;
+
+/// Where such a file lies under the root.
+pub(crate) fn synthetic_path(index: u32) -> String {
+    format!("/synthetic/{index:03}")
+}
+
+/// Writes the files of the synthetic trace under `root`.
+///
+/// # Errors
+/// The file system refused.
+pub(crate) fn write_synthetic(root: &Path) -> Result<()> {
+    (0..SYNTHETIC_FILES).try_for_each(|index| write_file(root, &synthetic_path(index), SYNTHETIC_SIZE))
 }
 
 /// SPECweb96's file set and how it is asked for: directories of four classes of nine files.
@@ -144,9 +162,10 @@ mod tests {
         let root = std::env::temp_dir().join(format!("afpa-fileset-test-{}", std::process::id()));
         SpecWeb96 { directories: 1 }.write(&root).unwrap();
         write_webstone(&root).unwrap();
+        write_synthetic(&root).unwrap();
         let size = |path: String| fs::metadata(root.join(&path[1..])).unwrap().len();
         assert_eq!(size(SpecWeb96::path(0, 0, 8)), 921);
-        assert_eq!(size(webstone_path(64)), 64);
+        assert_eq!((size(webstone_path(64)), size(synthetic_path(127))), (64, 16_384));
         fs::remove_dir_all(root).unwrap();
     }
 }

@@ -13,6 +13,7 @@ mod fileset;
 mod howl;
 mod interrupt;
 mod load;
+mod offload;
 mod origin;
 mod peers;
 mod proxies;
@@ -22,6 +23,7 @@ mod server;
 mod smoke;
 mod topology;
 mod units;
+mod web;
 mod wire;
 
 use anyhow::Result;
@@ -45,12 +47,14 @@ enum Command {
     Echo(echo::EchoArgs),
     Generate(GenerateArgs),
     Howl(howl::HowlArgs),
+    Offload(offload::OffloadArgs),
     Origin(origin::OriginArgs),
     Proxy(proxy::ProxyArgs),
     Collapse(crowd::CollapseArgs),
     Websockets(crowd::WebsocketsArgs),
     Qos(qos::QosArgs),
     Smoke(smoke::SmokeArgs),
+    Web(web::WebArgs),
 }
 
 /// Writes the documents of a benchmark.
@@ -64,6 +68,8 @@ struct GenerateArgs {
 enum DocumentSet {
     /// WebStone's sizes, 64 B to 1 MiB, as DIR/webstone/SIZE.html
     Webstone { dir: PathBuf },
+    /// The TCP Servers paper's 128 files of 16 KiB, as DIR/synthetic/NNN
+    Synthetic { dir: PathBuf },
     /// SPECweb96's four classes of nine files, as DIR/specweb96/dirNNNNN/classC_F
     Specweb96 {
         dir: PathBuf,
@@ -92,16 +98,19 @@ fn run(command: Command) -> Result<()> {
         Command::Dns(dns) => dns.run(),
         Command::Echo(echo) => echo.run(),
         Command::Generate(GenerateArgs { set: DocumentSet::Webstone { dir } }) => fileset::write_webstone(&dir),
+        Command::Generate(GenerateArgs { set: DocumentSet::Synthetic { dir } }) => fileset::write_synthetic(&dir),
         Command::Generate(GenerateArgs { set: DocumentSet::Specweb96 { dir, directories } }) => {
             fileset::SpecWeb96 { directories }.write(&dir)
         }
         Command::Howl(howl) => howl.run(),
+        Command::Offload(offload) => offload.run(),
         Command::Origin(origin) => origin.run(),
         Command::Proxy(proxy) => proxy.run(),
         Command::Collapse(collapse) => collapse.run(),
         Command::Websockets(websockets) => websockets.run(),
         Command::Qos(qos) => qos.run(),
         Command::Smoke(smoke) => smoke.run(),
+        Command::Web(web) => web.run(),
     }
 }
 

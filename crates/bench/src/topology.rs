@@ -138,8 +138,13 @@ impl End {
 
     /// A command that runs `program` in this end's namespace on another CPU.
     pub(crate) fn command_on(&self, core: usize, program: impl AsRef<OsStr>) -> Command {
+        self.command_among(&[core], program)
+    }
+
+    /// A command that runs `program` in this end's namespace on some CPUs.
+    pub(crate) fn command_among(&self, cores: &[usize], program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new("ip");
-        command.args(["netns", "exec", &self.namespace, "taskset", "-c", &core.to_string()]).arg(program);
+        command.args(["netns", "exec", &self.namespace, "taskset", "-c", &affinity::list(cores)]).arg(program);
         command
     }
 
@@ -161,9 +166,23 @@ impl End {
         // One that ends meanwhile has no threads any more.
         let threads =
             processes.filter_map(|tasks| fs::read_dir(tasks).ok()).flatten().flatten().map(|task| task.path());
+        Ok(Duration::from_nanos(threads.map(|thread| run_nanoseconds(&thread)).sum()) + self.receiving_time())
+    }
+
+    /// How long the kernel threads have run that receive for this end.
+    pub(crate) fn receiving_time(&self) -> Duration {
         let receiving = kernel_threads(&format!("napi/{}-", self.device)).into_iter();
         let receiving = receiving.map(|thread| Path::new("/proc").join(thread.as_raw_nonzero().to_string()));
-        Ok(Duration::from_nanos(threads.chain(receiving).map(|thread| run_nanoseconds(&thread)).sum()))
+        Duration::from_nanos(receiving.map(|thread| run_nanoseconds(&thread)).sum())
+    }
+
+    /// Has packets for this end received on other CPUs than its own.
+    ///
+    /// # Errors
+    /// There is no such CPU.
+    pub(crate) fn receive_on(&self, cores: &[usize]) -> Result<()> {
+        let threads = kernel_threads(&format!("napi/{}-", self.device));
+        threads.into_iter().try_for_each(|thread| affinity::confine(Some(thread), cores))
     }
 
     fn raise(&self, address: Ipv4Addr, cable: Cable<'_>) -> Result<()> {
@@ -220,7 +239,7 @@ fn kernel_threads(prefix: &str) -> Vec<Pid> {
 }
 
 /// How long the thread with that directory in /proc has run.
-fn run_nanoseconds(thread: &Path) -> u64 {
+pub(crate) fn run_nanoseconds(thread: &Path) -> u64 {
     let times = read(&thread.join("schedstat"));
     times.split_ascii_whitespace().next().and_then(|time| time.parse().ok()).unwrap_or_default()
 }
@@ -322,10 +341,8 @@ mod tests {
         let sleeper = command::Running::start(topology.server.command("sleep").arg("1000")).unwrap();
         // It enters the namespace on its own, a moment after it is started.
         until(|| topology.server.processes().unwrap() == [sleeper.id()]);
-        let receiving = kernel_threads(&format!("napi/{}-", topology.server.device)).into_iter();
-        let receiving = receiving.map(|thread| Path::new("/proc").join(thread.as_raw_nonzero().to_string()));
-        let received = receiving.map(|thread| run_nanoseconds(&thread)).sum();
-        assert!(worked(&topology.server) > Duration::from_nanos(received), "the sleeper's start counts, too");
+        let received = topology.server.receiving_time();
+        assert!(worked(&topology.server) > received, "the sleeper's start counts, too");
         drop((sleeper, topology));
         assert!(!directory.exists() && !ip(["netns", "list"]).unwrap().contains(&namespace));
     }

@@ -94,7 +94,7 @@ pub(crate) fn bars(area: &Area<'_>, title: &str, rows: &[(&str, f64)], decimals:
 }
 
 /// Black letters of `size` pixels, `anchor` of which lies at the given point.
-pub(super) fn text(size: i32, anchor: HPos) -> TextStyle<'static> {
+pub(crate) fn text(size: i32, anchor: HPos) -> TextStyle<'static> {
     ("sans-serif", size).into_font().color(&BLACK).pos(Pos::new(anchor, VPos::Center))
 }
 

@@ -9,6 +9,7 @@ use super::tally::Tally;
 use super::targets::Targets;
 use afpa_engine::seam::{Address, Calls, ConnectionId, Disconnect, Events, ListenerId, Origin, Owner, Segment, Time};
 use std::collections::VecDeque;
+use std::iter;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -26,7 +27,7 @@ pub(crate) struct Plan {
     pub(crate) connections: usize,
     /// How many requests may be outstanding on one connection.
     pub(crate) pipeline: usize,
-    /// Whether connections carry many requests, one each, or one and then nothing.
+    /// Whether connections carry requests without end, a number of them, or one and then nothing.
     pub(crate) reuse: Reuse,
     /// How long a connection may be silent while an answer is due.
     pub(crate) timeout: Duration,
@@ -37,10 +38,21 @@ pub(crate) struct Plan {
 pub(crate) enum Reuse {
     /// It carries the next request.
     Persistent,
-    /// It is closed.
-    PerRequest,
+    /// It carries `requests` in all, in bursts of `burst`: a burst is sent at once, the next one when all of it is
+    /// answered. Then it is closed.
+    Limited { requests: usize, burst: usize },
     /// It stays open and idle.
     Idle,
+}
+
+impl Reuse {
+    /// A connection for each request.
+    pub(crate) const PER_REQUEST: Reuse = Reuse::Limited { requests: 1, burst: 1 };
+
+    /// How many requests become due together in an open loop: all that a new connection carries, or one.
+    pub(crate) fn per_arrival(self) -> usize {
+        if let Reuse::Limited { requests, .. } = self { requests } else { 1 }
+    }
 }
 
 /// The state of a load, driven by a transport.
@@ -71,8 +83,10 @@ struct Slot {
     reader: ResponseReader,
     /// Requests without an answer, in the order in which they were sent.
     pending: VecDeque<Pending>,
-    /// When the request that the connection is opened for was due.
+    /// When what the connection is opened for was due.
     due: Time,
+    /// Requests that it is still to carry, where their number is limited.
+    left: usize,
     /// When something last happened.
     active: Time,
     /// Whether the server said that it will close.
@@ -133,13 +147,13 @@ impl<C: FnMut() -> Time> Client<C> {
     pub(crate) fn finish(&mut self, now: Time) {
         let Some(arrivals) = &self.arrivals else { return };
         for slot in self.slots.iter().filter(|slot| slot.id.is_some()) {
-            let opening = (!slot.open && self.plan.reuse == Reuse::PerRequest).then_some(slot.due);
-            for due in slot.pending.iter().map(|pending| pending.due).chain(opening) {
+            let unsent = iter::repeat_n(slot.due, slot.left);
+            for due in slot.pending.iter().map(|pending| pending.due).chain(unsent) {
                 self.tally.unfinished(due, now);
             }
         }
         for due in arrivals.overdue(now) {
-            self.tally.unfinished(due, now);
+            (0..self.plan.reuse.per_arrival()).for_each(|_| self.tally.unfinished(due, now));
         }
     }
 
@@ -155,7 +169,7 @@ impl<C: FnMut() -> Time> Client<C> {
     fn open_missing(&mut self, calls: &mut dyn Calls, now: Time) {
         while self.alive < self.plan.connections && self.opening < MAX_OPENING && now >= self.retry_at {
             let due = match (&mut self.arrivals, self.plan.reuse) {
-                (Some(arrivals), Reuse::PerRequest) => match arrivals.take(now) {
+                (Some(arrivals), Reuse::Limited { .. }) => match arrivals.take(now) {
                     Some(due) => due,
                     None => return,
                 },
@@ -185,6 +199,7 @@ impl<C: FnMut() -> Time> Client<C> {
         slot.reader = ResponseReader::default();
         slot.pending.clear();
         slot.due = due;
+        slot.left = if let Reuse::Limited { requests, .. } = self.plan.reuse { requests } else { 0 };
         slot.active = now;
         slot.closing = false;
         self.alive += 1;
@@ -216,6 +231,14 @@ impl<C: FnMut() -> Time> Client<C> {
         }
         slot.pending.push_back(Pending { due, expected: request.expected });
         calls.send(id, Segment::Copy(&request.bytes));
+    }
+
+    /// Sends the next burst, which was due at `due`, of a connection that carries so many requests.
+    fn burst(&mut self, calls: &mut dyn Calls, id: ConnectionId, burst: usize, due: Time, now: Time) {
+        let slot = &mut self.slots[id.index() as usize];
+        let count = burst.min(slot.left);
+        slot.left -= count;
+        (0..count).for_each(|_| self.request(calls, id, due, now));
     }
 
     /// A connection has a place for a request.
@@ -253,7 +276,9 @@ impl<C: FnMut() -> Time> Client<C> {
             // The server that announced a close closes first, as it would to any client.
             _ if slot.closing => {}
             Reuse::Persistent => self.fill(calls, id, now),
-            Reuse::PerRequest => {
+            Reuse::Limited { .. } if !slot.pending.is_empty() => {}
+            Reuse::Limited { burst, .. } if slot.left > 0 => self.burst(calls, id, burst, now, now),
+            Reuse::Limited { .. } => {
                 slot.closing = true;
                 calls.close(id);
             }
@@ -310,7 +335,8 @@ impl<C: FnMut() -> Time> Events for Client<C> {
         self.tally.connections += 1;
         match self.plan.reuse {
             Reuse::Persistent => (0..self.plan.pipeline).for_each(|_| self.fill(calls, id, now)),
-            Reuse::PerRequest | Reuse::Idle => self.request(calls, id, due, now),
+            Reuse::Limited { burst, .. } => self.burst(calls, id, burst, due, now),
+            Reuse::Idle => self.request(calls, id, due, now),
         }
     }
 

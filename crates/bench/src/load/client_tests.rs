@@ -64,7 +64,7 @@ struct Bench {
 impl Bench {
     fn new(reuse: Reuse, connections: usize, pipeline: usize, rate: Option<f64>) -> Bench {
         let plan = Plan { connections, pipeline, reuse, timeout: Duration::from_secs(1) };
-        let targets = Targets::one(Style { host: "h", close: false, headers: "" }, "/", Some(2));
+        let targets = Targets::one(Style { host: "h", close: false, headers: "", http10: false }, "/", Some(2));
         let now = Rc::new(Cell::new(Time(0)));
         let clock = now.clone();
         let server = Address::Unix("/s".into());
@@ -138,7 +138,7 @@ fn an_open_loop_sends_nothing_before_its_time() {
 
 #[test]
 fn a_connection_per_request_carries_one_request() {
-    let mut bench = Bench::new(Reuse::PerRequest, 1, 1, None);
+    let mut bench = Bench::new(Reuse::PER_REQUEST, 1, 1, None);
     bench.at(0);
     bench.connected(0);
     bench.received(0, ANSWER);
@@ -148,8 +148,38 @@ fn a_connection_per_request_carries_one_request() {
 }
 
 #[test]
+fn bursts_follow_one_another_and_then_the_connection_is_closed() {
+    let mut bench = Bench::new(Reuse::Limited { requests: 5, burst: 3 }, 1, 1, None);
+    bench.at(0);
+    bench.connected(0);
+    assert_eq!(bench.calls.sent.len(), 3);
+    bench.received(0, &[ANSWER, ANSWER].concat());
+    assert_eq!((bench.calls.sent.len(), bench.calls.closed.len()), (3, 0), "one of the burst is unanswered");
+    bench.received(0, ANSWER);
+    assert_eq!((bench.calls.sent.len(), bench.calls.closed.len()), (5, 0));
+    bench.received(0, &[ANSWER, ANSWER].concat());
+    assert_eq!((bench.calls.sent.len(), &bench.calls.closed[..]), (5, &[id(0)][..]));
+    bench.disconnected(0, Disconnect::Closed);
+    assert_eq!((bench.calls.next, bench.client.tally.requests, bench.client.tally.errors.total()), (2, 5, 0));
+}
+
+#[test]
+fn an_open_loop_of_bursts_opens_connections_on_schedule() {
+    let mut bench = Bench::new(Reuse::Limited { requests: 6, burst: 3 }, 2, 1, Some(1000.0));
+    bench.at(0);
+    bench.connected(0);
+    assert_eq!((bench.calls.next, bench.calls.sent.len()), (1, 3));
+    bench.at(1_000_000);
+    assert_eq!(bench.calls.next, 2);
+    bench.at(2_000_000);
+    bench.client.finish(Time(2_500_000));
+    // Three connections were due, and nothing is answered.
+    assert_eq!(bench.client.tally.unfinished, 18);
+}
+
+#[test]
 fn a_server_that_announces_its_close_closes_first() {
-    let mut bench = Bench::new(Reuse::PerRequest, 1, 1, None);
+    let mut bench = Bench::new(Reuse::PER_REQUEST, 1, 1, None);
     bench.at(0);
     bench.connected(0);
     bench.received(0, LAST_ANSWER);

@@ -53,6 +53,16 @@ pub(crate) struct LoadArgs {
     /// Send one request on each connection, then only hold it open
     #[arg(long, conflicts_with_all = ["pipeline", "rate"])]
     pub(crate) idle: bool,
+    /// Send N requests on each connection, then close it
+    #[arg(long, value_name = "N", conflicts_with_all = ["per_request", "idle", "pipeline"], value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) per_connection: Option<u32>,
+    /// Send those N at a time, the next ones when all of them are answered. An open loop then has its connections, not
+    /// each request, on schedule
+    #[arg(long, value_name = "N", requires = "per_connection", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub(crate) burst: u32,
+    /// Ask in HTTP/1.0, which has a connection for each request
+    #[arg(long, requires = "per_request")]
+    pub(crate) http10: bool,
     /// Keep up to N requests outstanding on each connection
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub(crate) pipeline: u32,
@@ -62,6 +72,9 @@ pub(crate) struct LoadArgs {
     /// Ask for the SPECweb96 file set in its proportions
     #[arg(long, group = "what")]
     pub(crate) specweb96: bool,
+    /// Ask for the TCP Servers paper's 128 files of 16 KiB, one after another
+    #[arg(long, group = "what")]
+    pub(crate) synthetic: bool,
     /// How many directories the file set has [default: 10 x sqrt(rate / 5), or 20 without --rate]
     #[arg(long, value_name = "N", requires = "specweb96", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) directories: Option<u32>,
@@ -211,8 +224,9 @@ impl LoadArgs {
         let clock = || Time(clock::now());
         // Made last: the schedule begins when everything is ready.
         let client = || {
-            let arrivals = self.rate.map(|rate| Arrivals::new(clock(), rate));
-            Client::new(Address::Inet(url.address), self.plan(), targets, arrivals, clock)
+            let plan = self.plan();
+            let arrivals = self.rate.map(|rate| Arrivals::new(clock(), rate / plan.reuse.per_arrival() as f64));
+            Client::new(Address::Inet(url.address), plan, targets, arrivals, clock)
         };
         match self.transport {
             Stack::Sockets => {
@@ -240,16 +254,21 @@ impl LoadArgs {
     }
 
     fn plan(&self) -> Plan {
-        let reuse = match (self.per_request, self.idle) {
-            (true, _) => Reuse::PerRequest,
-            (_, true) => Reuse::Idle,
+        let reuse = match (self.per_request, self.idle, self.per_connection) {
+            (true, ..) => Reuse::PER_REQUEST,
+            (_, true, _) => Reuse::Idle,
+            (.., Some(requests)) => Reuse::Limited { requests: requests as usize, burst: self.burst as usize },
             _ => Reuse::Persistent,
         };
         Plan { connections: self.connections as usize, pipeline: self.pipeline as usize, reuse, timeout: self.timeout }
     }
 
     fn targets(&self, url: &Url) -> Result<Targets> {
-        let style = Style { host: &url.host, close: self.per_request, headers: &self.header.concat() };
+        let (headers, http10) = (self.header.concat(), self.http10);
+        let style = Style { host: &url.host, close: self.per_request && !http10, headers: &headers, http10 };
+        if self.synthetic {
+            return Ok(Targets::synthetic(style));
+        }
         match (self.size, self.specweb96, &self.replay) {
             (Some(size), ..) => Targets::webstone(style, size),
             (_, true, _) => {

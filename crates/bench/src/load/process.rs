@@ -25,6 +25,11 @@ impl Process {
         Ok(Process { running, limit })
     }
 
+    /// Its process group.
+    pub(crate) fn id(&self) -> u32 {
+        self.running.id()
+    }
+
     /// Waits for its report. What it prints fits a pipe's buffer.
     ///
     /// # Errors

@@ -31,6 +31,8 @@ pub(crate) struct Style<'a> {
     pub(crate) close: bool,
     /// Further header lines, each with its CRLF.
     pub(crate) headers: &'a str,
+    /// Whether requests are of HTTP/1.0, whose answers end with their connections.
+    pub(crate) http10: bool,
 }
 
 /// The requests and their order.
@@ -65,6 +67,14 @@ impl Targets {
             bail!("--size {size}: WebStone's sizes are the powers of two from 64 to 1048576");
         }
         Ok(Targets::one(style, &fileset::webstone_path(size), Some(size)))
+    }
+
+    /// The synthetic trace of the TCP Servers paper (Table 1): its files in turn, so that between two requests for a
+    /// file all others have passed through the caches.
+    pub(crate) fn synthetic(style: Style<'_>) -> Targets {
+        let paths = (0..fileset::SYNTHETIC_FILES).map(fileset::synthetic_path);
+        let requests = paths.map(|path| request(style, &path, Some(fileset::SYNTHETIC_SIZE))).collect();
+        Targets { requests, order: Order::Cycle { next: 0 } }
     }
 
     /// SPECweb96's mix over its file set. The same `seed` asks for the same files in the same order.
@@ -144,10 +154,12 @@ fn advance(next: &mut usize, length: usize) -> usize {
 }
 
 fn request(style: Style<'_>, path: &str, expected: Option<u64>) -> Request {
-    let Style { host, close, headers } = style;
+    let Style { host, close, headers, http10 } = style;
     let close = if close { "Connection: close\r\n" } else { "" };
-    let text =
-        format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: afpa-bench\r\nAccept: */*\r\n{headers}{close}\r\n");
+    let minor = if http10 { 0 } else { 1 };
+    let text = format!(
+        "GET {path} HTTP/1.{minor}\r\nHost: {host}\r\nUser-Agent: afpa-bench\r\nAccept: */*\r\n{headers}{close}\r\n"
+    );
     Request { bytes: text.into_bytes().into(), expected }
 }
 
@@ -155,7 +167,7 @@ fn request(style: Style<'_>, path: &str, expected: Option<u64>) -> Request {
 mod tests {
     use super::*;
 
-    const STYLE: Style<'_> = Style { host: "h", close: false, headers: "" };
+    const STYLE: Style<'_> = Style { host: "h", close: false, headers: "", http10: false };
 
     #[test]
     fn the_mix_follows_the_class_weights() {
@@ -193,12 +205,21 @@ mod tests {
     #[test]
     fn requests_say_close_only_where_asked() {
         let text = |close| {
-            let style = Style { host: "h:1", close, headers: "X-Class: gold\r\n" };
+            let style = Style { host: "h:1", close, headers: "X-Class: gold\r\n", http10: false };
             String::from_utf8(Targets::one(style, "/x", None).next().bytes.to_vec()).unwrap()
         };
         assert!(text(false).starts_with("GET /x HTTP/1.1\r\nHost: h:1\r\n"));
         assert!(text(false).contains("\r\nX-Class: gold\r\n\r\n"));
         assert!(!text(false).contains("close") && text(true).contains("\r\nConnection: close\r\n\r\n"));
+    }
+
+    #[test]
+    fn the_synthetic_trace_asks_for_each_file_before_it_repeats_itself() {
+        let mut targets = Targets::synthetic(Style { http10: true, ..STYLE });
+        let draws: Vec<_> = (0..129).map(|_| String::from_utf8(targets.next().bytes.to_vec()).unwrap()).collect();
+        let different: std::collections::HashSet<_> = draws.iter().collect();
+        assert_eq!((different.len(), &draws[0]), (128, &draws[128]));
+        assert!(draws[0].starts_with("GET /synthetic/000 HTTP/1.0\r\n"));
     }
 
     #[test]
