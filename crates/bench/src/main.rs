@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod affinity;
+mod channel;
 mod command;
 mod compare;
 mod cpu;
@@ -42,6 +43,7 @@ struct Cli {
 #[derive(Subcommand, Debug)]
 enum Command {
     Load(load::LoadArgs),
+    Channel(channel::ChannelArgs),
     Compare(compare::CompareArgs),
     Dns(dns::DnsArgs),
     Echo(echo::EchoArgs),
@@ -94,6 +96,7 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<()> {
     match command {
         Command::Load(load) => load.run(),
+        Command::Channel(channel) => channel.run(),
         Command::Compare(compare) => compare.run(),
         Command::Dns(dns) => dns.run(),
         Command::Echo(echo) => echo.run(),
