@@ -39,6 +39,10 @@ pub trait ProtocolModule: Sized + 'static {
     /// By default [`ProtocolModule::datagram`] gets it.
     const EXCHANGES: bool = false;
 
+    /// Whether the module shares memory with others that leave work for it there without a call: [`ProtocolModule::attend`],
+    /// [`ProtocolModule::rest`] and [`ProtocolModule::woken`] are called then. Other modules cost a pass nothing.
+    const ATTENDS: bool = false;
+
     /// What is independent of connection and request.
     type Global: 'static;
     /// What changes per connection.
@@ -62,12 +66,38 @@ pub trait ProtocolModule: Sized + 'static {
     /// clock or to apply invalidations.
     fn pass(_global: &mut Self::Global, _now: Time) {}
 
+    /// Looks for what others have left: the place to [notify](Desk::notify) connections and to [open](Desk::open) some.
+    /// Called twice in each pass: before the transports are polled, and again when they have been.
+    fn attend(_global: &mut Self::Global, _desk: &mut Desk<'_>) {}
+
+    /// The engine has nothing to do and is about to sleep: the place to announce that whoever leaves work has to wake it
+    /// from now on, through a descriptor that a transport [watches](crate::Transport::watch). Announce first, then look once more, and
+    /// [stay](Rest::Stay) if there is something, so that there is no moment in which work goes unseen.
+    fn rest(_global: &mut Self::Global, _now: Time) -> Rest {
+        Rest::Sleep
+    }
+
+    /// The sleep before which [`ProtocolModule::rest`] was called is over, or did not come to be: the place to take the
+    /// announcement back, before the first event that the poll has brought.
+    fn woken(_global: &mut Self::Global) {}
+
     /// What was opened with `tag` could not be reached, or its peer ended it by other means than FIN. If it had
     /// been `connected`, `disconnected` has been called.
     fn unreachable(_global: &mut Self::Global, _desk: &mut Desk<'_>, _tag: u64, _reason: Disconnect) {}
 
     /// A datagram arrived on a socket that the module owns, and makes no exchange. The default ignores it.
     fn datagram(_global: &mut Self::Global, _datagram: &mut Datagram<'_>) {}
+}
+
+/// Whether the engine may sleep, as far as a module is concerned.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Rest {
+    /// Until something happens.
+    Sleep,
+    /// Until something happens, but no longer than to this time.
+    Until(Time),
+    /// Not at all: the transports are polled without waiting.
+    Stay,
 }
 
 /// A datagram, and the way to answer it.

@@ -321,11 +321,18 @@ pub trait Transport {
     /// completions, the other transport's events).
     fn calls(&mut self) -> &mut dyn Calls;
 
-    /// Wakes `poll` when `descriptor` becomes readable. The descriptor must outlive the transport.
+    /// Wakes `poll` when `descriptor` becomes readable. The descriptor must outlive the transport, or be unwatched.
+    /// Whoever has it watched reads what made it readable before the next poll: some transports are woken by each
+    /// signal, others as long as it is readable.
     ///
     /// # Errors
     /// The descriptor cannot be watched.
     fn watch(&mut self, descriptor: BorrowedFd<'_>) -> io::Result<()>;
+
+    /// Watches a descriptor no more, which may be closed then. By default nothing is ever watched.
+    fn unwatch(&mut self, descriptor: BorrowedFd<'_>) {
+        let _ = descriptor;
+    }
 
     /// A descriptor that is readable when `poll` has something to do: how an engine with two
     /// transports sleeps on both. `None` if the transport never has work of its own accord.

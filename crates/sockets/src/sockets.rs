@@ -177,12 +177,17 @@ impl Transport for Sockets {
     }
 
     fn watch(&mut self, descriptor: BorrowedFd<'_>) -> io::Result<()> {
-        let descriptor = descriptor.try_clone_to_owned()?;
         match &mut self.driver {
             Driver::Uring(uring) => uring.watch(descriptor),
-            Driver::Epoll(epoll) => epoll.watch(descriptor)?,
+            Driver::Epoll(epoll) => epoll.watch(descriptor),
         }
-        Ok(())
+    }
+
+    fn unwatch(&mut self, descriptor: BorrowedFd<'_>) {
+        match &mut self.driver {
+            Driver::Uring(uring) => uring.unwatch(descriptor),
+            Driver::Epoll(epoll) => epoll.unwatch(descriptor),
+        }
     }
 
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {

@@ -5,7 +5,7 @@
 //! a small last response takes the closing of its socket along.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 use afpa_engine::seam::{Disconnect, Events, ListenerId, Owner};
@@ -31,8 +31,17 @@ const WATCHED: u64 = 1 << 32;
 
 pub(crate) struct Uring {
     ring: Ring,
-    watched: Vec<OwnedFd>,
+    watched: Vec<Watched>,
     started: bool,
+}
+
+/// A descriptor that wakes the ring, or a place for one.
+enum Watched {
+    Free,
+    /// One operation waits for it; with the number under which its owner knows it.
+    Live(RawFd, OwnedFd),
+    /// The operation has been told to end, and has not yet.
+    Ending(#[expect(dead_code, reason = "open until the ring is done with it")] OwnedFd),
 }
 
 impl Uring {
@@ -52,9 +61,26 @@ impl Uring {
         !self.started || self.ring.has_work()
     }
 
-    pub(crate) fn watch(&mut self, descriptor: OwnedFd) {
-        self.ring.poll_readable(WATCHED | self.watched.len() as u64, descriptor.as_fd());
-        self.watched.push(descriptor);
+    /// # Errors
+    /// No descriptor is left.
+    pub(crate) fn watch(&mut self, descriptor: BorrowedFd<'_>) -> io::Result<()> {
+        let copy = descriptor.try_clone_to_owned()?;
+        let place = self.watched.iter().position(|watched| matches!(watched, Watched::Free)).unwrap_or_else(|| {
+            self.watched.push(Watched::Free);
+            self.watched.len() - 1
+        });
+        self.ring.poll_readable(WATCHED | place as u64, copy.as_fd());
+        self.watched[place] = Watched::Live(descriptor.as_raw_fd(), copy);
+        Ok(())
+    }
+
+    pub(crate) fn unwatch(&mut self, descriptor: BorrowedFd<'_>) {
+        let is_meant = |watched: &Watched| matches!(watched, Watched::Live(raw, _) if *raw == descriptor.as_raw_fd());
+        let Some(place) = self.watched.iter().position(is_meant) else { return };
+        self.ring.cancel_readable(WATCHED | place as u64);
+        if let Watched::Live(_, copy) = std::mem::replace(&mut self.watched[place], Watched::Free) {
+            self.watched[place] = Watched::Ending(copy);
+        }
     }
 
     /// One pass: submits, waits for at most `wait`, and raises what came of it.
@@ -242,7 +268,10 @@ impl Uring {
                 table.take_back();
                 self.await_senders(table);
             }
-            _ => self.ring.poll_readable(token, self.watched[number as usize].as_fd()),
+            _ => match &mut self.watched[number as usize] {
+                Watched::Live(_, descriptor) => self.ring.poll_readable(token, descriptor.as_fd()),
+                ended => *ended = Watched::Free,
+            },
         }
     }
 

@@ -326,6 +326,11 @@ impl Ring {
         self.push(poll.build().user_data(tag(token, Kind::Readable)));
     }
 
+    /// Ends the waiting of `token` for something to read.
+    pub fn cancel_readable(&mut self, token: Token) {
+        self.cancel(tag(token, Kind::Readable));
+    }
+
     /// Waits, once, until `descriptor` has room to write.
     pub fn poll_writable(&mut self, token: Token, descriptor: BorrowedFd<'_>) {
         let poll = opcode::PollAdd::new(Fd(descriptor.as_raw_fd()), libc::POLLOUT as u32);
