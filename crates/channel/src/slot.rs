@@ -23,6 +23,9 @@ pub mod state {
     pub const FAILED: u32 = 16;
     /// Our FIN is sent, and everything before it.
     pub const FINISHED: u32 = 32;
+    /// For want of room or credit the server has left octets unread, or connections waiting: who makes room tells its
+    /// engine, and nobody else does. The server sets it, looks for room once more, and clears it when it has gone on.
+    pub const STALLED: u32 = 64;
 }
 
 /// What an application asks for: bits, of which none is taken back.
@@ -198,6 +201,13 @@ impl<'a, M: Memory> Slot<'a, M> {
         self.memory.write(self.base + words::PEER, &encode(peer));
     }
 
+    /// Publishes state bits with [`state::STALLED`] among them. The caller looks for room once more, for who made it
+    /// just before has not seen this.
+    pub fn server_stall(&self, state: u32) {
+        self.server_state(state | state::STALLED);
+        self.memory.fence();
+    }
+
     /// How many jobs are posted beyond `known`.
     ///
     /// # Errors
@@ -260,6 +270,13 @@ impl<'a, M: Memory> Slot<'a, M> {
     }
 
     // The application's. Rings and jobs are its lock holder's.
+
+    /// Whether the server waits for the room that the caller has just made, and has to be [told](crate::Region::attend).
+    #[inline]
+    pub fn is_stalled(&self) -> bool {
+        self.memory.fence();
+        self.state() & state::STALLED != 0
+    }
 
     /// Octets taken out of the receive ring so far.
     #[inline]
