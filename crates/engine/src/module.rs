@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use afpa_cache::ResidentBody;
+use afpa_platform::foreign::ForeignSlice;
 
 use crate::desk::{Desk, Notice, Open, Opening};
 use crate::engine::Services;
@@ -300,6 +301,19 @@ impl Output<'_> {
         }
     }
 
+    /// Sends foreign memory from where it lies, at once: as [`Output::send`], but without a copy. It is no longer needed
+    /// when [`Context::taken`] has grown by its octets. A datagram each time, if that is what is sent.
+    pub fn lend(&mut self, slice: ForeignSlice) {
+        debug_assert!(self.outbox.is_empty());
+        match self.destination {
+            Destination::Connection(id) => self.calls.send(id, Segment::Foreign(slice)),
+            Destination::Datagram { socket, peer } => {
+                self.calls.send_datagram(socket, peer, &mut std::iter::once(Segment::Foreign(slice)));
+            }
+            Destination::Nowhere => {}
+        }
+    }
+
     /// How many octets the transport would like to be given now; for datagrams there is always room for one.
     pub fn space(&self) -> usize {
         match self.destination {
@@ -392,6 +406,12 @@ impl<M: ProtocolModule> Context<'_, M> {
     /// Whether the engine is stopping: who has nothing in flight ends.
     pub fn draining(&self) -> bool {
         self.services.draining
+    }
+
+    /// Octets that TCP has taken over so far: their memory is no longer the module's concern. Wakes with [`Wake::Sent`]
+    /// tell of more, if the module [wants](ProtocolModule::WANTS_SENT) them.
+    pub fn taken(&self) -> u64 {
+        self.held.taken
     }
 
     /// Octets that have reached the peer so far, as far as the transport can tell: grows while a

@@ -23,6 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use afpa_cache::FragmentPin;
+use afpa_platform::foreign::ForeignSlice;
 use afpa_platform::source::SourceFile;
 
 /// Nanoseconds on the engine's monotonic clock. An argument everywhere, never read behind the scenes.
@@ -163,6 +164,9 @@ pub enum Segment<'a> {
     Copy(&'a [u8]),
     /// Cache memory, sent from where it lies.
     Pinned(FragmentPin),
+    /// Memory that other processes have as well, sent from where it lies. They may write it at any time; whoever wants
+    /// the octets to arrive as they are now leaves them alone until [`Events::sent`] counts them.
+    Foreign(ForeignSlice),
     /// A file's range, for a transport whose [`Calls::sends_files`] holds.
     File(FileRange),
 }

@@ -665,6 +665,8 @@ impl Calls for Table {
         match segment {
             Segment::Copy(bytes) => gather.copy(bytes),
             Segment::Pinned(pin) => gather.pin(pin.into()),
+            Segment::Foreign(slice) if slot.is_conversation => gather.copy_foreign(&slice),
+            Segment::Foreign(slice) => gather.foreign(slice),
             Segment::File(range) => gather.file(range.file, range.offset, range.length),
         }
         slot.queued += gather.remaining() - before;

@@ -22,6 +22,7 @@ use io_uring::{IoUring, Probe, cqueue, opcode, squeue};
 use rustix::event::{EventfdFlags, eventfd};
 
 use crate::datagram::Datagram;
+use crate::foreign::Span;
 use crate::gather::{Gather, MAX_PIECES};
 use buffers::Buffers;
 use datagrams::Inbox;
@@ -559,7 +560,7 @@ impl Ring {
         let gather = sending.gather.insert(gather);
         let fd = Fd(socket.as_raw_fd());
         let mut memory = gather.memory();
-        let first = memory.next().unwrap_or(&[]);
+        let first = memory.next().unwrap_or(Span::of(&[]));
         let entry = if memory.next().is_none() {
             opcode::Send::new(fd, first.as_ptr(), first.len() as u32).flags(flags).build()
         } else {
@@ -634,7 +635,7 @@ impl Message {
         Message { header, pieces: Vec::with_capacity(MAX_PIECES) }
     }
 
-    fn name<'a>(&mut self, memory: impl Iterator<Item = &'a [u8]>) {
+    fn name<'a>(&mut self, memory: impl Iterator<Item = Span<'a>>) {
         self.pieces.clear();
         self.pieces
             .extend(memory.map(|piece| libc::iovec { iov_base: piece.as_ptr() as *mut _, iov_len: piece.len() }));
