@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use afpa_channel::control::Token;
 use afpa_channel::layout::MAX_ENGINES;
@@ -189,6 +189,29 @@ impl Application {
         self.region.slot(slot).server_end(generation);
     }
 
+    /// Takes a free slot for a process, which holds it. For other threads than the engines'.
+    pub(crate) fn allocate(&self, engine: u32, state: u32, process: u32) -> Option<Use> {
+        let mut taken = Vec::new();
+        self.slots.refill(&mut taken, 1);
+        let slot = taken.pop()?;
+        match self.begin(slot, engine, state) {
+            Some(generation) => {
+                self.region.holds(process).hold(slot);
+                Some(Use { slot, generation })
+            }
+            None => {
+                self.slots.put_back(std::iter::once(slot));
+                None
+            }
+        }
+    }
+
+    /// Gives one back that no engine has learnt of.
+    pub(crate) fn give_back(&self, slot: u32) {
+        self.end(slot);
+        self.slots.put_back(std::iter::once(slot));
+    }
+
     /// Wakes the engines that waited for a free slot.
     pub(crate) fn feed_starving(&self) {
         let engines = self.slots.take_starving();
@@ -226,15 +249,9 @@ impl SlotCeiling {
     }
 }
 
-/// Counts references for whom it may concern: the generation that a slot had, to be compared with what it has.
+/// A use of a slot.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Use {
     pub(crate) slot: u32,
     pub(crate) generation: u32,
-}
-
-#[allow(unused)]
-fn _assert_shared(application: &Application) -> &(dyn Send + Sync) {
-    let _ = AtomicU32::new(0);
-    application
 }

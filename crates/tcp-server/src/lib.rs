@@ -27,8 +27,8 @@ mod resources;
 mod sending;
 mod slots;
 pub mod stats;
-mod status;
-mod table;
+pub mod status;
+pub mod table;
 
 pub use application::Application;
 pub use control::{Control, ControlConfig};

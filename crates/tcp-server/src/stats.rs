@@ -44,7 +44,11 @@ pub struct ProviderStats {
 
 impl ProviderStats {
     /// Every counter with its name and what it says, for whoever exposes them; gauges last.
-    pub fn each(&self, mut counter: impl FnMut(&'static str, &'static str, u64), mut gauge: impl FnMut(&'static str, &'static str, u64)) {
+    pub fn each(
+        &self,
+        mut counter: impl FnMut(&'static str, &'static str, u64),
+        mut gauge: impl FnMut(&'static str, &'static str, u64),
+    ) {
         for (name, help, value) in [
             ("accepted", "Connections accepted for applications", &self.accepted),
             ("connected", "Connections that applications opened", &self.connected),
