@@ -179,6 +179,10 @@ impl Calls for Connections {
         self.tcp.peer(handle_of(connection)).map(Address::Inet)
     }
 
+    fn local(&self, connection: ConnectionId) -> Option<Address> {
+        self.tcp.local(handle_of(connection)).map(Address::Inet)
+    }
+
     fn send_datagram(&mut self, socket: ListenerId, peer: SocketAddr, segments: &mut dyn Iterator<Item = Segment<'_>>) {
         let Some(local) = self.datagrams.local(socket) else { return };
         let local = match local.ip().is_unspecified() {

@@ -36,6 +36,8 @@ pub struct MemoryConfig {
     pub releases: bool,
     /// Where peers are; nowhere but in memory, if absent.
     pub peer: Option<SocketAddr>,
+    /// Where we are; as above.
+    pub local: Option<SocketAddr>,
 }
 
 impl Default for MemoryConfig {
@@ -47,6 +49,7 @@ impl Default for MemoryConfig {
             sends_files: true,
             releases: false,
             peer: None,
+            local: None,
         }
     }
 }
@@ -388,6 +391,10 @@ impl Calls for MemoryCalls {
 
     fn peer(&self, _connection: ConnectionId) -> Option<Address> {
         Some(self.config.peer.map_or_else(|| Address::Unix("memory".into()), Address::Inet))
+    }
+
+    fn local(&self, _connection: ConnectionId) -> Option<Address> {
+        Some(self.config.local.map_or_else(|| Address::Unix("memory".into()), Address::Inet))
     }
 
     fn send_datagram(

@@ -376,6 +376,14 @@ impl Output<'_> {
         }
     }
 
+    /// Our end, if the transport knows it.
+    pub fn local(&self) -> Option<Address> {
+        match self.destination {
+            Destination::Connection(id) => self.calls.local(id),
+            Destination::Datagram { .. } | Destination::Nowhere => None,
+        }
+    }
+
     /// Whether [`Context::release`] would be granted.
     pub fn can_release(&self) -> bool {
         match self.destination {

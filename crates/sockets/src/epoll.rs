@@ -14,7 +14,7 @@ use rustix::net::sockopt::socket_error;
 use rustix::net::{RecvFlags, SocketFlags, accept_with, recv};
 
 use crate::connection::Phase;
-use crate::listeners::Listeners;
+use crate::listeners::{Listener, Listeners};
 use crate::table::Table;
 use crate::transmit::Progress;
 
@@ -114,12 +114,17 @@ impl Epoll {
     /// Stops accepting.
     pub(crate) fn stop_listening(&mut self, listeners: &mut Listeners) {
         for listener in listeners.list.iter_mut().filter(|listener| !listener.is_datagram) {
-            if let Some(socket) = listener.socket.take().filter(|_| listener.active) {
-                // A listener shared with others stays open; only our interest in it ends.
-                let _ = epoll::delete(&self.epoll, &socket);
-            }
-            listener.active = false;
+            self.unlisten(listener);
         }
+    }
+
+    /// Stops accepting from one listener.
+    pub(crate) fn unlisten(&mut self, listener: &mut Listener) {
+        if let Some(socket) = listener.socket.take().filter(|_| listener.active) {
+            // A listener shared with others stays open; only our interest in it ends.
+            let _ = epoll::delete(&self.epoll, &socket);
+        }
+        listener.active = false;
     }
 
     /// Waits for listeners anew, which finds what is already there.

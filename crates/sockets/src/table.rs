@@ -18,7 +18,7 @@ use rustix::io::ioctl_fionbio;
 use rustix::net::sockopt::set_socket_linger;
 use rustix::net::{Shutdown, shutdown};
 
-use crate::address::{peer_address, start_connecting};
+use crate::address::{local_address, peer_address, start_connecting};
 use crate::config::{Respond, SocketsConfig};
 use crate::connection::{Connection, Finish, Phase};
 use crate::datagrams::{Destinations, Outbox, collect};
@@ -751,6 +751,11 @@ impl Calls for Table {
     fn peer(&self, connection: ConnectionId) -> Option<Address> {
         let index = self.find_live(connection)?;
         peer_address(self.slots[index as usize].socket.as_ref()?)
+    }
+
+    fn local(&self, connection: ConnectionId) -> Option<Address> {
+        let index = self.find_live(connection)?;
+        local_address(self.slots[index as usize].socket.as_ref()?).ok()
     }
 
     fn send_datagram(&mut self, socket: ListenerId, peer: SocketAddr, segments: &mut dyn Iterator<Item = Segment<'_>>) {

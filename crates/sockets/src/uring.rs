@@ -17,7 +17,7 @@ use rustix::net::sockopt::socket_error;
 
 use crate::connection::Phase;
 use crate::conversations::is_loss;
-use crate::listeners::Listeners;
+use crate::listeners::{Listener, Listeners};
 use crate::table::Table;
 use crate::transmit::Progress;
 
@@ -114,11 +114,16 @@ impl Uring {
     /// Stops accepting, if it does.
     pub(crate) fn stop_listening(&mut self, listeners: &mut Listeners) {
         for (index, listener) in listeners.list.iter_mut().enumerate().filter(|(_, l)| !l.is_datagram) {
-            if !listener.active {
-                listener.socket = None;
-            } else if !std::mem::replace(&mut listener.cancelled, true) {
-                self.ring.cancel_accept(index as u64);
-            }
+            self.unlisten(index as u16, listener);
+        }
+    }
+
+    /// Stops accepting from one listener, if it does. What the ring has accepted by then still comes.
+    pub(crate) fn unlisten(&mut self, index: u16, listener: &mut Listener) {
+        if !listener.active {
+            listener.socket = None;
+        } else if !std::mem::replace(&mut listener.cancelled, true) {
+            self.ring.cancel_accept(u64::from(index));
         }
     }
 
@@ -281,7 +286,9 @@ impl Uring {
         let may_accept = listeners.may_accept(table);
         self.receive_datagrams(table, listeners);
         for (index, listener) in listeners.list.iter_mut().enumerate() {
-            let Some(socket) = listener.socket.as_ref().filter(|_| !listener.is_datagram) else { continue };
+            let Some(socket) = listener.socket.as_ref().filter(|_| !(listener.is_datagram || listener.retired)) else {
+                continue;
+            };
             if may_accept && !listener.active {
                 (listener.active, listener.cancelled) = (true, false);
                 self.ring.accept(index as u64, socket.as_fd());
