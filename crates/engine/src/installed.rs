@@ -314,7 +314,12 @@ impl<M: ProtocolModule> InstalledModule for Installed<M> {
 
     fn disconnected(&mut self, run: &mut Run<'_>, reason: Disconnect) {
         if reason != Disconnect::Finished {
-            let tag = self.connection(run.id).filter(|connection| !connection.held.closing).and_then(|c| c.held.tag);
+            let (global, slot) = (&mut self.global, slot_of(&mut self.connections, run.id));
+            let ended = slot.and_then(|slot| slot.as_deref_mut()).filter(|c| c.held.id == run.id);
+            let tag = ended.and_then(|connection| {
+                M::ended(global, &mut connection.data, reason);
+                connection.held.tag.filter(|_| !connection.held.closing)
+            });
             self.forget(run);
             if let Some(tag) = tag {
                 self.unreachable(run.services, run.owner, tag, reason);

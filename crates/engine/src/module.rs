@@ -14,7 +14,9 @@ use afpa_platform::foreign::ForeignSlice;
 use crate::desk::{Desk, Notice, Open, Opening};
 use crate::engine::Services;
 use crate::exchanges::Destination;
-use crate::seam::{Address, Calls, ConnectionId, Disconnect, ListenerId, Origin, Owner, Released, Segment, Time};
+use crate::seam::{
+    Address, Calls, ConnectionId, Disconnect, FileRange, ListenerId, Origin, Owner, Released, Segment, Time,
+};
 use crate::send_engine::Outbox;
 use crate::stats::ModuleStats;
 use crate::table::{ControlTable, State};
@@ -53,6 +55,10 @@ pub trait ProtocolModule: Sized + 'static {
 
     /// A connection is established: makes its data. The start state runs next.
     fn connected(global: &mut Self::Global, id: ConnectionId, origin: Origin, now: Time) -> Self::Connection;
+
+    /// The transport says why a connection is gone; [`ProtocolModule::disconnected`] follows. Not called of those that the
+    /// module itself aborts.
+    fn ended(_global: &mut Self::Global, _connection: &mut Self::Connection, _reason: Disconnect) {}
 
     /// A connection is gone: the last look at its data, and the place to tell others of its end.
     fn disconnected(
@@ -312,6 +318,18 @@ impl Output<'_> {
             }
             Destination::Nowhere => {}
         }
+    }
+
+    /// Whether [`Output::send_file`] may be called.
+    pub fn sends_files(&self) -> bool {
+        matches!(self.destination, Destination::Connection(_)) && self.calls.sends_files()
+    }
+
+    /// Sends a file's range by reference, at once: as [`Output::lend`], of a connection whose transport
+    /// [sends files](Output::sends_files).
+    pub fn send_file(&mut self, range: FileRange) {
+        debug_assert!(self.outbox.is_empty() && self.sends_files());
+        self.calls.send(self.id, Segment::File(range));
     }
 
     /// How many octets the transport would like to be given now; for datagrams there is always room for one.
