@@ -20,6 +20,12 @@ pub struct Region<M = ForeignMemory> {
     geometry: Geometry,
 }
 
+impl<M> std::fmt::Debug for Region<M> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Region").field(&self.geometry).finish()
+    }
+}
+
 impl<M> Clone for Region<M> {
     fn clone(&self) -> Self {
         Region { memory: self.memory.clone(), geometry: self.geometry }
