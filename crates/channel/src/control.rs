@@ -48,7 +48,8 @@ pub enum Request {
         /// The place that was made for it.
         process: u32,
     },
-    /// An event queue. With a Unix stream socket, into which an octet is written when the queue has to be rung.
+    /// An event queue. With the writing end of a pipe (any descriptor that does not block when it is written to will do),
+    /// into which an octet is written when the queue has to be rung, and whose end is the server's end.
     OpenQueue,
     /// The queue is not used any more.
     CloseQueue {
