@@ -8,8 +8,10 @@ use std::time::{Duration, Instant};
 
 use afpa_channel::control::{Reply, Request};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, recv, socketpair};
+use rustix::io::read;
+use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 
 use crate::attachment::{Attachment, strange};
 use crate::channel::Channel;
@@ -19,7 +21,7 @@ use crate::channel::Channel;
 pub struct Queue {
     attachment: Arc<Attachment>,
     number: u32,
-    /// The server writes an octet into the other end to wake; its end is the server's end.
+    /// The end of a pipe: the server writes an octet to wake, and its end is the server's end.
     doorbell: OwnedFd,
 }
 
@@ -38,7 +40,11 @@ impl Queue {
     /// # Errors
     /// There are as many as there can be, no descriptor is left, or the server is gone.
     pub fn open(attachment: &Arc<Attachment>) -> io::Result<Queue> {
-        let (doorbell, far) = socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+        let (doorbell, far) = pipe_with(PipeFlags::CLOEXEC)?;
+        // Only the server's end must not block: who waits here wants to.
+        fcntl_setfl(&far, OFlags::NONBLOCK)?;
+        // An octet or two; there may be many queues.
+        let _ = fcntl_setpipe_size(&doorbell, 4096);
         match attachment.ask(&Request::OpenQueue, &[far.as_fd()])? {
             (Reply::Queue { queue: number }, _) if number < attachment.region().geometry().queues() => {
                 Ok(Queue { attachment: attachment.clone(), number, doorbell })
@@ -96,9 +102,16 @@ impl Queue {
     /// # Errors
     /// `ECONNRESET`: the server is gone.
     pub fn drain(&self) -> io::Result<()> {
-        match recv(&self.doorbell, &mut [0u8; 64][..], RecvFlags::DONTWAIT) {
-            Ok((0, _)) => Err(Errno::CONNRESET.into()),
-            Ok(_) | Err(Errno::AGAIN | Errno::INTR) => Ok(()),
+        let mut rung = [PollFd::new(&self.doorbell, PollFlags::IN)];
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        match poll(&mut rung, Some(&now)) {
+            Ok(0) | Err(Errno::INTR) => return Ok(()),
+            Ok(_) => {}
+            Err(error) => return Err(error.into()),
+        }
+        match read(&self.doorbell, &mut [0u8; 64]) {
+            Ok(0) => Err(Errno::CONNRESET.into()),
+            Ok(_) | Err(Errno::INTR) => Ok(()),
             Err(error) => Err(error.into()),
         }
     }
@@ -116,8 +129,8 @@ impl Queue {
     fn slumber(&self, deadline: Option<Instant>) -> io::Result<Wait> {
         let Some(deadline) = deadline else {
             // A call that the kernel restarts as it would restart the one that is made to wait here (signal(7)).
-            return match recv(&self.doorbell, &mut [0u8; 64][..], RecvFlags::empty())? {
-                (0, _) => Err(Errno::CONNRESET.into()),
+            return match read(&self.doorbell, &mut [0u8; 64])? {
+                0 => Err(Errno::CONNRESET.into()),
                 _ => Ok(Wait::Told),
             };
         };
