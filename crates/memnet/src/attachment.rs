@@ -4,16 +4,19 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use afpa_channel::Region;
 use afpa_channel::control::{self, Reply, Request, Token, VERSION};
 use afpa_channel::slot::Slot;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 
 use crate::channel::Channel;
 use crate::listener::Listener;
+use crate::queue::Bare;
+use crate::reactor::Reactor;
 use crate::thread;
 
 /// The memory of a region, as an application maps it.
@@ -32,6 +35,11 @@ pub struct Attachment {
     place: AtomicU32,
     /// The connection whose end is the process's end. Locked while something is asked.
     control: Mutex<OwnedFd>,
+    /// Somebody has seen that the server is gone.
+    lost: Arc<AtomicBool>,
+    /// Queues of threads that wait now and then, while they do not.
+    idle: Mutex<Vec<Bare>>,
+    reactor: OnceLock<Arc<Reactor>>,
 }
 
 /// A fork that is under way: nothing is asked until it is over, so that the child's copy is in order.
@@ -63,6 +71,9 @@ impl Attachment {
             token,
             place: AtomicU32::new(place),
             control: Mutex::new(socket),
+            lost: Arc::default(),
+            idle: Mutex::default(),
+            reactor: OnceLock::new(),
         }))
     }
 
@@ -71,12 +82,26 @@ impl Attachment {
         &self.region
     }
 
-    /// Whether the server is there: its connection has not ended.
+    /// Whether the server is there: its connection has not ended. A system call; see [`Attachment::is_lost`].
     pub fn is_alive(&self) -> bool {
         let control = self.control();
         let mut ended = [PollFd::new(&*control, PollFlags::RDHUP)];
         let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-        !self.region.has_ended() && matches!(poll(&mut ended, Some(&now)), Ok(0))
+        let alive = !self.region.has_ended() && matches!(poll(&mut ended, Some(&now)), Ok(0) | Err(Errno::INTR));
+        if !alive {
+            self.lost.store(true, Ordering::Relaxed);
+        }
+        alive
+    }
+
+    /// Whether it is known that the server is gone: [`Attachment::is_alive`] or a queue has seen it, or it has said so.
+    #[inline]
+    pub fn is_lost(&self) -> bool {
+        self.lost.load(Ordering::Relaxed) || self.region.has_ended()
+    }
+
+    pub(crate) fn lost(&self) -> &Arc<AtomicBool> {
+        &self.lost
     }
 
     /// Listens on a TCP socket that is bound; the server has a duplicate of it.
@@ -145,7 +170,50 @@ impl Attachment {
         welcomed(control::ask(socket.as_fd(), &request, &[])?)?;
         self.place.store(place, Ordering::Relaxed);
         *control = socket;
+        // They are the parent's.
+        self.idle().clear();
         Ok(())
+    }
+
+    /// The reactor of the attachment's futures, to be driven by the caller from now on. Who does not ask for it before
+    /// the first future is polled has a thread that drives it.
+    ///
+    /// # Errors
+    /// There is no queue for it.
+    pub fn reactor(&self) -> io::Result<&Arc<Reactor>> {
+        if let Some(reactor) = self.reactor.get() {
+            return Ok(reactor);
+        }
+        let reactor = Reactor::new(Bare::open(self)?);
+        // Of two threads that come here at once one opens a queue for nothing.
+        Ok(self.reactor.get_or_init(|| reactor))
+    }
+
+    /// The reactor, with a thread unless the caller drives it.
+    pub(crate) fn driven_reactor(&self) -> io::Result<&Arc<Reactor>> {
+        match self.reactor.get() {
+            Some(reactor) => Ok(reactor),
+            None => {
+                let reactor = self.reactor()?;
+                reactor.spawn()?;
+                Ok(reactor)
+            }
+        }
+    }
+
+    /// A queue for a thread that waits.
+    pub(crate) fn borrow_queue(&self) -> io::Result<Bare> {
+        let idle = self.idle().pop();
+        idle.map_or_else(|| Bare::open(self), Ok)
+    }
+
+    /// Takes it back.
+    pub(crate) fn return_queue(&self, queue: Bare) {
+        self.idle().push(queue);
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Bare>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Tells a slot's engine of it.
@@ -171,6 +239,14 @@ impl Attachment {
 
     fn control(&self) -> MutexGuard<'_, OwnedFd> {
         self.control.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Attachment {
+    fn drop(&mut self) {
+        if let Some(reactor) = self.reactor.get() {
+            reactor.stop();
+        }
     }
 }
 

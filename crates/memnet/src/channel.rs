@@ -109,9 +109,7 @@ impl Channel {
     #[inline]
     pub fn send(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
         let slot = self.slot();
-        if slot.state() & (state::CONNECTED | state::FAILED) != state::CONNECTED
-            || slot.commands() & command::FINISH != 0
-        {
+        if !self.takes_octets() {
             return Err(self.unsendable());
         }
         let sent = self.queue(pieces)?;
@@ -123,6 +121,24 @@ impl Channel {
             0 => Err(io::ErrorKind::WouldBlock.into()),
             sent => Ok(sent),
         }
+    }
+
+    /// As [`Channel::send`], for who says himself that he waits.
+    pub(crate) fn send_unannounced(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        if !self.takes_octets() {
+            return Err(self.why_not());
+        }
+        match self.queue(pieces)? {
+            0 if pieces.iter().any(|piece| !piece.is_empty()) => Err(io::ErrorKind::WouldBlock.into()),
+            sent => Ok(sent),
+        }
+    }
+
+    /// Whether it is connected, and not finished.
+    #[inline]
+    pub(crate) fn takes_octets(&self) -> bool {
+        let slot = self.slot();
+        slot.state() & (state::CONNECTED | state::FAILED) == state::CONNECTED && slot.commands() & command::FINISH == 0
     }
 
     fn queue(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
@@ -158,9 +174,7 @@ impl Channel {
         fill: impl FnOnce(&Memory, [(usize, usize); 2]) -> io::Result<usize>,
     ) -> io::Result<usize> {
         let slot = self.slot();
-        if slot.state() & (state::CONNECTED | state::FAILED) != state::CONNECTED
-            || slot.commands() & command::FINISH != 0
-        {
+        if !self.takes_octets() {
             return Err(self.unsendable());
         }
         let ring = slot.send_ring();
@@ -204,7 +218,11 @@ impl Channel {
                 (0, _) if bits & state::PEER_FINISHED != 0 || commands & command::DISCARD != 0 => Ok(0),
                 (0, _) if bits & state::FAILED != 0 => Err(self.error().unwrap_or(Errno::CONNRESET).into()),
                 (0, _) if bits & state::CONNECTED == 0 => Err(Errno::NOTCONN.into()),
-                _ => Err(io::ErrorKind::WouldBlock.into()),
+                _ => {
+                    drop(guard);
+                    self.want(into.len());
+                    Err(io::ErrorKind::WouldBlock.into())
+                }
             };
         }
         ring.read(taken, &mut into[..count]);
@@ -218,6 +236,15 @@ impl Channel {
         Ok(count)
     }
 
+    /// Says that octets are waited for, to a server that has left some unread: it may not receive eagerly.
+    fn want(&self, octets: usize) {
+        let slot = self.slot();
+        slot.want(u32::try_from(octets).unwrap_or(u32::MAX));
+        if slot.is_stalled() {
+            self.attachment.attend(slot);
+        }
+    }
+
     /// No more is sent: FIN follows what is queued.
     pub fn finish(&self) {
         self.command(command::FINISH);
@@ -226,6 +253,11 @@ impl Channel {
     /// No more is received.
     pub fn discard(&self) {
         self.command(command::DISCARD);
+    }
+
+    /// Resets the connection, which fails: all jobs end. It still has to be closed.
+    pub fn abort(&self) {
+        self.command(command::ABORT);
     }
 
     /// This process has done with it; the last one closes it, with `reset` by a reset in place of what is queued.
@@ -265,8 +297,16 @@ impl Channel {
         self.attachment.attend(slot);
     }
 
-    /// Why nothing can be sent.
-    fn unsendable(&self) -> io::Error {
+    /// Why nothing can be sent; who waits for it is told.
+    pub(crate) fn unsendable(&self) -> io::Error {
+        let error = self.why_not();
+        if error.kind() == io::ErrorKind::WouldBlock {
+            self.slot().wait(true);
+        }
+        error
+    }
+
+    fn why_not(&self) -> io::Error {
         let slot = self.slot();
         if slot.commands() & command::FINISH != 0 {
             return Errno::PIPE.into();
@@ -274,12 +314,15 @@ impl Channel {
         match self.error() {
             Some(error) => error.into(),
             // A connection that is being opened takes octets later.
-            None if slot.state() & state::CONNECTING != 0 => {
-                slot.wait(true);
-                io::ErrorKind::WouldBlock.into()
-            }
+            None if slot.state() & (state::CONNECTING | state::CONNECTED) != 0 => io::ErrorKind::WouldBlock.into(),
             None => Errno::NOTCONN.into(),
         }
+    }
+
+    /// Tells its engine of it.
+    #[inline]
+    pub(crate) fn attend(&self) {
+        self.attachment.attend(self.slot());
     }
 }
 

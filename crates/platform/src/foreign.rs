@@ -88,6 +88,14 @@ impl ForeignMemory {
         self.is_writable
     }
 
+    /// Where an octet is in this process, for what is not Rust.
+    ///
+    /// # Panics
+    /// Beyond the end.
+    pub fn pointer(&self, offset: usize) -> NonNull<u8> {
+        self.at(offset, 0)
+    }
+
     /// Copies octets out. If they are written meanwhile, what is copied is a mixture of before and after.
     ///
     /// # Panics
