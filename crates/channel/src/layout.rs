@@ -99,12 +99,14 @@ pub mod words {
     pub const JOBS_POSTED: usize = 72;
     /// Application: receives posted.
     pub const RECEIVES_POSTED: usize = 76;
-    /// Application: [command](crate::slot::command) bits; set, never cleared while the slot is in use.
+    /// Application: [command](crate::slot::command) bits, set, never cleared while the slot is in use, and which use that is.
     pub const COMMANDS: usize = 80;
     /// Application: octets that somebody waits for, beyond what eager receive brings by itself.
     pub const WANTED: usize = 84;
     /// Application: how many wait for room in the send ring, for a job, or for a receive.
     pub const WAITS: usize = 88;
+    /// Application: of the receives posted, so many are not wanted any more, if they are not done.
+    pub const RECEIVES_CANCELLED: usize = 92;
 
     /// Application: the queues that are told of what happens, a bit each.
     pub const SUBSCRIBERS: usize = 128;

@@ -21,6 +21,12 @@ pub struct Region<M = ForeignMemory> {
     geometry: Geometry,
 }
 
+impl<M> std::fmt::Debug for Region<M> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Region").field(&self.geometry).finish()
+    }
+}
+
 impl<M> Clone for Region<M> {
     fn clone(&self) -> Self {
         Region { memory: self.memory.clone(), geometry: self.geometry }
@@ -47,6 +53,9 @@ impl Region {
             return Err(invalid("the TCP server has passed no region"));
         }
         let memory = ForeignMemory::map(memory, size)?;
+        if !memory.is_writable() {
+            return Err(invalid("the TCP server's region cannot be written"));
+        }
         let geometry = read_header(&memory, size).map_err(|Forged(what)| invalid(what))?;
         Ok(Region { memory: Arc::new(memory), geometry })
     }

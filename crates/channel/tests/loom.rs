@@ -243,15 +243,15 @@ fn who_waits_no_more_takes_nobody_elses_wait_back() {
         let other = thread::spawn({
             let region = region.clone();
             move || {
-                region.slot(0).wait(true);
-                region.slot(0).wait(false);
+                region.slot(0).begin_wait();
+                region.slot(0).end_wait();
             }
         });
         let slot = region.slot(0);
-        slot.wait(true);
+        slot.begin_wait();
         other.join().unwrap();
         assert!(slot.server_waited_for());
-        slot.wait(false);
+        slot.end_wait();
         assert!(!slot.server_waited_for());
     });
 }
@@ -268,7 +268,7 @@ fn who_waits_for_room_sees_it_or_is_told() {
             }
         });
         let slot = region.slot(0);
-        slot.wait(true);
+        slot.begin_wait();
         let seen = slot.sent() == 1;
         assert!(server.join().unwrap() || seen);
     });

@@ -242,7 +242,7 @@ fn nothing_of_the_last_use_is_left_in_a_slot() {
     (0..MAX_QUEUES).for_each(|queue| theirs.subscribe(queue, queue % 2 == 0));
     theirs.wait(true);
     theirs.want(9);
-    theirs.command(command::CLOSE);
+    theirs.command(theirs.generation(), command::CLOSE);
     theirs.post_job(Job { source: Source::File(1), offset: 2, length: 3, after: 4 });
     theirs.post_receive(Receive { memory: 1, offset: 2, length: 3 });
     (0..12).for_each(|index| theirs.scratch(index).store(1, Ordering::Relaxed));

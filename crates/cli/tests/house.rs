@@ -20,6 +20,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("classes", &["wire"]),
     ("deferred", &[]),
     ("channel", &["platform"]),
+    ("memnet", &["channel", "platform"]),
     ("http", &["engine", "cache", "platform", "wire", "caching", "balancing", "routing", "classes"]),
     ("dns", &["engine", "cache", "platform", "wire"]),
     ("wire", &[]),

@@ -22,6 +22,7 @@ const HUGE_PAGES: fs::FsWord = 0x9584_58f6;
 pub struct ForeignMemory {
     base: NonNull<u8>,
     len: usize,
+    is_writable: bool,
     file: OwnedFd,
 }
 
@@ -59,7 +60,8 @@ impl ForeignMemory {
         ForeignMemory::map(file, len)
     }
 
-    /// Maps `len` octets of what another process has passed.
+    /// Maps `len` octets of what another process has passed: to be read only if it is sealed against those who would
+    /// write it.
     ///
     /// # Errors
     /// It is not sealed against shrinking, so that its pages could be taken away under us; it is not so long, or
@@ -78,11 +80,12 @@ impl ForeignMemory {
         if len == 0 || len as u64 > size {
             return Err(invalid("the shared memory is shorter than it is said to be"));
         }
+        let is_writable = !seals.intersects(SealFlags::WRITE | SealFlags::FUTURE_WRITE);
+        let protection = if is_writable { ProtFlags::READ | ProtFlags::WRITE } else { ProtFlags::READ };
         // SAFETY: a new mapping at an address of the kernel's choice replaces nothing.
-        let base =
-            unsafe { mm::mmap(ptr::null_mut(), len, ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED, &file, 0)? };
+        let base = unsafe { mm::mmap(ptr::null_mut(), len, protection, MapFlags::SHARED, &file, 0)? };
         let base = NonNull::new(base.cast()).ok_or_else(|| invalid("mapped at zero"))?;
-        Ok(ForeignMemory { base, len, file })
+        Ok(ForeignMemory { base, len, is_writable, file })
     }
 
     /// The descriptor, to be passed on.
@@ -94,6 +97,19 @@ impl ForeignMemory {
     #[expect(clippy::len_without_is_empty, reason = "it is never empty")]
     pub fn len(&self) -> usize {
         self.len
+    }
+
+    /// Whether it may be written: who has passed it may have kept that to himself.
+    pub fn is_writable(&self) -> bool {
+        self.is_writable
+    }
+
+    /// Where an octet is in this process, for what is not Rust.
+    ///
+    /// # Panics
+    /// Beyond the end.
+    pub fn pointer(&self, offset: usize) -> NonNull<u8> {
+        self.at(offset, 0)
     }
 
     /// Copies octets out. If they are written meanwhile, what is copied is a mixture of before and after.
@@ -113,9 +129,10 @@ impl ForeignMemory {
     /// Copies octets in.
     ///
     /// # Panics
-    /// Beyond the end.
+    /// Beyond the end, or it is not [writable](ForeignMemory::is_writable).
     #[inline]
     pub fn write(&self, offset: usize, bytes: &[u8]) {
+        assert!(self.is_writable, "the foreign memory is not for us to write");
         let to = self.at(offset, bytes.len());
         // SAFETY: as in `read`, the other way; no reference to the target exists anywhere.
         unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), to.as_ptr(), bytes.len()) }
@@ -124,12 +141,12 @@ impl ForeignMemory {
     /// Four octets as an atomic.
     ///
     /// # Panics
-    /// Beyond the end, or not at a multiple of four.
+    /// Beyond the end, not at a multiple of four, or it is not [writable](ForeignMemory::is_writable).
     #[inline]
     pub fn atomic_u32(&self, offset: usize) -> &AtomicU32 {
         let at = self.at(offset, 4);
-        assert!(offset.is_multiple_of(4), "an atomic must be aligned");
-        // SAFETY: in range, mapped as long as the reference lives, aligned since mappings begin at pages; whoever
+        assert!(offset.is_multiple_of(4) && self.is_writable, "an atomic must be aligned, and writable");
+        // SAFETY: in range, mapped as long as the reference lives and for writing, aligned since mappings begin at pages; whoever
         // shares the memory reaches these octets by atomics or from another process.
         unsafe { AtomicU32::from_ptr(at.as_ptr().cast()) }
     }
@@ -137,11 +154,11 @@ impl ForeignMemory {
     /// Eight octets as an atomic.
     ///
     /// # Panics
-    /// Beyond the end, or not at a multiple of eight.
+    /// Beyond the end, not at a multiple of eight, or it is not [writable](ForeignMemory::is_writable).
     #[inline]
     pub fn atomic_u64(&self, offset: usize) -> &AtomicU64 {
         let at = self.at(offset, 8);
-        assert!(offset.is_multiple_of(8), "an atomic must be aligned");
+        assert!(offset.is_multiple_of(8) && self.is_writable, "an atomic must be aligned, and writable");
         // SAFETY: as in `atomic_u32`.
         unsafe { AtomicU64::from_ptr(at.as_ptr().cast()) }
     }

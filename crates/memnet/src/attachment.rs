@@ -1,0 +1,263 @@
+//! A process's way to its TCP server.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use afpa_channel::Region;
+use afpa_channel::control::{self, Reply, Request, Token, VERSION};
+use afpa_channel::slot::Slot;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+
+use crate::channel::Channel;
+use crate::listener::Listener;
+use crate::queue::Bare;
+use crate::reactor::Reactor;
+use crate::thread;
+
+/// The memory of a region, as an application maps it.
+pub(crate) type Memory = afpa_platform::foreign::ForeignMemory;
+
+/// An application's attachment, as one of its processes has it. Kept for as long as something refers to it; when the last
+/// process's is gone, the server closes what is left open.
+#[derive(Debug)]
+pub struct Attachment {
+    path: PathBuf,
+    region: Region,
+    /// An eventfd for each engine.
+    bells: Vec<OwnedFd>,
+    token: Token,
+    /// This process's place among the application's.
+    place: AtomicU32,
+    /// The connection whose end is the process's end. Locked while something is asked.
+    control: Mutex<OwnedFd>,
+    /// Somebody has seen that the server is gone.
+    lost: Arc<AtomicBool>,
+    /// Queues of threads that wait now and then, while they do not.
+    idle: Mutex<Vec<Bare>>,
+    reactor: OnceLock<Arc<Reactor>>,
+}
+
+/// A fork that is under way: nothing is asked until it is over, so that the child's copy is in order.
+pub struct Fork<'a> {
+    control: MutexGuard<'a, OwnedFd>,
+    place: u32,
+}
+
+impl Attachment {
+    /// Attaches to the server at `path`; `name` is for people who look at the server.
+    ///
+    /// # Errors
+    /// Nobody listens there, the server refuses, or is of another version.
+    pub fn attach(path: &Path, name: &str) -> io::Result<Arc<Attachment>> {
+        let socket = control::connect_to(path)?;
+        let request = Request::Attach { version: VERSION, name: name.to_owned() };
+        let (token, place, mut descriptors) = welcomed(control::ask(socket.as_fd(), &request, &[])?)?;
+        if descriptors.is_empty() {
+            return Err(strange());
+        }
+        let region = Region::open(descriptors.remove(0))?;
+        if descriptors.len() != region.geometry().engines() as usize || place >= region.geometry().processes() {
+            return Err(strange());
+        }
+        Ok(Arc::new(Attachment {
+            path: path.to_owned(),
+            region,
+            bells: descriptors,
+            token,
+            place: AtomicU32::new(place),
+            control: Mutex::new(socket),
+            lost: Arc::default(),
+            idle: Mutex::default(),
+            reactor: OnceLock::new(),
+        }))
+    }
+
+    /// What is shared with the server.
+    pub fn region(&self) -> &Region {
+        &self.region
+    }
+
+    /// Whether the server is there: its connection has not ended. A system call; see [`Attachment::is_lost`].
+    pub fn is_alive(&self) -> bool {
+        let control = self.control();
+        let mut ended = [PollFd::new(&*control, PollFlags::RDHUP)];
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let alive = !self.region.has_ended() && matches!(poll(&mut ended, Some(&now)), Ok(0) | Err(Errno::INTR));
+        if !alive {
+            self.lost.store(true, Ordering::Relaxed);
+        }
+        alive
+    }
+
+    /// Whether it is known that the server is gone: [`Attachment::is_alive`] or a queue has seen it, or it has said so.
+    #[inline]
+    pub fn is_lost(&self) -> bool {
+        self.lost.load(Ordering::Relaxed) || self.region.has_ended()
+    }
+
+    pub(crate) fn lost(&self) -> &Arc<AtomicBool> {
+        &self.lost
+    }
+
+    /// Listens on a TCP socket that is bound; the server has a duplicate of it.
+    ///
+    /// # Errors
+    /// The server refuses, or is gone.
+    pub fn listen(self: &Arc<Self>, socket: BorrowedFd<'_>, backlog: u32) -> io::Result<Listener> {
+        match self.ask(&Request::Listen { backlog }, &[socket])? {
+            (Reply::Listening { slots }, _)
+                if !slots.is_empty() && slots.iter().all(|slot| self.region.has_slot(*slot)) =>
+            {
+                Ok(Listener::new(slots.into_iter().map(|slot| self.hold(slot)).collect()))
+            }
+            _ => Err(strange()),
+        }
+    }
+
+    /// Starts to connect a TCP socket, bound or not. What comes of it, the channel's [readiness](Channel::readiness) tells.
+    ///
+    /// # Errors
+    /// The server refuses, or is gone.
+    pub fn connect(self: &Arc<Self>, socket: BorrowedFd<'_>, to: SocketAddr) -> io::Result<Channel> {
+        match self.ask(&Request::Connect { to }, &[socket])? {
+            (Reply::Connecting { slot }, _) if self.region.has_slot(slot) => Ok(self.hold(slot)),
+            _ => Err(strange()),
+        }
+    }
+
+    /// Asks the server for something that has a reply of its own.
+    ///
+    /// # Errors
+    /// It refuses, with its errno; or it is gone.
+    pub fn ask(&self, request: &Request, with: &[BorrowedFd<'_>]) -> io::Result<(Reply, Vec<OwnedFd>)> {
+        control::ask(self.control().as_fd(), request, with)
+    }
+
+    /// This process's place among the application's processes.
+    pub fn place(&self) -> u32 {
+        self.place.load(Ordering::Relaxed)
+    }
+
+    /// Before the process forks: a place for the child, which holds what its parent holds.
+    ///
+    /// # Errors
+    /// The server refuses, or is gone: the child then has no sockets of it.
+    pub fn before_fork(&self) -> io::Result<Fork<'_>> {
+        let control = self.control();
+        match control::ask(control.as_fd(), &Request::Fork, &[])? {
+            (Reply::Forked { process: place }, _) if place < self.region.geometry().processes() => {
+                self.region.holds(self.place()).copy_to(&self.region.holds(place));
+                Ok(Fork { control, place })
+            }
+            _ => Err(strange()),
+        }
+    }
+
+    /// After a fork, in the child, with what its parent has prepared: a connection of its own.
+    ///
+    /// # Errors
+    /// The server is gone, or has given the place up.
+    pub fn after_fork(&self, fork: Fork<'_>) -> io::Result<()> {
+        thread::forget();
+        let Fork { mut control, place } = fork;
+        let socket = control::connect_to(&self.path)?;
+        let request = Request::Join { version: VERSION, token: self.token, process: place };
+        welcomed(control::ask(socket.as_fd(), &request, &[])?)?;
+        self.place.store(place, Ordering::Relaxed);
+        *control = socket;
+        // They are the parent's.
+        self.idle().clear();
+        Ok(())
+    }
+
+    /// The reactor of the attachment's futures, to be driven by the caller from now on. Who does not ask for it before
+    /// the first future is polled has a thread that drives it.
+    ///
+    /// # Errors
+    /// There is no queue for it.
+    pub fn reactor(&self) -> io::Result<&Arc<Reactor>> {
+        if let Some(reactor) = self.reactor.get() {
+            return Ok(reactor);
+        }
+        let reactor = Reactor::new(Bare::open(self)?);
+        // Of two threads that come here at once one opens a queue for nothing.
+        Ok(self.reactor.get_or_init(|| reactor))
+    }
+
+    /// The reactor, with a thread unless the caller drives it.
+    pub(crate) fn driven_reactor(&self) -> io::Result<&Arc<Reactor>> {
+        match self.reactor.get() {
+            Some(reactor) => Ok(reactor),
+            None => {
+                let reactor = self.reactor()?;
+                reactor.spawn()?;
+                Ok(reactor)
+            }
+        }
+    }
+
+    /// A queue for a thread that waits.
+    pub(crate) fn borrow_queue(&self) -> io::Result<Bare> {
+        let idle = self.idle().pop();
+        idle.map_or_else(|| Bare::open(self), Ok)
+    }
+
+    /// Takes it back.
+    pub(crate) fn return_queue(&self, queue: Bare) {
+        self.idle().push(queue);
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Bare>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells a slot's engine of it.
+    #[inline]
+    pub(crate) fn attend(&self, slot: Slot<'_, Memory>) {
+        if let Some(engine) = self.region.attend(slot) {
+            // An eventfd that is full wakes as well as one that is not.
+            let _ = rustix::io::write(&self.bells[engine as usize], &1u64.to_ne_bytes());
+        }
+    }
+
+    /// The channel of a slot that this process holds from now on.
+    pub(crate) fn hold(self: &Arc<Self>, slot: u32) -> Channel {
+        self.region.holds(self.place()).hold(slot);
+        Channel::new(self.clone(), slot)
+    }
+
+    /// This process holds the slot no more. Returns whether nobody does.
+    pub(crate) fn release(&self, slot: u32) -> bool {
+        self.region.holds(self.place()).release(slot);
+        (0..self.region.geometry().processes()).all(|place| !self.region.holds(place).has(slot))
+    }
+
+    fn control(&self) -> MutexGuard<'_, OwnedFd> {
+        self.control.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Attachment {
+    fn drop(&mut self) {
+        if let Some(reactor) = self.reactor.get() {
+            reactor.stop();
+        }
+    }
+}
+
+fn welcomed((reply, descriptors): (Reply, Vec<OwnedFd>)) -> io::Result<(Token, u32, Vec<OwnedFd>)> {
+    match reply {
+        Reply::Welcome { token, process } => Ok((token, process, descriptors)),
+        _ => Err(strange()),
+    }
+}
+
+/// The server has answered something else.
+pub(crate) fn strange() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "the TCP server has answered something else than was asked")
+}
