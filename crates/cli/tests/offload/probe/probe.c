@@ -215,6 +215,9 @@ size_t fill(int descriptor) {
         if (errno != EAGAIN)
             MUST(taken);
     } while (MUST(poll(&entry, 1, 100)) > 0);
+    /* A little room is no reason to report that there is some. */
+    while (send(descriptor, octets, 1, MSG_DONTWAIT | MSG_NOSIGNAL) > 0)
+        all++;
     return all;
 }
 
