@@ -197,13 +197,14 @@ pub(crate) fn free_address() -> SocketAddr {
 /// Octets that are different at each place, and for each seed.
 pub(crate) fn octets(seed: u64, length: usize) -> Vec<u8> {
     let mut state = seed.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    let words = std::iter::repeat_with(move || {
+    let mut octets = vec![0; length];
+    for word in octets.chunks_mut(8) {
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
-        state.to_le_bytes()
-    });
-    words.take(length.div_ceil(8)).flatten().take(length).collect()
+        word.copy_from_slice(&state.to_le_bytes()[..word.len()]);
+    }
+    octets
 }
 
 /// Lengths around everything that has a size of its own: segments, pages, rings.

@@ -214,7 +214,7 @@ size_t fill(int descriptor) {
             all += taken;
         if (errno != EAGAIN)
             MUST(taken);
-    } while (MUST(poll(&entry, 1, 100)) > 0);
+    } while (MUST(poll(&entry, 1, 50)) > 0);
     /* A little room is no reason to report that there is some. */
     while (send(descriptor, octets, 1, MSG_DONTWAIT | MSG_NOSIGNAL) > 0)
         all++;

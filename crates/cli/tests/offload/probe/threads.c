@@ -128,7 +128,7 @@ void shutdown_wakes_acceptor(void) {
     pthread_t acceptor;
     pthread_create(&acceptor, NULL, accept_one, &listening);
     usleep(20000);
-    TELL(shutdown(listening, SHUT_RD));
+    MUST(shutdown(listening, SHUT_RD));
     pthread_join(acceptor, NULL);
     int near = MUST(socket(AF_INET, SOCK_STREAM, 0));
     TELL(connect(near, (struct sockaddr *)&address, sizeof address));
