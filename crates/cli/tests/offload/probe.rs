@@ -56,9 +56,17 @@ fn same_as_the_kernel(case: &str) {
     let Some(stack) = Stack::start() else { return };
     let expected = transcript(Command::new(&probes()[0]).arg(case));
     assert!(expected.ends_with("done\n"), "on the kernel's sockets:\n{expected}");
-    for probe in probes() {
-        let found = transcript(&mut stack.offloaded(Command::new(probe).arg(case)));
-        assert!(found == expected, "{}", difference(&expected, &found));
+    let [usual, fortified] = probes();
+    for (probe, kernels) in [(usual, "none"), (fortified, "none"), (usual, "near"), (usual, "far")] {
+        let mut command = stack.offloaded(Command::new(probe).arg(case));
+        // One end of the connections is on the kernel's sockets, as with a peer on another machine.
+        let found = transcript(command.env("PROBE_KERNEL", kernels));
+        assert!(
+            found == expected,
+            "{}, the kernel's end: {kernels}\n{}",
+            probe.display(),
+            difference(&expected, &found)
+        );
     }
 }
 

@@ -149,8 +149,9 @@ pub(crate) fn text(command: &mut Command) -> String {
 
 /// Runs a command to its end, which must come soon.
 pub(crate) fn attempt(command: &mut Command) -> Output {
-    // What it reads and writes is files and pipes of its own: only the wait needs a limit.
-    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // A group of its own: if it does not end, what it started is ended with it.
+    let child =
+        command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     finish(child, &format!("{command:?}"))
 }
 
@@ -161,6 +162,7 @@ pub(crate) fn finish(child: Child, what: &str) -> Output {
     std::thread::spawn(move || sender.send(child.wait_with_output()));
     let Ok(output) = receiver.recv_timeout(PATIENCE * 2) else {
         let _ = kill_process(process, Signal::KILL);
+        let _ = kill_process_group(process, Signal::KILL);
         let last = receiver.recv_timeout(PATIENCE).map(Result::unwrap);
         panic!("{what} did not end: {last:?}");
     };

@@ -26,6 +26,8 @@
 
 /* How long, in milliseconds, something that happens soon is waited for. */
 enum { PATIENCE = 10000 };
+/* After so many seconds a process is ended: nothing here takes that long. */
+enum { LIMIT = 30 };
 
 /* A connection's two ends, both in this process. */
 struct pair {

@@ -259,6 +259,8 @@ void daemonised(void) {
         setsid();
         if (fork() != 0)
             _exit(0);
+        /* Nobody else ends it. */
+        alarm(LIMIT);
         int far = accept(listening, NULL, NULL);
         echo(far, far);
         close(far);

@@ -23,7 +23,7 @@ static void no_more(void) {
     struct itimerval never = {0};
     MUST(setitimer(ITIMER_REAL, &never, NULL));
     signal(SIGALRM, SIG_DFL);
-    alarm(60);
+    alarm(LIMIT);
 }
 
 void interrupted_calls(void) {
