@@ -189,7 +189,8 @@ void splices(void) {
     int pipes[2];
     char buffer[32];
     MUST(pipe(pipes));
-    TELL(splice(in.far, NULL, pipes[1], NULL, 100, SPLICE_F_NONBLOCK));
+    not_blocking(in.far);
+    TELL(splice(in.far, NULL, pipes[1], NULL, 100, 0));
     put(in.near, "through a pipe, by the kernel");
     arrived(in.far, 29);
     TELL(splice(in.far, NULL, pipes[1], NULL, 15, 0));
