@@ -11,6 +11,7 @@ use crate::peers::{PEERS, PORT};
 use crate::server::Server;
 use crate::topology::{self, Cable, Topology};
 use crate::units;
+use crate::web;
 use anyhow::{Context, Result, bail};
 use clap::{Args, CommandFactory, FromArgMatches};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -52,9 +53,32 @@ impl SmokeArgs {
                 let documents = Documents::one(&fileset::webstone_path(1024), &[b'x'; 1024]);
                 // It ends with this program.
                 thread::spawn(move || howl::serve(&listener, &documents));
-                self.check("built-in, a connection per request", address, &["--per-request", "--connections", "4"])
+                self.check("built-in, a connection per request", address, &["--per-request", "--connections", "4"])?;
+                self.load_web()
             }
         }
+    }
+
+    /// The simple web server, as `offload` loads it on kernel sockets.
+    fn load_web(&self) -> Result<()> {
+        let root = Root::create()?;
+        fileset::write_synthetic(&root.0)?;
+        let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
+        let address = address.context("cannot listen on loopback")?;
+        let server = web::WebArgs::new(root.0.clone(), address);
+        // It ends with this program.
+        thread::spawn(move || server.run());
+        let ready = interrupt::wait_for(START, || Ok(TcpStream::connect(address).ok()))?;
+        ready.with_context(|| format!("the web server does not listen on {address}"))?;
+        for (name, arguments) in [
+            ("web, HTTP/1.0", &["--synthetic", "--per-request", "--http10", "--connections", "8"][..]),
+            ("web, bursts", &["--synthetic", "--per-connection", "6", "--burst", "3", "--connections", "8"]),
+        ] {
+            let report = measure(&format!("http://{address}/"), self.duration, arguments.iter())?;
+            judge(&report).with_context(|| name.to_owned())?;
+            println!("{name}: {} requests, no errors", report.requests);
+        }
+        Ok(())
     }
 
     fn load_program(&self, program: &Path) -> Result<()> {

@@ -71,7 +71,7 @@ fn cost(row: &Row) -> Bar {
         colors.into_iter().zip([user_us, system_us, receiving_us + interrupts_us])
     };
     let all = parts(row.application, APPLICATION).chain(parts(row.tcp_server, TCP_SERVER)).collect();
-    let (application, tcp_server) = (row.application.total_us(), row.tcp_server.total_us());
+    let (application, tcp_server) = (row.application_us, row.tcp_server_us);
     let number =
         if tcp_server > 0.0 { format!("{application:.1} + {tcp_server:.1}") } else { format!("{application:.1}") };
     Bar { name: row.configuration.name(), parts: all, number }

@@ -79,6 +79,10 @@ pub(crate) struct OffloadArgs {
     /// How long a measurement waits for other programs to be done; 0 does not look for them
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = units::span)]
     patience: Duration,
+    /// Measure again, up to N times, when other programs used more than 5 % of the roles' cores; the least disturbed
+    /// measurement counts [default: 2, and 0 with --quick]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=100))]
+    retries: Option<u32>,
     /// One round of a second each, of the synthetic trace unless --traces says otherwise
     #[arg(long)]
     quick: bool,

@@ -38,6 +38,11 @@ pub(crate) struct WebArgs {
 }
 
 impl WebArgs {
+    /// A server with one thread.
+    pub(crate) fn new(root: PathBuf, listen: SocketAddr) -> WebArgs {
+        WebArgs { root, listen, threads: 1 }
+    }
+
     /// Serves until interrupted.
     ///
     /// # Errors
