@@ -32,6 +32,19 @@ pub struct Attachment {
     place: AtomicU32,
     /// The connection whose end is the process's end. Locked while something is asked.
     control: Mutex<OwnedFd>,
+    placing: Placing,
+}
+
+/// Gives a descriptor of the attachment's own another number: for a process whose descriptors' numbers matter to others.
+pub type Placing = fn(OwnedFd) -> OwnedFd;
+
+/// What a process that replaces this one by exec needs to go on: see [`Attachment::bequeath`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Bequest {
+    /// Proves that it belongs to the application.
+    pub token: Token,
+    /// Its place among the application's processes.
+    pub place: u32,
 }
 
 /// A fork that is under way: nothing is asked until it is over, so that the child's copy is in order.
@@ -46,23 +59,45 @@ impl Attachment {
     /// # Errors
     /// Nobody listens there, the server refuses, or is of another version.
     pub fn attach(path: &Path, name: &str) -> io::Result<Arc<Attachment>> {
-        let socket = control::connect_to(path)?;
+        Attachment::attach_placing(path, name, |descriptor| descriptor)
+    }
+
+    /// As [`Attachment::attach`]; each descriptor that is kept passes through `placing`.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn attach_placing(path: &Path, name: &str, placing: Placing) -> io::Result<Arc<Attachment>> {
         let request = Request::Attach { version: VERSION, name: name.to_owned() };
-        let (token, place, mut descriptors) = welcomed(control::ask(socket.as_fd(), &request, &[])?)?;
+        Attachment::enter(path, &request, placing)
+    }
+
+    /// Takes over what the process had before it replaced itself by exec.
+    ///
+    /// # Errors
+    /// The server is gone, or has given the place up.
+    pub fn inherit(path: &Path, bequest: Bequest, placing: Placing) -> io::Result<Arc<Attachment>> {
+        let request = Request::Join { version: VERSION, token: bequest.token, process: bequest.place };
+        Attachment::enter(path, &request, placing)
+    }
+
+    fn enter(path: &Path, request: &Request, placing: Placing) -> io::Result<Arc<Attachment>> {
+        let socket = control::connect_to(path)?;
+        let (token, place, mut descriptors) = welcomed(control::ask(socket.as_fd(), request, &[])?)?;
         if descriptors.is_empty() {
             return Err(strange());
         }
-        let region = Region::open(descriptors.remove(0))?;
+        let region = Region::open(placing(descriptors.remove(0)))?;
         if descriptors.len() != region.geometry().engines() as usize || place >= region.geometry().processes() {
             return Err(strange());
         }
         Ok(Arc::new(Attachment {
             path: path.to_owned(),
             region,
-            bells: descriptors,
+            bells: descriptors.into_iter().map(placing).collect(),
             token,
             place: AtomicU32::new(place),
-            control: Mutex::new(socket),
+            control: Mutex::new(placing(socket)),
+            placing,
         }))
     }
 
@@ -133,6 +168,30 @@ impl Attachment {
         }
     }
 
+    /// A place for the program that this process is about to run in its stead, which then holds `slots`.
+    ///
+    /// # Errors
+    /// The server refuses, or is gone.
+    pub fn bequeath(&self, slots: impl Iterator<Item = u32>) -> io::Result<Bequest> {
+        match self.ask(&Request::Fork, &[])? {
+            (Reply::Forked { process: place }, _) if place < self.region.geometry().processes() => {
+                let holds = self.region.holds(place);
+                slots.for_each(|slot| holds.hold(slot));
+                Ok(Bequest { token: self.token, place })
+            }
+            _ => Err(strange()),
+        }
+    }
+
+    /// The process has not replaced itself: nobody needs that place.
+    pub fn take_back(&self, bequest: Bequest) {
+        // A process that comes and goes leaves nothing.
+        let join = Request::Join { version: VERSION, token: bequest.token, process: bequest.place };
+        if let Ok(socket) = control::connect_to(&self.path) {
+            let _ = control::ask(socket.as_fd(), &join, &[]);
+        }
+    }
+
     /// After a fork, in the child, with what its parent has prepared: a connection of its own.
     ///
     /// # Errors
@@ -144,8 +203,37 @@ impl Attachment {
         let request = Request::Join { version: VERSION, token: self.token, process: place };
         welcomed(control::ask(socket.as_fd(), &request, &[])?)?;
         self.place.store(place, Ordering::Relaxed);
-        *control = socket;
+        *control = (self.placing)(socket);
         Ok(())
+    }
+
+    /// After a fork for which there is no place, in the child: it asks nothing over its parent's connection.
+    ///
+    /// # Errors
+    /// No descriptor is left.
+    pub fn orphan(&self) -> io::Result<()> {
+        thread::forget();
+        let (ours, _) = rustix::net::socketpair(
+            rustix::net::AddressFamily::UNIX,
+            rustix::net::SocketType::SEQPACKET,
+            rustix::net::SocketFlags::CLOEXEC,
+            None,
+        )?;
+        // Locked for good if another thread of the parent was about to ask: what comes of it then is lost as well.
+        if let Ok(mut control) = self.control.try_lock() {
+            *control = (self.placing)(ours);
+        }
+        Ok(())
+    }
+
+    /// The channel of a slot that this process holds already. Dropping it closes it as any other.
+    pub fn channel(self: &Arc<Self>, slot: u32) -> Channel {
+        Channel::new(self.clone(), slot)
+    }
+
+    /// A descriptor where descriptors of the attachment go.
+    pub(crate) fn placed(&self, descriptor: OwnedFd) -> OwnedFd {
+        (self.placing)(descriptor)
     }
 
     /// Tells a slot's engine of it.

@@ -13,7 +13,7 @@ mod listener;
 mod queue;
 mod thread;
 
-pub use attachment::Attachment;
+pub use attachment::{Attachment, Bequest, Fork, Placing};
 pub use channel::{Channel, Readiness};
 pub use listener::Listener;
 pub use queue::{Queue, Wait};

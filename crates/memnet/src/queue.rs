@@ -23,6 +23,8 @@ pub struct Queue {
     number: u32,
     /// The end of a pipe: the server writes an octet to wake, and its end is the server's end.
     doorbell: OwnedFd,
+    /// It is another process's by now.
+    abandoned: bool,
 }
 
 /// What ended a wait.
@@ -47,10 +49,16 @@ impl Queue {
         let _ = fcntl_setpipe_size(&doorbell, 4096);
         match attachment.ask(&Request::OpenQueue, &[far.as_fd()])? {
             (Reply::Queue { queue: number }, _) if number < attachment.region().geometry().queues() => {
-                Ok(Queue { attachment: attachment.clone(), number, doorbell })
+                let doorbell = attachment.placed(doorbell);
+                Ok(Queue { attachment: attachment.clone(), number, doorbell, abandoned: false })
             }
             _ => Err(strange()),
         }
+    }
+
+    /// Lets go of it without closing it: after a fork, in the child, where its parent's queues are not its own.
+    pub fn abandon(mut self) {
+        self.abandoned = true;
     }
 
     /// Its number.
@@ -145,6 +153,9 @@ impl Queue {
 
 impl Drop for Queue {
     fn drop(&mut self) {
+        if self.abandoned {
+            return;
+        }
         let _ = self.attachment.ask(&Request::CloseQueue { queue: self.number }, &[]);
     }
 }
