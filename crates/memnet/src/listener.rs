@@ -30,6 +30,11 @@ impl Listener {
         &self.engines
     }
 
+    /// Its slots by themselves.
+    pub fn into_engines(self) -> Vec<Channel> {
+        self.engines
+    }
+
     /// Whether a connection waits, or an error can be learnt.
     pub fn is_ready(&self) -> bool {
         self.engines
