@@ -66,7 +66,7 @@ impl<'a> Description<'a> {
         self.get(At::Flags) & flag != 0
     }
 
-    /// Sets or clears flags; returns whether one of them was set.
+    /// Sets flags, all of them, or clears them; returns whether one of them was set.
     pub(crate) fn set(&self, flags: u32, on: bool) -> bool {
         let word = self.slot.scratch(At::Flags as usize);
         let before = if on { word.fetch_or(flags, Ordering::AcqRel) } else { word.fetch_and(!flags, Ordering::AcqRel) };

@@ -21,7 +21,7 @@ use crate::raw::{self, Mask, Undisturbed};
 use crate::table::{self, Closing, Entry, Kind};
 
 /// Instances that a process has at the same time. Those beyond are the kernel's alone.
-const INSTANCES: usize = 4096;
+const INSTANCES: usize = 1024;
 static INSTANCES_OF_PROCESS: [OnceLock<Instance>; INSTANCES] = [const { OnceLock::new() }; INSTANCES];
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 
@@ -71,8 +71,8 @@ pub(crate) fn create(descriptor: RawFd) {
     if !table::has_place(descriptor) {
         return;
     }
-    for number in 0..INSTANCES {
-        let instance = INSTANCES_OF_PROCESS[number].get_or_init(Instance::new);
+    for (number, place) in INSTANCES_OF_PROCESS.iter().enumerate() {
+        let instance = place.get_or_init(Instance::new);
         if instance.uses.load(Ordering::Relaxed) != 0
             || instance.uses.compare_exchange(0, 1, Ordering::AcqRel, Ordering::Relaxed).is_err()
         {

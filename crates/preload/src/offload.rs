@@ -109,8 +109,9 @@ pub(crate) fn listen(descriptor: RawFd, backlog: i32) -> Result<bool, Errno> {
     let socket = raw::borrow(descriptor)?;
     if address.port() == 0 {
         let any = SocketAddr::new(if v6 { std::net::Ipv6Addr::UNSPECIFIED.into() } else { UNBOUND.ip() }, 0);
-        rustix::net::bind(&socket, &any)?;
+        rustix::net::bind(socket, &any)?;
     }
+    let flags = raw::fcntl(descriptor, libc::F_GETFL, 0)?;
     let backlog = u32::try_from(backlog).unwrap_or(0).min(65535);
     let listener = match application.attachment().listen(socket, backlog) {
         Ok(listener) => listener,
@@ -126,7 +127,7 @@ pub(crate) fn listen(descriptor: RawFd, backlog: i32) -> Result<bool, Errno> {
         channel.forget();
     }
     let entry = application.adopt(Kind::Listener, first);
-    describe(application.description(entry.number.into()), descriptor, v6);
+    describe(application.description(entry.number.into()), descriptor, v6, flags);
     table::put(descriptor, Some(entry));
     epoll::migrate(descriptor, entry);
     Ok(true)
@@ -154,8 +155,7 @@ pub(crate) fn connect(descriptor: RawFd, to: SocketAddr) -> Result<bool, Errno> 
     };
     let entry = application.adopt(Kind::Stream, channel);
     let description = application.description(entry.number.into());
-    describe(description, descriptor, v6);
-    description.set(flag::NONBLOCKING, flags & libc::O_NONBLOCK as usize != 0);
+    describe(description, descriptor, v6, flags);
     table::put(descriptor, Some(entry));
     epoll::migrate(descriptor, entry);
     drop(undisturbed);
@@ -185,17 +185,17 @@ fn tcp_socket(descriptor: RawFd) -> Option<(bool, SocketAddr)> {
     Some((v6, SocketAddr::try_from(address).unwrap_or(UNBOUND)))
 }
 
-/// Takes over what was set on the kernel's socket.
-fn describe(description: Description<'_>, descriptor: RawFd, v6: bool) {
+/// Takes over what was set on the kernel's socket. `flags` are those of before the server had it.
+fn describe(description: Description<'_>, descriptor: RawFd, v6: bool, flags: usize) {
     use libc::{IPPROTO_TCP, SO_KEEPALIVE, SO_LINGER, SO_RCVTIMEO, SO_SNDTIMEO, SOL_SOCKET, TCP_NODELAY};
     let is_on = |level, name| raw::option(descriptor, level, name).is_ok_and(|value| value != 0);
-    description.set(flag::V6, v6);
-    if !v6 {
-        description.set(flag::V6, false);
-    }
-    description.set(flag::NO_DELAY, is_on(IPPROTO_TCP, TCP_NODELAY));
-    if is_on(SOL_SOCKET, SO_KEEPALIVE) {
-        description.set(flag::KEEP_ALIVE, true);
+    for (flag, on) in [
+        (flag::V6, v6),
+        (flag::NONBLOCKING, flags & libc::O_NONBLOCK as usize != 0),
+        (flag::NO_DELAY, is_on(IPPROTO_TCP, TCP_NODELAY)),
+        (flag::KEEP_ALIVE, is_on(SOL_SOCKET, SO_KEEPALIVE)),
+    ] {
+        description.set(flag, on);
     }
     let nothing = libc::timeval { tv_sec: 0, tv_usec: 0 };
     let timeout = |name| {
@@ -208,8 +208,6 @@ fn describe(description: Description<'_>, descriptor: RawFd, v6: bool) {
     if let Ok(linger) = raw::option_of(descriptor, SOL_SOCKET, SO_LINGER, off) {
         description.set_linger(linger.l_onoff != 0, linger.l_linger.max(0) as u32);
     }
-    let flags = raw::fcntl(descriptor, libc::F_GETFL, 0).unwrap_or(0);
-    description.set(flag::NONBLOCKING, flags & libc::O_NONBLOCK as usize != 0);
 }
 
 /// accept4(2) of a listener.

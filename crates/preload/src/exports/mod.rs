@@ -4,6 +4,7 @@
 //! An address that the program may not use ends it here, where the kernel would have said `EFAULT`.
 
 mod descriptors;
+mod listed;
 mod process;
 mod readiness;
 mod sockets;

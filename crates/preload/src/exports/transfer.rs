@@ -163,7 +163,7 @@ unsafe fn receive_message(socket: &Socket, message: *mut msghdr, flags: c_int) -
     // SAFETY: the caller's.
     let message = unsafe { message.as_mut() }.ok_or(Errno::FAULT)?;
     // SAFETY: the program's memory.
-    let into = unsafe { pieces_mut(message.msg_iov, message.msg_iovlen as usize) }?;
+    let into = unsafe { pieces_mut(message.msg_iov, message.msg_iovlen) }?;
     let received = receive(socket, into, flags)?;
     (message.msg_namelen, message.msg_controllen, message.msg_flags) = (0, 0, 0);
     Ok(received)
@@ -274,7 +274,7 @@ unsafe fn send_message(socket: &Socket, message: *const msghdr, flags: c_int) ->
         return Err(Errno::OPNOTSUPP);
     }
     // SAFETY: the program's memory.
-    socket.send(unsafe { pieces(message.msg_iov, message.msg_iovlen as usize) }?, manner(flags))
+    socket.send(unsafe { pieces(message.msg_iov, message.msg_iovlen) }?, manner(flags))
 }
 
 #[unsafe(no_mangle)]
