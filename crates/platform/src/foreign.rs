@@ -5,14 +5,18 @@
 
 use std::fmt;
 use std::io;
+use std::marker::PhantomData;
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, compiler_fence};
 
 use rustix::fs::{self, MemfdFlags, SealFlags};
 use rustix::mm::{self, MapFlags, ProtFlags};
+
+/// What fstatfs(2) says of a memfd of huge pages (HUGETLBFS_MAGIC).
+const HUGE_PAGES: fs::FsWord = 0x9584_58f6;
 
 /// A memfd that is mapped, and shared with whoever else has its descriptor.
 pub struct ForeignMemory {
@@ -36,6 +40,14 @@ pub struct ForeignSlice {
     len: usize,
 }
 
+/// Octets that the kernel may read, by their address: others may write them at any time.
+#[derive(Clone, Copy)]
+pub struct Span<'a> {
+    start: NonNull<u8>,
+    len: usize,
+    lifetime: PhantomData<&'a ()>,
+}
+
 impl ForeignMemory {
     /// Makes memory of `len` octets, zeroed, whose size nobody can change any more.
     ///
@@ -56,6 +68,10 @@ impl ForeignMemory {
     /// empty; or it cannot be mapped.
     pub fn map(file: OwnedFd, len: usize) -> io::Result<ForeignMemory> {
         let invalid = |what| io::Error::new(io::ErrorKind::InvalidInput, what);
+        // Touching what is missing of huge pages raises a signal if there are none left.
+        if fs::fstatfs(&file)?.f_type == HUGE_PAGES {
+            return Err(invalid("the shared memory is of huge pages"));
+        }
         let seals = fs::fcntl_get_seals(&file).map_err(|_| invalid("the shared memory is no memfd"))?;
         if !seals.contains(SealFlags::SHRINK) {
             return Err(invalid("the shared memory is not sealed against shrinking"));
@@ -106,6 +122,8 @@ impl ForeignMemory {
         // SAFETY: `at` has checked the range, which stays mapped as long as `self` lives; `into` is ours, so they do
         // not overlap. Another process may write the source: any octets are valid ones.
         unsafe { ptr::copy_nonoverlapping(from.as_ptr(), into.as_mut_ptr(), into.len()) }
+        // Whoever copies the copy does not read the source again: what was checked is what is used.
+        compiler_fence(Ordering::SeqCst);
     }
 
     /// Copies octets in.
@@ -192,10 +210,51 @@ impl ForeignSlice {
         self.memory.read(self.start + offset, into);
     }
 
-    /// Where it is, for the kernel. Whoever gets it keeps the slice as well.
+    /// Copies it behind what `octets` has.
+    pub fn append_to(&self, octets: &mut Vec<u8>) {
+        let before = octets.len();
+        octets.resize(before + self.len, 0);
+        self.read(0, &mut octets[before..]);
+    }
+
+    /// Its octets from `offset` on, for the kernel to read.
+    ///
+    /// # Panics
+    /// Beyond its end.
     #[inline]
-    pub(crate) fn as_ptr(&self) -> NonNull<u8> {
-        self.memory.at(self.start, self.len)
+    pub(crate) fn span(&self, offset: usize) -> Span<'_> {
+        assert!(offset <= self.len, "beyond the slice's end");
+        Span { start: self.memory.at(self.start + offset, 0), len: self.len - offset, lifetime: PhantomData }
+    }
+}
+
+impl<'a> Span<'a> {
+    /// Octets that nobody writes.
+    #[inline]
+    pub(crate) fn of(bytes: &'a [u8]) -> Span<'a> {
+        Span { start: NonNull::from(bytes).cast(), len: bytes.len(), lifetime: PhantomData }
+    }
+
+    /// Octets.
+    #[inline]
+    #[expect(clippy::len_without_is_empty, reason = "nobody asks")]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Where they begin.
+    #[inline]
+    pub(crate) fn as_ptr(&self) -> *const u8 {
+        self.start.as_ptr()
+    }
+
+    /// A copy of them.
+    #[cfg(test)]
+    pub(crate) fn to_vec(self) -> Vec<u8> {
+        let mut octets = vec![0; self.len];
+        // SAFETY: the span's memory is mapped while the span lives, and the copy is ours.
+        unsafe { ptr::copy_nonoverlapping(self.as_ptr(), octets.as_mut_ptr(), self.len) }
+        octets
     }
 }
 
@@ -214,7 +273,6 @@ impl fmt::Debug for ForeignSlice {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::Ordering;
 
     #[test]
     fn two_mappings_see_each_other() {
