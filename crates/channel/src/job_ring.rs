@@ -1,8 +1,8 @@
 //! Jobs: asynchronous sends of memory that the server can reach itself, and receives into it (MemNet API).
 //!
 //! A send is a descriptor. It goes out when the octets have gone out that were in the send ring before it, and the
-//! counter of jobs that are done passes it when TCP needs its memory no longer. A receive is a descriptor, and has a
-//! result.
+//! counter of jobs that are done passes it when all of it has been sent and TCP needs its memory no longer. What a
+//! connection that fails has not sent is not counted: its failure ends it. A receive is a descriptor, and has a result.
 
 use std::sync::atomic::Ordering;
 
@@ -52,8 +52,10 @@ pub enum Received {
     InRing,
     /// The connection has failed: see its error.
     Failed,
-    /// The memory is not registered, or not so long.
+    /// The memory is not registered, not so long, or not for the server to write.
     Invalid,
+    /// It was [not wanted any more](crate::slot::Slot::cancel_receives), and nothing has come.
+    Cancelled,
 }
 
 /// A ring of descriptors, of whatever size: where the `index`th lies.
@@ -124,6 +126,7 @@ pub fn write_result<M: Memory>(memory: &M, ring: usize, index: u32, result: Rece
         Received::InRing => (2, 0),
         Received::Failed => (3, 0),
         Received::Invalid => (4, 0),
+        Received::Cancelled => (5, 0),
     };
     let mut octets = [0; RESULT];
     octets[..4].copy_from_slice(&kind.to_le_bytes());
@@ -143,6 +146,7 @@ pub fn read_result<M: Memory>(memory: &M, ring: usize, index: u32) -> Result<Rec
         2 => Received::InRing,
         3 => Received::Failed,
         4 => Received::Invalid,
+        5 => Received::Cancelled,
         _ => return Err(Forged("a result of no kind")),
     })
 }

@@ -105,6 +105,8 @@ pub mod words {
     pub const WANTED: usize = 84;
     /// Application: not zero while somebody waits for room in the send ring, for a job, or for a receive.
     pub const WAITS: usize = 88;
+    /// Application: of the receives posted, so many are not wanted any more, if they are not done.
+    pub const RECEIVES_CANCELLED: usize = 92;
 
     /// Application: the queues that are told of what happens, a bit each.
     pub const SUBSCRIBERS: usize = 128;

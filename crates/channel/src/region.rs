@@ -52,6 +52,9 @@ impl Region {
             return Err(invalid("the TCP server has passed no region"));
         }
         let memory = ForeignMemory::map(memory, size)?;
+        if !memory.is_writable() {
+            return Err(invalid("the TCP server's region cannot be written"));
+        }
         let word = |at| Memory::word(&memory, at).load(Ordering::Acquire);
         if word(header::MAGIC) != MAGIC || word(header::VERSION) != VERSION {
             return Err(invalid("the TCP server's region is of another version"));

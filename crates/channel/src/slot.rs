@@ -34,11 +34,14 @@ pub mod command {
     pub const FINISH: u32 = 1;
     /// The application does not refer to the slot any more. What is queued is sent, then FIN.
     pub const CLOSE: u32 = 2;
-    /// With `CLOSE`: a reset in place of all that.
+    /// With `CLOSE`: a reset in place of all that. Without: a reset now, with which the connection fails (ECONNABORTED).
     pub const ABORT: u32 = 4;
     /// What the peer sends is not wanted any more.
     pub const DISCARD: u32 = 8;
 }
+
+/// The bit of the word `WAITS` that [`Slot::wait`] sets; the others count.
+const SOMEBODY: u32 = 1 << 31;
 
 /// A connection that waits in a listener's receive ring.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -156,6 +159,7 @@ impl<'a, M: Memory> Slot<'a, M> {
             words::COMMANDS,
             words::WANTED,
             words::WAITS,
+            words::RECEIVES_CANCELLED,
             words::RECEIVE_LOCK,
             words::SEND_LOCK,
         ];
@@ -250,6 +254,12 @@ impl<'a, M: Memory> Slot<'a, M> {
         self.word(words::RECEIVES_DONE).store(index.wrapping_add(1), Ordering::Release);
     }
 
+    /// Whether the `index`th receive is not wanted any more.
+    pub fn server_is_cancelled(&self, index: u32) -> bool {
+        let ahead = self.get(words::RECEIVES_CANCELLED).wrapping_sub(index);
+        (1..=RECEIVES).contains(&ahead)
+    }
+
     /// Octets that somebody waits for, and that are not received eagerly.
     pub fn server_wanted(&self) -> u32 {
         self.get(words::WANTED)
@@ -307,8 +317,32 @@ impl<'a, M: Memory> Slot<'a, M> {
 
     /// Says whether somebody waits for room, for a job or for a receive. Who says so looks once more before he sleeps.
     pub fn wait(&self, waits: bool) {
-        self.word(words::WAITS).store(u32::from(waits), Ordering::Release);
+        let word = self.word(words::WAITS);
+        if waits {
+            word.fetch_or(SOMEBODY, Ordering::AcqRel);
+        } else {
+            word.fetch_and(!SOMEBODY, Ordering::AcqRel);
+        }
         self.memory.fence();
+    }
+
+    /// As [`Slot::wait`], for one of several, who are counted; one that is killed meanwhile is told of in vain.
+    pub fn begin_wait(&self) {
+        self.count_waits(|count| count.saturating_add(1).min(SOMEBODY - 1));
+        self.memory.fence();
+    }
+
+    /// After [`Slot::begin_wait`].
+    pub fn end_wait(&self) {
+        self.count_waits(|count| count.saturating_sub(1));
+    }
+
+    fn count_waits(&self, change: impl Fn(u32) -> u32) {
+        let word = self.word(words::WAITS);
+        let mut before = word.load(Ordering::Relaxed);
+        while let Err(now) = word.compare_exchange(before, before & SOMEBODY | change(before & !SOMEBODY)) {
+            before = now;
+        }
     }
 
     /// Posts a job; returns its number. `None` if there is no room: one of those posted has to be done first.
@@ -348,6 +382,17 @@ impl<'a, M: Memory> Slot<'a, M> {
     #[inline]
     pub fn receives_done(&self) -> u32 {
         self.get(words::RECEIVES_DONE)
+    }
+
+    /// Posted receives that are not done are not wanted any more: the server ends them, with
+    /// [`Received::Cancelled`](crate::job_ring::Received) if no octet has come. It has to be [told](crate::Region::attend).
+    pub fn cancel_receives(&self) {
+        self.word(words::RECEIVES_CANCELLED).store(self.receives_posted(), Ordering::Release);
+    }
+
+    /// How many receives are posted.
+    pub fn receives_posted(&self) -> u32 {
+        self.word(words::RECEIVES_POSTED).load(Ordering::Relaxed)
     }
 
     /// What came of the `index`th receive, which is done and among the last that fit the ring.

@@ -130,6 +130,7 @@ impl Calls for Connections {
         match segment {
             Segment::Copy(bytes) => self.tcp.send_copy(handle_of(connection), bytes),
             Segment::Pinned(pin) => self.tcp.send_pinned(handle_of(connection), Pinned::from(pin)),
+            Segment::Foreign(slice) => self.tcp.send_pinned(handle_of(connection), Pinned::from(slice)),
             // Nobody may ask for it: `sends_files` is false.
             Segment::File(_) => self.tcp.abort(handle_of(connection)),
         }
@@ -176,6 +177,10 @@ impl Calls for Connections {
 
     fn peer(&self, connection: ConnectionId) -> Option<Address> {
         self.tcp.peer(handle_of(connection)).map(Address::Inet)
+    }
+
+    fn local(&self, connection: ConnectionId) -> Option<Address> {
+        self.tcp.local(handle_of(connection)).map(Address::Inet)
     }
 
     fn send_datagram(&mut self, socket: ListenerId, peer: SocketAddr, segments: &mut dyn Iterator<Item = Segment<'_>>) {

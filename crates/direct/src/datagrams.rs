@@ -106,6 +106,7 @@ fn append(packet: &mut Vec<u8>, segment: Segment<'_>) -> bool {
     match segment {
         Segment::Copy(octets) => packet.extend_from_slice(octets),
         Segment::Pinned(pin) => packet.extend_from_slice(&pin),
+        Segment::Foreign(slice) => slice.append_to(packet),
         Segment::File(_) => return false,
     }
     true

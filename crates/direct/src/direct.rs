@@ -1,9 +1,10 @@
 //! The transport: frames in, events up; calls down, frames out. Run to completion: a request is parsed
 //! and answered while the frame that brought it is still where the device put it (AFPA §3.1, §3.3).
 
+use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,7 +44,8 @@ pub struct Direct {
     traffic: Traffic,
     /// What the engine sleeps on: the device, and what it watches.
     epoll: OwnedFd,
-    watched: Vec<OwnedFd>,
+    /// By the number under which its owner knows it.
+    watched: HashMap<RawFd, OwnedFd>,
     listeners: u16,
     /// Connections are accepted.
     listens: bool,
@@ -95,7 +97,7 @@ impl Direct {
             device,
             traffic,
             epoll,
-            watched: Vec::new(),
+            watched: HashMap::new(),
             listeners: 0,
             listens: true,
             blocked: false,
@@ -404,12 +406,19 @@ impl Transport for Direct {
     }
 
     fn watch(&mut self, descriptor: BorrowedFd<'_>) -> io::Result<()> {
-        let descriptor = descriptor.try_clone_to_owned()?;
+        let copy = descriptor.try_clone_to_owned()?;
         // Once for each signal: whoever is woken looks for what it was about, and need not reset anything.
         let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
-        epoll::add(&self.epoll, &descriptor, epoll::EventData::new_u64(WATCHED), flags)?;
-        self.watched.push(descriptor);
+        epoll::add(&self.epoll, &copy, epoll::EventData::new_u64(WATCHED), flags)?;
+        self.watched.insert(descriptor.as_raw_fd(), copy);
         Ok(())
+    }
+
+    fn unwatch(&mut self, descriptor: BorrowedFd<'_>) {
+        if let Some(copy) = self.watched.remove(&descriptor.as_raw_fd()) {
+            // It would go on while its owner has it open. This fails only if it is not registered.
+            let _ = epoll::delete(&self.epoll, &copy);
+        }
     }
 
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {

@@ -1,36 +1,73 @@
-//! A cache fragment as the payload of segments.
+//! Memory as the payload of segments: a cache's fragment, or what other processes share with us.
 
 use std::ops::Range;
 
 use afpa_cache::FragmentPin;
+use afpa_platform::foreign::ForeignSlice;
 use afpa_tcp::Payload;
 
-/// A pinned fragment: TCP holds it until its octets are acknowledged, a device until it has read them.
+/// Pinned memory: TCP holds it until its octets are acknowledged, a device until it has read them.
 #[derive(Clone, Debug)]
-pub struct Pinned(FragmentPin);
+pub struct Pinned(Kind);
+
+#[derive(Clone, Debug)]
+enum Kind {
+    Fragment(FragmentPin),
+    /// No device sees it: a segment has a copy.
+    Foreign(ForeignSlice),
+}
 
 impl Pinned {
-    /// The pin.
-    pub fn pin(&self) -> &FragmentPin {
-        &self.0
+    /// The pin, of a fragment.
+    pub fn pin(&self) -> Option<&FragmentPin> {
+        match &self.0 {
+            Kind::Fragment(pin) => Some(pin),
+            Kind::Foreign(_) => None,
+        }
     }
 }
 
 impl From<FragmentPin> for Pinned {
     fn from(pin: FragmentPin) -> Pinned {
-        Pinned(pin)
+        Pinned(Kind::Fragment(pin))
+    }
+}
+
+impl From<ForeignSlice> for Pinned {
+    fn from(slice: ForeignSlice) -> Pinned {
+        Pinned(Kind::Foreign(slice))
     }
 }
 
 impl Payload for Pinned {
     #[inline]
     fn bytes(&self) -> &[u8] {
-        &self.0
+        self.pin().map_or(&[], |pin| pin)
+    }
+
+    #[inline]
+    fn length(&self) -> usize {
+        match &self.0 {
+            Kind::Fragment(pin) => pin.len(),
+            Kind::Foreign(slice) => slice.len(),
+        }
+    }
+
+    #[inline]
+    fn is_volatile(&self) -> bool {
+        matches!(self.0, Kind::Foreign(_))
+    }
+
+    fn copy(&self, range: Range<usize>, into: &mut [u8]) {
+        match &self.0 {
+            Kind::Fragment(pin) => into.copy_from_slice(&pin[range]),
+            Kind::Foreign(slice) => slice.read(range.start, into),
+        }
     }
 
     /// From the partial sums that were stored when the object was made (AFPA §3.4).
     #[inline]
     fn sum(&self, range: Range<usize>) -> u16 {
-        self.0.sum(range)
+        self.pin().map_or(0, |pin| pin.sum(range))
     }
 }

@@ -8,11 +8,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::desk::{Notice, Open, Opening};
+use crate::desk::{Desk, Notice, Open, Opening};
 use crate::exchanges::EXCHANGES;
 use crate::installed::{Installed, InstalledModule, Run};
 use crate::mailbox::{Inbox, Mailbox, Message, Waker, mailbox};
-use crate::module::ProtocolModule;
+use crate::module::{ProtocolModule, Rest};
 use crate::seam::{Calls, ConnectionId, Disconnect, Events, ListenerId, Origin, Owner, Released, Time, Transport};
 use crate::stats::{EngineStats, ModuleStats};
 use crate::timers::{Entry, TimerWheel};
@@ -23,8 +23,9 @@ const NOBODY: ConnectionId = ConnectionId::new(EXCHANGES, ConnectionId::MAX_INDE
 
 /// One engine: runs on one thread, which the caller starts and pins.
 ///
-/// A pass of the loop reads, top to bottom, as what an engine does: take messages, poll the
-/// transports, fire timers, give turns to connections that used theirs up, and see whether to stop.
+/// A pass of the loop reads, top to bottom, as what an engine does: take messages, see what others have left in
+/// shared memory, poll the transports, fire timers, give turns to connections that used theirs up, and see whether to
+/// stop.
 pub struct Engine {
     core: Core,
     transports: Vec<Box<dyn Transport>>,
@@ -82,6 +83,10 @@ pub(crate) struct Services {
 /// Everything but the transports, which are lent to it one event at a time.
 struct Core {
     modules: Vec<Box<dyn InstalledModule>>,
+    /// Those of them that share memory with others.
+    attending: Vec<Owner>,
+    /// They have announced that the engine sleeps.
+    resting: bool,
     services: Services,
     clock: Box<dyn Fn() -> Time>,
     /// The tags of what was opened and is not connected yet.
@@ -114,7 +119,14 @@ impl Engine {
             openings: Vec::new(),
             exchanges: 0,
         };
-        let core = Core { modules: Vec::new(), services, clock: Box::new(clock), opened: HashMap::new() };
+        let core = Core {
+            modules: Vec::new(),
+            attending: Vec::new(),
+            resting: false,
+            services,
+            clock: Box::new(clock),
+            opened: HashMap::new(),
+        };
         Ok(Engine { core, transports: Vec::new(), inbox, stopping: None, leaving: None })
     }
 
@@ -127,7 +139,11 @@ impl Engine {
     pub fn install<M: ProtocolModule>(&mut self, global: M::Global) -> (Owner, Arc<ModuleStats>) {
         let stats = Arc::new(ModuleStats::new(M::NAME));
         self.core.modules.push(Box::new(Installed::<M>::new(global, stats.clone())));
-        (Owner((self.core.modules.len() - 1) as u8), stats)
+        let owner = Owner((self.core.modules.len() - 1) as u8);
+        if M::ATTENDS {
+            self.core.attending.push(owner);
+        }
+        (owner, stats)
     }
 
     /// Adds a transport. Its connections must carry [`crate::TransportId`] = its place: the first
@@ -169,8 +185,13 @@ impl Engine {
         self.start_pass();
         self.take_messages();
         self.leave();
+        if self.core.attend() {
+            // What it comes to leaves with this pass's poll.
+            self.answer();
+        }
         self.poll_transports(may_sleep)?;
         self.fire_timers();
+        self.core.attend();
         self.give_turns();
         Ok(!self.is_over())
     }
@@ -202,6 +223,7 @@ impl Engine {
         let wait = self.wait(may_sleep);
         let Some((first, others)) = self.transports.split_first_mut() else { return Ok(()) };
         first.poll(self.core.services.now, wait, &mut self.core)?;
+        self.core.woken();
         if may_sleep {
             self.inbox.wake_up();
         }
@@ -229,7 +251,8 @@ impl Engine {
         let timers = self.core.services.timers.wait(now);
         let stopping = self.leaving.map(|leaving| leaving.since).or(self.stopping).map(|deadline| deadline.since(now));
         let others = self.transports.iter().skip(1).filter_map(|transport| transport.patience(now));
-        timers.into_iter().chain(stopping).chain(others).min()
+        let wait = timers.into_iter().chain(stopping).chain(others).min();
+        if wait == Some(Duration::ZERO) { wait } else { self.core.rest(wait) }
     }
 
     fn fire_timers(&mut self) {
@@ -251,14 +274,19 @@ impl Engine {
 
     /// Runs those whose turn it is, whatever event made it so. What they ask for in turn waits for the next pass.
     fn give_turns(&mut self) {
+        self.answer();
+        for (connection, owner) in std::mem::take(&mut self.core.services.again) {
+            self.core.with(&mut self.transports, connection, owner, |m, run| m.again(run));
+        }
+    }
+
+    /// Opens what was to be opened, and wakes those who were notified.
+    fn answer(&mut self) {
         for opening in std::mem::take(&mut self.core.services.openings) {
             self.core.open(&mut self.transports, opening);
         }
         for Notice { connection, owner } in std::mem::take(&mut self.core.services.notices) {
             self.core.with(&mut self.transports, connection, owner, |m, run| m.notified(run));
-        }
-        for (connection, owner) in std::mem::take(&mut self.core.services.again) {
-            self.core.with(&mut self.transports, connection, owner, |m, run| m.again(run));
         }
     }
 
@@ -322,6 +350,18 @@ impl Control<'_> {
         self.core.modules.get_mut(owner.0 as usize)?.global().downcast_mut()
     }
 
+    /// Runs `f` with a module's global data, its desk, and the transports in the order in which they were added, if
+    /// `owner` is an `M`.
+    pub fn with_module<M: ProtocolModule, R>(
+        &mut self,
+        owner: Owner,
+        f: impl FnOnce(&mut M::Global, &mut Desk<'_>, &mut [Box<dyn Transport>]) -> R,
+    ) -> Option<R> {
+        let Core { modules, services, .. } = &mut *self.core;
+        let global = modules.get_mut(owner.0 as usize)?.global().downcast_mut()?;
+        Some(f(global, &mut Desk { services, owner }, self.transports))
+    }
+
     /// As [`Context::notify`](crate::Context::notify).
     pub fn notify(&mut self, notice: Notice) {
         self.core.services.notify(notice);
@@ -369,6 +409,39 @@ impl Core {
             module.pass(now);
         }
         now
+    }
+
+    /// Lets modules see what others have left for them. Returns whether there are such modules.
+    #[inline]
+    fn attend(&mut self) -> bool {
+        for &owner in &self.attending {
+            self.modules[owner.0 as usize].attend(&mut self.services, owner);
+        }
+        !self.attending.is_empty()
+    }
+
+    /// Lets modules announce that the engine sleeps for `wait`, and returns for how long it may.
+    fn rest(&mut self, mut wait: Option<Duration>) -> Option<Duration> {
+        let now = self.services.now;
+        for &owner in &self.attending {
+            self.resting = true;
+            let bound = match self.modules[owner.0 as usize].rest(now) {
+                Rest::Sleep => continue,
+                Rest::Until(time) => time.since(now),
+                Rest::Stay => Duration::ZERO,
+            };
+            wait = Some(wait.map_or(bound, |wait| wait.min(bound)));
+        }
+        wait
+    }
+
+    /// Lets modules take back what they announced, if they did.
+    fn woken(&mut self) {
+        if std::mem::take(&mut self.resting) {
+            for &owner in &self.attending {
+                self.modules[owner.0 as usize].woken();
+            }
+        }
     }
 
     /// Runs `f` with the connection's module, in the calls of its transport.
@@ -431,6 +504,7 @@ impl Events for Core {
     fn awake(&mut self) -> Option<Time> {
         let now = self.tell_time();
         self.services.awake();
+        self.woken();
         Some(now)
     }
 

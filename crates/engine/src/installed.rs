@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::desk::Desk;
 use crate::engine::Services;
 use crate::exchanges::{Destination, EXCHANGES, ExchangeIds};
-use crate::module::{Context, Datagram, Detached, Held, Input, Output, ProtocolModule, Wake};
+use crate::module::{Context, Datagram, Detached, Held, Input, Output, ProtocolModule, Rest, Wake};
 use crate::seam::{Calls, ConnectionId, Disconnect, ListenerId, Origin, Owner, Released, Time, TransportId};
 use crate::send_engine::Outbox;
 use crate::stats::ModuleStats;
@@ -22,6 +22,9 @@ const TRANSITIONS_PER_EVENT: usize = 256;
 /// A module as the engine sees it, whatever its types are.
 pub(crate) trait InstalledModule {
     fn pass(&mut self, now: Time);
+    fn attend(&mut self, services: &mut Services, owner: Owner);
+    fn rest(&mut self, now: Time) -> Rest;
+    fn woken(&mut self);
     fn connected(&mut self, run: &mut Run<'_>, origin: Origin);
     fn received(&mut self, run: &mut Run<'_>, bytes: &[u8]) -> usize;
     fn sent(&mut self, run: &mut Run<'_>, count: u64);
@@ -268,6 +271,18 @@ impl<M: ProtocolModule> InstalledModule for Installed<M> {
         M::pass(&mut self.global, now);
     }
 
+    fn attend(&mut self, services: &mut Services, owner: Owner) {
+        M::attend(&mut self.global, &mut Desk { services, owner });
+    }
+
+    fn rest(&mut self, now: Time) -> Rest {
+        M::rest(&mut self.global, now)
+    }
+
+    fn woken(&mut self) {
+        M::woken(&mut self.global);
+    }
+
     fn connected(&mut self, run: &mut Run<'_>, origin: Origin) {
         let data = M::connected(&mut self.global, run.id, origin, run.services.now);
         let mut held = Held::new(run.id, run.owner, Destination::Connection(run.id));
@@ -299,7 +314,12 @@ impl<M: ProtocolModule> InstalledModule for Installed<M> {
 
     fn disconnected(&mut self, run: &mut Run<'_>, reason: Disconnect) {
         if reason != Disconnect::Finished {
-            let tag = self.connection(run.id).filter(|connection| !connection.held.closing).and_then(|c| c.held.tag);
+            let (global, slot) = (&mut self.global, slot_of(&mut self.connections, run.id));
+            let ended = slot.and_then(|slot| slot.as_deref_mut()).filter(|c| c.held.id == run.id);
+            let tag = ended.and_then(|connection| {
+                M::ended(global, &mut connection.data, reason);
+                connection.held.tag.filter(|_| !connection.held.closing)
+            });
             self.forget(run);
             if let Some(tag) = tag {
                 self.unreachable(run.services, run.owner, tag, reason);

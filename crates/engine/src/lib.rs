@@ -28,6 +28,6 @@ pub mod workers;
 
 pub use desk::{Desk, Notice, Open};
 pub use engine::{Engine, EngineHandle};
-pub use module::{Context, ProtocolModule, Wake};
+pub use module::{Context, ProtocolModule, Rest, Wake};
 pub use seam::{Calls, ConnectionId, Events, Owner, Time, Transport, TransportId};
 pub use table::{ControlTable, Next, Outcome, State, StateFunction, row};

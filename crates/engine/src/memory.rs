@@ -14,6 +14,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use afpa_cache::FragmentPin;
+use afpa_platform::foreign::ForeignSlice;
 
 use crate::seam::{
     Address, Calls, ConnectionId, Disconnect, Events, ListenerId, Origin, Owner, Released, Segment, Time, Transport,
@@ -35,6 +36,8 @@ pub struct MemoryConfig {
     pub releases: bool,
     /// Where peers are; nowhere but in memory, if absent.
     pub peer: Option<SocketAddr>,
+    /// Where we are; as above.
+    pub local: Option<SocketAddr>,
 }
 
 impl Default for MemoryConfig {
@@ -46,6 +49,7 @@ impl Default for MemoryConfig {
             sends_files: true,
             releases: false,
             peer: None,
+            local: None,
         }
     }
 }
@@ -219,19 +223,32 @@ struct Slot {
 enum Outgoing {
     Bytes(Vec<u8>, usize),
     Pin(FragmentPin, usize),
+    /// Copied when the peer has room for it.
+    Foreign(ForeignSlice, usize),
 }
 
 impl Outgoing {
-    fn rest(&self) -> &[u8] {
+    fn left(&self) -> usize {
         match self {
-            Outgoing::Bytes(bytes, at) => &bytes[*at..],
-            Outgoing::Pin(pin, at) => &pin[*at..],
+            Outgoing::Bytes(bytes, at) => bytes.len() - at,
+            Outgoing::Pin(pin, at) => pin.len() - at,
+            Outgoing::Foreign(slice, at) => slice.len() - at,
         }
     }
 
-    fn advance(&mut self, count: usize) {
+    /// Moves `count` octets to where they go.
+    fn move_to(&mut self, to: &mut VecDeque<u8>, count: usize) {
         match self {
-            Outgoing::Bytes(_, at) | Outgoing::Pin(_, at) => *at += count,
+            Outgoing::Bytes(bytes, at) => to.extend(&bytes[*at..*at + count]),
+            Outgoing::Pin(pin, at) => to.extend(&pin[*at..*at + count]),
+            Outgoing::Foreign(slice, at) => {
+                let mut octets = vec![0; count];
+                slice.read(*at, &mut octets);
+                to.extend(octets);
+            }
+        }
+        match self {
+            Outgoing::Bytes(_, at) | Outgoing::Pin(_, at) | Outgoing::Foreign(_, at) => *at += count,
         }
     }
 }
@@ -263,11 +280,10 @@ impl MemoryCalls {
         let link = &mut wire.borrow_mut().links[slot.link];
         let mut moved = 0;
         while let Some(front) = slot.queue.front_mut() {
-            let count = front.rest().len().min(window.saturating_sub(link.to_peer.len()));
-            link.to_peer.extend(&front.rest()[..count]);
-            front.advance(count);
+            let count = front.left().min(window.saturating_sub(link.to_peer.len()));
+            front.move_to(&mut link.to_peer, count);
             moved += count;
-            if !front.rest().is_empty() {
+            if front.left() > 0 {
                 break;
             }
             slot.queue.pop_front();
@@ -293,6 +309,7 @@ impl Calls for MemoryCalls {
         let outgoing = match segment {
             Segment::Copy(bytes) => Outgoing::Bytes(bytes.to_vec(), 0),
             Segment::Pinned(pin) => Outgoing::Pin(pin, 0),
+            Segment::Foreign(slice) => Outgoing::Foreign(slice, 0),
             Segment::File(range) => {
                 let mut bytes = vec![0; range.length as usize];
                 if range.file.read_at(&mut bytes, range.offset).is_err() {
@@ -301,7 +318,7 @@ impl Calls for MemoryCalls {
                 Outgoing::Bytes(bytes, 0)
             }
         };
-        slot.queued += outgoing.rest().len();
+        slot.queued += outgoing.left();
         slot.queue.push_back(outgoing);
     }
 
@@ -376,6 +393,10 @@ impl Calls for MemoryCalls {
         Some(self.config.peer.map_or_else(|| Address::Unix("memory".into()), Address::Inet))
     }
 
+    fn local(&self, _connection: ConnectionId) -> Option<Address> {
+        Some(self.config.local.map_or_else(|| Address::Unix("memory".into()), Address::Inet))
+    }
+
     fn send_datagram(
         &mut self,
         _socket: ListenerId,
@@ -387,6 +408,7 @@ impl Calls for MemoryCalls {
             match segment {
                 Segment::Copy(piece) => bytes.extend_from_slice(piece),
                 Segment::Pinned(pin) => bytes.extend_from_slice(&pin),
+                Segment::Foreign(slice) => slice.append_to(&mut bytes),
                 Segment::File(_) => return,
             }
         }

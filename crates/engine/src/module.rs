@@ -9,11 +9,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use afpa_cache::ResidentBody;
+use afpa_platform::foreign::ForeignSlice;
 
 use crate::desk::{Desk, Notice, Open, Opening};
 use crate::engine::Services;
 use crate::exchanges::Destination;
-use crate::seam::{Address, Calls, ConnectionId, Disconnect, ListenerId, Origin, Owner, Released, Segment, Time};
+use crate::seam::{
+    Address, Calls, ConnectionId, Disconnect, FileRange, ListenerId, Origin, Owner, Released, Segment, Time,
+};
 use crate::send_engine::Outbox;
 use crate::stats::ModuleStats;
 use crate::table::{ControlTable, State};
@@ -39,6 +42,10 @@ pub trait ProtocolModule: Sized + 'static {
     /// By default [`ProtocolModule::datagram`] gets it.
     const EXCHANGES: bool = false;
 
+    /// Whether the module shares memory with others that leave work for it there without a call: [`ProtocolModule::attend`],
+    /// [`ProtocolModule::rest`] and [`ProtocolModule::woken`] are called then. Other modules cost a pass nothing.
+    const ATTENDS: bool = false;
+
     /// What is independent of connection and request.
     type Global: 'static;
     /// What changes per connection.
@@ -48,6 +55,10 @@ pub trait ProtocolModule: Sized + 'static {
 
     /// A connection is established: makes its data. The start state runs next.
     fn connected(global: &mut Self::Global, id: ConnectionId, origin: Origin, now: Time) -> Self::Connection;
+
+    /// The transport says why a connection is gone; [`ProtocolModule::disconnected`] follows. Not called of those that the
+    /// module itself aborts.
+    fn ended(_global: &mut Self::Global, _connection: &mut Self::Connection, _reason: Disconnect) {}
 
     /// A connection is gone: the last look at its data, and the place to tell others of its end.
     fn disconnected(
@@ -62,12 +73,38 @@ pub trait ProtocolModule: Sized + 'static {
     /// clock or to apply invalidations.
     fn pass(_global: &mut Self::Global, _now: Time) {}
 
+    /// Looks for what others have left: the place to [notify](Desk::notify) connections and to [open](Desk::open) some.
+    /// Called twice in each pass: before the transports are polled, and again when they have been.
+    fn attend(_global: &mut Self::Global, _desk: &mut Desk<'_>) {}
+
+    /// The engine has nothing to do and is about to sleep: the place to announce that whoever leaves work has to wake it
+    /// from now on, through a descriptor that a transport [watches](crate::Transport::watch). Announce first, then look once more, and
+    /// [stay](Rest::Stay) if there is something, so that there is no moment in which work goes unseen.
+    fn rest(_global: &mut Self::Global, _now: Time) -> Rest {
+        Rest::Sleep
+    }
+
+    /// The sleep before which [`ProtocolModule::rest`] was called is over, or did not come to be: the place to take the
+    /// announcement back, before the first event that the poll has brought.
+    fn woken(_global: &mut Self::Global) {}
+
     /// What was opened with `tag` could not be reached, or its peer ended it by other means than FIN. If it had
     /// been `connected`, `disconnected` has been called.
     fn unreachable(_global: &mut Self::Global, _desk: &mut Desk<'_>, _tag: u64, _reason: Disconnect) {}
 
     /// A datagram arrived on a socket that the module owns, and makes no exchange. The default ignores it.
     fn datagram(_global: &mut Self::Global, _datagram: &mut Datagram<'_>) {}
+}
+
+/// Whether the engine may sleep, as far as a module is concerned.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Rest {
+    /// Until something happens.
+    Sleep,
+    /// Until something happens, but no longer than to this time.
+    Until(Time),
+    /// Not at all: the transports are polled without waiting.
+    Stay,
 }
 
 /// A datagram, and the way to answer it.
@@ -270,6 +307,31 @@ impl Output<'_> {
         }
     }
 
+    /// Sends foreign memory from where it lies, at once: as [`Output::send`], but without a copy. It is no longer needed
+    /// when [`Context::taken`] has grown by its octets. A datagram each time, if that is what is sent.
+    pub fn lend(&mut self, slice: ForeignSlice) {
+        debug_assert!(self.outbox.is_empty());
+        match self.destination {
+            Destination::Connection(id) => self.calls.send(id, Segment::Foreign(slice)),
+            Destination::Datagram { socket, peer } => {
+                self.calls.send_datagram(socket, peer, &mut std::iter::once(Segment::Foreign(slice)));
+            }
+            Destination::Nowhere => {}
+        }
+    }
+
+    /// Whether [`Output::send_file`] may be called.
+    pub fn sends_files(&self) -> bool {
+        matches!(self.destination, Destination::Connection(_)) && self.calls.sends_files()
+    }
+
+    /// Sends a file's range by reference, at once: as [`Output::lend`], of a connection whose transport
+    /// [sends files](Output::sends_files).
+    pub fn send_file(&mut self, range: FileRange) {
+        debug_assert!(self.outbox.is_empty() && self.sends_files());
+        self.calls.send(self.id, Segment::File(range));
+    }
+
     /// How many octets the transport would like to be given now; for datagrams there is always room for one.
     pub fn space(&self) -> usize {
         match self.destination {
@@ -311,6 +373,14 @@ impl Output<'_> {
             Destination::Connection(id) => self.calls.peer(id),
             Destination::Datagram { peer, .. } => Some(Address::Inet(peer)),
             Destination::Nowhere => None,
+        }
+    }
+
+    /// Our end, if the transport knows it.
+    pub fn local(&self) -> Option<Address> {
+        match self.destination {
+            Destination::Connection(id) => self.calls.local(id),
+            Destination::Datagram { .. } | Destination::Nowhere => None,
         }
     }
 
@@ -362,6 +432,12 @@ impl<M: ProtocolModule> Context<'_, M> {
     /// Whether the engine is stopping: who has nothing in flight ends.
     pub fn draining(&self) -> bool {
         self.services.draining
+    }
+
+    /// Octets that TCP has taken over so far: their memory is no longer the module's concern. Wakes with [`Wake::Sent`]
+    /// tell of more, if the module [wants](ProtocolModule::WANTS_SENT) them.
+    pub fn taken(&self) -> u64 {
+        self.held.taken
     }
 
     /// Octets that have reached the peer so far, as far as the transport can tell: grows while a

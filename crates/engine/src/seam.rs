@@ -23,6 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use afpa_cache::FragmentPin;
+use afpa_platform::foreign::ForeignSlice;
 use afpa_platform::source::SourceFile;
 
 /// Nanoseconds on the engine's monotonic clock. An argument everywhere, never read behind the scenes.
@@ -163,6 +164,9 @@ pub enum Segment<'a> {
     Copy(&'a [u8]),
     /// Cache memory, sent from where it lies.
     Pinned(FragmentPin),
+    /// Memory that other processes have as well, sent from where it lies. They may write it at any time; whoever wants
+    /// the octets to arrive as they are now leaves them alone until [`Events::sent`] counts them.
+    Foreign(ForeignSlice),
     /// A file's range, for a transport whose [`Calls::sends_files`] holds.
     File(FileRange),
 }
@@ -291,6 +295,12 @@ pub trait Calls {
     /// The other end, if the connection is alive and the transport knows it.
     fn peer(&self, connection: ConnectionId) -> Option<Address>;
 
+    /// Our end: the address and port of our own that the connection uses, if it is alive and the transport knows them.
+    fn local(&self, connection: ConnectionId) -> Option<Address> {
+        let _ = connection;
+        None
+    }
+
     /// Sends one datagram from `socket`. A datagram that does not fit the socket's queue is lost,
     /// as on any network.
     fn send_datagram(&mut self, socket: ListenerId, peer: SocketAddr, segments: &mut dyn Iterator<Item = Segment<'_>>);
@@ -321,11 +331,39 @@ pub trait Transport {
     /// completions, the other transport's events).
     fn calls(&mut self) -> &mut dyn Calls;
 
-    /// Wakes `poll` when `descriptor` becomes readable. The descriptor must outlive the transport.
+    /// Wakes `poll` when `descriptor` becomes readable. The descriptor must outlive the transport, or be unwatched.
+    /// Whoever has it watched reads what made it readable before the next poll: some transports are woken by each
+    /// signal, others as long as it is readable.
     ///
     /// # Errors
     /// The descriptor cannot be watched.
     fn watch(&mut self, descriptor: BorrowedFd<'_>) -> io::Result<()>;
+
+    /// Watches a descriptor no more, which may be closed then. By default nothing is ever watched.
+    fn unwatch(&mut self, descriptor: BorrowedFd<'_>) {
+        let _ = descriptor;
+    }
+
+    /// Listens to a socket that others have bound, and that they may have as well. A stream socket that does not listen
+    /// yet starts to, with this `backlog`. Several transports can each adopt a duplicate of one socket: each connection
+    /// comes to one of them.
+    ///
+    /// # Errors
+    /// The transport has no such sockets, or it cannot be listened to.
+    fn adopt(&mut self, socket: OwnedFd, owner: Owner, backlog: u16) -> io::Result<ListenerId> {
+        let _ = (socket, owner, backlog);
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Listens to this one no more, and lets go of its socket; its connections live on. A connection that was already
+    /// accepted may still come, to the owner that it had and under its name. The name is given to another listener only when none can.
+    ///
+    /// # Errors
+    /// It is no stream listener of this transport, or listens no more.
+    fn unlisten(&mut self, listener: ListenerId) -> io::Result<()> {
+        let _ = listener;
+        Err(io::ErrorKind::Unsupported.into())
+    }
 
     /// A descriptor that is readable when `poll` has something to do: how an engine with two
     /// transports sleeps on both. `None` if the transport never has work of its own accord.

@@ -4,16 +4,19 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use afpa_channel::Region;
 use afpa_channel::control::{self, Reply, Request, Token, VERSION};
 use afpa_channel::slot::Slot;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 
 use crate::channel::Channel;
 use crate::listener::Listener;
+use crate::queue::Bare;
+use crate::reactor::Reactor;
 use crate::thread;
 
 /// The memory of a region, as an application maps it.
@@ -32,6 +35,11 @@ pub struct Attachment {
     place: AtomicU32,
     /// The connection whose end is the process's end. Locked while something is asked.
     control: Mutex<OwnedFd>,
+    /// Somebody has seen that the server is gone.
+    lost: Arc<AtomicBool>,
+    /// Queues of threads that wait now and then, while they do not.
+    idle: Mutex<Vec<Bare>>,
+    reactor: Mutex<Option<Arc<Reactor>>>,
     placing: Placing,
 }
 
@@ -98,6 +106,9 @@ impl Attachment {
             place: AtomicU32::new(place),
             control: Mutex::new(placing(socket)),
             placing,
+            lost: Arc::default(),
+            idle: Mutex::default(),
+            reactor: Mutex::default(),
         }))
     }
 
@@ -106,12 +117,26 @@ impl Attachment {
         &self.region
     }
 
-    /// Whether the server is there: its connection has not ended.
+    /// Whether the server is there: its connection has not ended. A system call; see [`Attachment::is_lost`].
     pub fn is_alive(&self) -> bool {
         let control = self.control();
         let mut ended = [PollFd::new(&*control, PollFlags::RDHUP)];
         let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-        !self.region.has_ended() && matches!(poll(&mut ended, Some(&now)), Ok(0))
+        let alive = !self.region.has_ended() && matches!(poll(&mut ended, Some(&now)), Ok(0) | Err(Errno::INTR));
+        if !alive {
+            self.lost.store(true, Ordering::Relaxed);
+        }
+        alive
+    }
+
+    /// Whether it is known that the server is gone: [`Attachment::is_alive`] or a queue has seen it, or it has said so.
+    #[inline]
+    pub fn is_lost(&self) -> bool {
+        self.lost.load(Ordering::Relaxed) || self.region.has_ended()
+    }
+
+    pub(crate) fn lost(&self) -> &Arc<AtomicBool> {
+        &self.lost
     }
 
     /// Listens on a TCP socket that is bound; the server has a duplicate of it.
@@ -204,6 +229,7 @@ impl Attachment {
         welcomed(control::ask(socket.as_fd(), &request, &[])?)?;
         self.place.store(place, Ordering::Relaxed);
         *control = (self.placing)(socket);
+        self.forget_the_parents();
         Ok(())
     }
 
@@ -223,7 +249,57 @@ impl Attachment {
         if let Ok(mut control) = self.control.try_lock() {
             *control = (self.placing)(ours);
         }
+        self.forget_the_parents();
         Ok(())
+    }
+
+    /// The reactor of the attachment's futures, to be driven by the caller from now on. Who does not ask for it before
+    /// the first future is polled has a thread that drives it.
+    ///
+    /// # Errors
+    /// There is no queue for it.
+    pub fn reactor(&self) -> io::Result<Arc<Reactor>> {
+        let mut reactor = self.reactor.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*reactor {
+            Some(reactor) => Ok(reactor.clone()),
+            None => Ok(reactor.insert(Reactor::new(Bare::open(self)?)?).clone()),
+        }
+    }
+
+    /// The reactor, with a thread unless the caller drives it.
+    pub(crate) fn driven_reactor(&self) -> io::Result<Arc<Reactor>> {
+        let mut reactor = self.reactor.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(reactor) = &*reactor {
+            return Ok(reactor.clone());
+        }
+        let started = Reactor::new(Bare::open(self)?)?;
+        started.spawn()?;
+        Ok(reactor.insert(started).clone())
+    }
+
+    /// A queue for a thread that waits.
+    pub(crate) fn borrow_queue(&self) -> io::Result<Bare> {
+        let idle = self.idle().pop();
+        idle.map_or_else(|| Bare::open(self), Ok)
+    }
+
+    /// Takes it back.
+    pub(crate) fn return_queue(&self, queue: Bare) {
+        self.idle().push(queue);
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Bare>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// In a child, whose queues are not those of its parent. What another thread of the parent was using is lost.
+    fn forget_the_parents(&self) {
+        if let Ok(mut idle) = self.idle.try_lock() {
+            idle.clear();
+        }
+        if let Ok(mut reactor) = self.reactor.try_lock() {
+            *reactor = None;
+        }
     }
 
     /// The channel of a slot that this process holds already. Dropping it closes it as any other.
@@ -259,6 +335,14 @@ impl Attachment {
 
     fn control(&self) -> MutexGuard<'_, OwnedFd> {
         self.control.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Attachment {
+    fn drop(&mut self) {
+        if let Some(reactor) = self.reactor.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            reactor.stop();
+        }
     }
 }
 

@@ -109,12 +109,31 @@ impl Channel {
     /// connection has failed before; its error the first time.
     #[inline]
     pub fn send(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
-        let slot = self.slot();
-        if slot.state() & (state::CONNECTED | state::FAILED) != state::CONNECTED
-            || slot.commands() & command::FINISH != 0
-        {
+        if !self.takes_octets() {
             return Err(self.unsendable());
         }
+        self.put(pieces, true)
+    }
+
+    /// As [`Channel::send`], for who says himself that he waits.
+    pub(crate) fn send_unannounced(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        if !self.takes_octets() {
+            return Err(self.why_not());
+        }
+        self.put(pieces, false)
+    }
+
+    /// Whether it is connected, and not finished.
+    #[inline]
+    pub(crate) fn takes_octets(&self) -> bool {
+        let slot = self.slot();
+        slot.state() & (state::CONNECTED | state::FAILED) == state::CONNECTED && slot.commands() & command::FINISH == 0
+    }
+
+    /// Puts octets into the send ring. Who `announces` that he waits for room is told of it.
+    #[inline]
+    fn put(&self, pieces: &[IoSlice<'_>], announces: bool) -> io::Result<usize> {
+        let slot = self.slot();
         let ring = slot.send_ring();
         let guard = lock(slot.send_lock(), thread::id()).ok_or(Errno::AGAIN)?;
         let given = slot.given();
@@ -128,9 +147,12 @@ impl Channel {
                 if waits {
                     break;
                 }
-                slot.wait(true);
                 waits = true;
-                continue;
+                if announces {
+                    slot.wait(true);
+                    continue;
+                }
+                break;
             }
             let count = rest.len().min(room);
             ring.write(end, &rest[..count]);
@@ -157,9 +179,7 @@ impl Channel {
         fill: impl FnOnce(&Memory, [(usize, usize); 2]) -> io::Result<usize>,
     ) -> io::Result<usize> {
         let slot = self.slot();
-        if slot.state() & (state::CONNECTED | state::FAILED) != state::CONNECTED
-            || slot.commands() & command::FINISH != 0
-        {
+        if !self.takes_octets() {
             return Err(self.unsendable());
         }
         let ring = slot.send_ring();
@@ -203,7 +223,11 @@ impl Channel {
                 (0, _) if bits & state::PEER_FINISHED != 0 || commands & command::DISCARD != 0 => Ok(0),
                 (0, _) if bits & state::FAILED != 0 => Err(self.error().unwrap_or(Errno::CONNRESET).into()),
                 (0, _) if bits & state::CONNECTED == 0 => Err(Errno::NOTCONN.into()),
-                _ => Err(io::ErrorKind::WouldBlock.into()),
+                _ => {
+                    drop(guard);
+                    self.want(into.len());
+                    Err(io::ErrorKind::WouldBlock.into())
+                }
             };
         }
         ring.read(taken, &mut into[..count]);
@@ -217,6 +241,15 @@ impl Channel {
         Ok(count)
     }
 
+    /// Says that octets are waited for, to a server that has left some unread: it may not receive eagerly.
+    fn want(&self, octets: usize) {
+        let slot = self.slot();
+        slot.want(u32::try_from(octets).unwrap_or(u32::MAX));
+        if slot.is_stalled() {
+            self.attachment.attend(slot);
+        }
+    }
+
     /// No more is sent: FIN follows what is queued.
     pub fn finish(&self) {
         self.command(command::FINISH);
@@ -225,6 +258,11 @@ impl Channel {
     /// No more is received.
     pub fn discard(&self) {
         self.command(command::DISCARD);
+    }
+
+    /// Resets the connection, which fails: all jobs end. It still has to be closed.
+    pub fn abort(&self) {
+        self.command(command::ABORT);
     }
 
     /// This process has done with it; the last one closes it, with `reset` by a reset in place of what is queued.
@@ -276,8 +314,16 @@ impl Channel {
         self.attachment.attend(slot);
     }
 
-    /// Why nothing can be sent.
-    fn unsendable(&self) -> io::Error {
+    /// Why nothing can be sent; who waits for it is told.
+    pub(crate) fn unsendable(&self) -> io::Error {
+        let error = self.why_not();
+        if error.kind() == io::ErrorKind::WouldBlock {
+            self.slot().wait(true);
+        }
+        error
+    }
+
+    fn why_not(&self) -> io::Error {
         let slot = self.slot();
         if slot.commands() & command::FINISH != 0 {
             return Errno::PIPE.into();
@@ -285,12 +331,15 @@ impl Channel {
         match self.error() {
             Some(error) => error.into(),
             // A connection that is being opened takes octets later.
-            None if slot.state() & state::CONNECTING != 0 => {
-                slot.wait(true);
-                io::ErrorKind::WouldBlock.into()
-            }
+            None if slot.state() & (state::CONNECTING | state::CONNECTED) != 0 => io::ErrorKind::WouldBlock.into(),
             None => Errno::NOTCONN.into(),
         }
+    }
+
+    /// Tells its engine of it.
+    #[inline]
+    pub(crate) fn attend(&self) {
+        self.attachment.attend(self.slot());
     }
 }
 

@@ -1,15 +1,25 @@
 //! A listening socket: a slot for each engine, each with the connections that its engine has accepted ahead.
 
 use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 use afpa_channel::layout::ACCEPTED;
 use afpa_channel::lock::lock;
 use afpa_channel::slot::Accepted;
 use rustix::io::Errno;
+use rustix::net::getsockname;
 
+use crate::attachment::Attachment;
 use crate::channel::Channel;
+use crate::options::Options;
+use crate::reactor::Accept;
+use crate::socket::{Socket, unless_it_blocks};
 use crate::thread;
+use crate::waiting::{For, wait_until};
 
 /// A socket that listens. Dropping it closes it, unless another process of the application has it too.
 #[derive(Debug)]
@@ -17,12 +27,24 @@ pub struct Listener {
     engines: Vec<Channel>,
     /// Where the next look starts, so that no engine's connections wait for ever.
     next: AtomicUsize,
+    address: Option<SocketAddr>,
 }
 
 impl Listener {
-    /// `engines` are listening slots that the process holds.
+    /// Binds a socket to `address` and listens on it.
+    ///
+    /// # Errors
+    /// As bind(2); or the server refuses.
+    pub fn bind(attachment: &Arc<Attachment>, address: SocketAddr, options: &Options) -> io::Result<Listener> {
+        let socket = options.open(address, true)?;
+        let address = SocketAddr::try_from(getsockname(&socket)?)?;
+        let listener = attachment.listen(socket.as_fd(), options.backlog)?;
+        Ok(Listener { address: Some(address), ..listener })
+    }
+
+    /// `engines` are listening slots that the process holds; at least one.
     pub fn new(engines: Vec<Channel>) -> Listener {
-        Listener { engines, next: AtomicUsize::new(0) }
+        Listener { engines, next: AtomicUsize::new(0), address: None }
     }
 
     /// Its slots, to be told of.
@@ -33,6 +55,19 @@ impl Listener {
     /// Its slots by themselves.
     pub fn into_engines(self) -> Vec<Channel> {
         self.engines
+    }
+
+    /// The attachment that it is of.
+    pub fn attachment(&self) -> &Arc<Attachment> {
+        self.engines[0].attachment()
+    }
+
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// It was not [bound](Listener::bind) here, and the server has not said.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.address.map_or_else(|| self.engines[0].local(), Ok)
     }
 
     /// Whether a connection waits, or an error can be learnt.
@@ -58,6 +93,33 @@ impl Listener {
             Some(error) => Err(error.into()),
             None => Err(io::ErrorKind::WouldBlock.into()),
         }
+    }
+}
+
+impl Listener {
+    /// The next connection, as a socket, without waiting.
+    ///
+    /// # Errors
+    /// As [`Listener::accept`]; `ECONNRESET`: the server is gone.
+    pub fn try_accept(&self) -> io::Result<Socket> {
+        match self.accept() {
+            Err(_) if self.attachment().is_lost() => Err(Errno::CONNRESET.into()),
+            result => result.map(Socket::from),
+        }
+    }
+
+    /// Waits for the next connection.
+    ///
+    /// # Errors
+    /// `ETIMEDOUT` at the deadline, `EINTR`; as [`Listener::try_accept`].
+    pub fn sync_accept(&self, deadline: Option<Instant>) -> io::Result<Socket> {
+        let engines: Vec<&Channel> = self.engines.iter().collect();
+        wait_until(self.attachment(), &engines, For::Arrival, deadline, || unless_it_blocks(self.try_accept()))?
+    }
+
+    /// The next connection, to be awaited.
+    pub fn async_accept(&self) -> Accept<'_> {
+        Accept(self)
     }
 }
 

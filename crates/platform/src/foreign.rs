@@ -5,19 +5,24 @@
 
 use std::fmt;
 use std::io;
+use std::marker::PhantomData;
 use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, compiler_fence};
 
 use rustix::fs::{self, MemfdFlags, SealFlags};
 use rustix::mm::{self, MapFlags, ProtFlags};
+
+/// What fstatfs(2) says of a memfd of huge pages (HUGETLBFS_MAGIC).
+const HUGE_PAGES: fs::FsWord = 0x9584_58f6;
 
 /// A memfd that is mapped, and shared with whoever else has its descriptor.
 pub struct ForeignMemory {
     base: NonNull<u8>,
     len: usize,
+    is_writable: bool,
     file: OwnedFd,
 }
 
@@ -35,6 +40,14 @@ pub struct ForeignSlice {
     len: usize,
 }
 
+/// Octets that the kernel may read, by their address: others may write them at any time.
+#[derive(Clone, Copy)]
+pub struct Span<'a> {
+    start: NonNull<u8>,
+    len: usize,
+    lifetime: PhantomData<&'a ()>,
+}
+
 impl ForeignMemory {
     /// Makes memory of `len` octets, zeroed, whose size nobody can change any more.
     ///
@@ -47,13 +60,18 @@ impl ForeignMemory {
         ForeignMemory::map(file, len)
     }
 
-    /// Maps `len` octets of what another process has passed.
+    /// Maps `len` octets of what another process has passed: to be read only if it is sealed against those who would
+    /// write it.
     ///
     /// # Errors
     /// It is not sealed against shrinking, so that its pages could be taken away under us; it is not so long, or
     /// empty; or it cannot be mapped.
     pub fn map(file: OwnedFd, len: usize) -> io::Result<ForeignMemory> {
         let invalid = |what| io::Error::new(io::ErrorKind::InvalidInput, what);
+        // Touching what is missing of huge pages raises a signal if there are none left.
+        if fs::fstatfs(&file)?.f_type == HUGE_PAGES {
+            return Err(invalid("the shared memory is of huge pages"));
+        }
         let seals = fs::fcntl_get_seals(&file).map_err(|_| invalid("the shared memory is no memfd"))?;
         if !seals.contains(SealFlags::SHRINK) {
             return Err(invalid("the shared memory is not sealed against shrinking"));
@@ -62,11 +80,12 @@ impl ForeignMemory {
         if len == 0 || len as u64 > size {
             return Err(invalid("the shared memory is shorter than it is said to be"));
         }
+        let is_writable = !seals.intersects(SealFlags::WRITE | SealFlags::FUTURE_WRITE);
+        let protection = if is_writable { ProtFlags::READ | ProtFlags::WRITE } else { ProtFlags::READ };
         // SAFETY: a new mapping at an address of the kernel's choice replaces nothing.
-        let base =
-            unsafe { mm::mmap(ptr::null_mut(), len, ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED, &file, 0)? };
+        let base = unsafe { mm::mmap(ptr::null_mut(), len, protection, MapFlags::SHARED, &file, 0)? };
         let base = NonNull::new(base.cast()).ok_or_else(|| invalid("mapped at zero"))?;
-        Ok(ForeignMemory { base, len, file })
+        Ok(ForeignMemory { base, len, is_writable, file })
     }
 
     /// The descriptor, to be passed on.
@@ -80,6 +99,19 @@ impl ForeignMemory {
         self.len
     }
 
+    /// Whether it may be written: who has passed it may have kept that to himself.
+    pub fn is_writable(&self) -> bool {
+        self.is_writable
+    }
+
+    /// Where an octet is in this process, for what is not Rust.
+    ///
+    /// # Panics
+    /// Beyond the end.
+    pub fn pointer(&self, offset: usize) -> NonNull<u8> {
+        self.at(offset, 0)
+    }
+
     /// Copies octets out. If they are written meanwhile, what is copied is a mixture of before and after.
     ///
     /// # Panics
@@ -90,14 +122,17 @@ impl ForeignMemory {
         // SAFETY: `at` has checked the range, which stays mapped as long as `self` lives; `into` is ours, so they do
         // not overlap. Another process may write the source: any octets are valid ones.
         unsafe { ptr::copy_nonoverlapping(from.as_ptr(), into.as_mut_ptr(), into.len()) }
+        // Whoever copies the copy does not read the source again: what was checked is what is used.
+        compiler_fence(Ordering::SeqCst);
     }
 
     /// Copies octets in.
     ///
     /// # Panics
-    /// Beyond the end.
+    /// Beyond the end, or it is not [writable](ForeignMemory::is_writable).
     #[inline]
     pub fn write(&self, offset: usize, bytes: &[u8]) {
+        assert!(self.is_writable, "the foreign memory is not for us to write");
         let to = self.at(offset, bytes.len());
         // SAFETY: as in `read`, the other way; no reference to the target exists anywhere.
         unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), to.as_ptr(), bytes.len()) }
@@ -122,12 +157,12 @@ impl ForeignMemory {
     /// Four octets as an atomic.
     ///
     /// # Panics
-    /// Beyond the end, or not at a multiple of four.
+    /// Beyond the end, not at a multiple of four, or it is not [writable](ForeignMemory::is_writable).
     #[inline]
     pub fn atomic_u32(&self, offset: usize) -> &AtomicU32 {
         let at = self.at(offset, 4);
-        assert!(offset.is_multiple_of(4), "an atomic must be aligned");
-        // SAFETY: in range, mapped as long as the reference lives, aligned since mappings begin at pages; whoever
+        assert!(offset.is_multiple_of(4) && self.is_writable, "an atomic must be aligned, and writable");
+        // SAFETY: in range, mapped as long as the reference lives and for writing, aligned since mappings begin at pages; whoever
         // shares the memory reaches these octets by atomics or from another process.
         unsafe { AtomicU32::from_ptr(at.as_ptr().cast()) }
     }
@@ -135,11 +170,11 @@ impl ForeignMemory {
     /// Eight octets as an atomic.
     ///
     /// # Panics
-    /// Beyond the end, or not at a multiple of eight.
+    /// Beyond the end, not at a multiple of eight, or it is not [writable](ForeignMemory::is_writable).
     #[inline]
     pub fn atomic_u64(&self, offset: usize) -> &AtomicU64 {
         let at = self.at(offset, 8);
-        assert!(offset.is_multiple_of(8), "an atomic must be aligned");
+        assert!(offset.is_multiple_of(8) && self.is_writable, "an atomic must be aligned, and writable");
         // SAFETY: as in `atomic_u32`.
         unsafe { AtomicU64::from_ptr(at.as_ptr().cast()) }
     }
@@ -191,10 +226,51 @@ impl ForeignSlice {
         self.memory.read(self.start + offset, into);
     }
 
-    /// Where it is, for the kernel. Whoever gets it keeps the slice as well.
+    /// Copies it behind what `octets` has.
+    pub fn append_to(&self, octets: &mut Vec<u8>) {
+        let before = octets.len();
+        octets.resize(before + self.len, 0);
+        self.read(0, &mut octets[before..]);
+    }
+
+    /// Its octets from `offset` on, for the kernel to read.
+    ///
+    /// # Panics
+    /// Beyond its end.
     #[inline]
-    pub(crate) fn as_ptr(&self) -> NonNull<u8> {
-        self.memory.at(self.start, self.len)
+    pub(crate) fn span(&self, offset: usize) -> Span<'_> {
+        assert!(offset <= self.len, "beyond the slice's end");
+        Span { start: self.memory.at(self.start + offset, 0), len: self.len - offset, lifetime: PhantomData }
+    }
+}
+
+impl<'a> Span<'a> {
+    /// Octets that nobody writes.
+    #[inline]
+    pub(crate) fn of(bytes: &'a [u8]) -> Span<'a> {
+        Span { start: NonNull::from(bytes).cast(), len: bytes.len(), lifetime: PhantomData }
+    }
+
+    /// Octets.
+    #[inline]
+    #[expect(clippy::len_without_is_empty, reason = "nobody asks")]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Where they begin.
+    #[inline]
+    pub(crate) fn as_ptr(&self) -> *const u8 {
+        self.start.as_ptr()
+    }
+
+    /// A copy of them.
+    #[cfg(test)]
+    pub(crate) fn to_vec(self) -> Vec<u8> {
+        let mut octets = vec![0; self.len];
+        // SAFETY: the span's memory is mapped while the span lives, and the copy is ours.
+        unsafe { ptr::copy_nonoverlapping(self.as_ptr(), octets.as_mut_ptr(), self.len) }
+        octets
     }
 }
 
@@ -213,7 +289,6 @@ impl fmt::Debug for ForeignSlice {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::Ordering;
 
     #[test]
     fn two_mappings_see_each_other() {

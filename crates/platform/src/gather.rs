@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::ops::Deref;
 use std::sync::Arc;
 
+use crate::foreign::{ForeignSlice, Span};
 use crate::memory::{PinnedSlice, SharedSlice};
 use crate::source::SourceFile;
 
@@ -44,6 +45,11 @@ enum Piece<S> {
         pin: S,
         start: usize,
     },
+    /// Never lent: its owner writes it as soon as it has left.
+    Foreign {
+        slice: ForeignSlice,
+        start: usize,
+    },
     File {
         file: Arc<SourceFile>,
         offset: u64,
@@ -82,8 +88,13 @@ impl Gather {
         }
         let start = self.bytes.len();
         self.bytes.extend_from_slice(bytes);
-        self.remaining += bytes.len() as u64;
+        self.copied(start);
+    }
+
+    /// The octets of `bytes` from `start` on are a piece, or belong to the last one.
+    fn copied(&mut self, start: usize) {
         let stop = self.bytes.len();
+        self.remaining += (stop - start) as u64;
         match self.pieces.back_mut() {
             Some(Piece::Copied { end, .. }) if *end == start => *end = stop,
             _ => self.pieces.push_back(Piece::Copied { start, end: stop }),
@@ -100,6 +111,29 @@ impl Gather {
         }
         self.remaining += pin.len() as u64;
         self.pieces.push_back(Piece::Pinned { pin, start: 0 });
+    }
+
+    /// Adds foreign memory, from where it lies unless it is small and follows a copy.
+    pub fn foreign(&mut self, slice: ForeignSlice) {
+        if slice.is_empty() {
+            return;
+        }
+        let follows_copy = matches!(self.pieces.back(), Some(Piece::Copied { .. }));
+        if follows_copy && self.bytes.len() + slice.len() <= COPY_LIMIT {
+            return self.copy_foreign(&slice);
+        }
+        self.remaining += slice.len() as u64;
+        self.pieces.push_back(Piece::Foreign { slice, start: 0 });
+    }
+
+    /// Adds a copy of foreign memory.
+    pub fn copy_foreign(&mut self, slice: &ForeignSlice) {
+        if slice.is_empty() {
+            return;
+        }
+        let start = self.bytes.len();
+        slice.append_to(&mut self.bytes);
+        self.copied(start);
     }
 
     /// Adds a file's range.
@@ -134,6 +168,7 @@ impl Gather {
         let pieces = self.pieces.iter().map(|piece| match piece {
             Piece::Copied { start, end } => Piece::Copied { start: *start, end: *end },
             Piece::Pinned { pin, start } => Piece::Pinned { pin: pin.share(), start: *start },
+            Piece::Foreign { slice, start } => Piece::Foreign { slice: slice.clone(), start: *start },
             Piece::File { file, offset, length } => {
                 Piece::File { file: file.clone(), offset: *offset, length: *length }
             }
@@ -189,16 +224,17 @@ impl<S: Slice> Gather<S> {
     }
 
     /// The pieces from the front on, up to the first that is a file's.
-    pub fn memory(&self) -> impl Iterator<Item = &[u8]> {
+    pub fn memory(&self) -> impl Iterator<Item = Span<'_>> {
         self.pieces.iter().map_while(|piece| match piece {
-            Piece::Copied { start, end } => Some(&self.bytes[*start..*end]),
-            Piece::Pinned { pin, start } => Some(&pin[*start..]),
+            Piece::Copied { start, end } => Some(Span::of(&self.bytes[*start..*end])),
+            Piece::Pinned { pin, start } => Some(Span::of(&pin[*start..])),
+            Piece::Foreign { slice, start } => Some(slice.span(*start)),
             Piece::File { .. } => None,
         })
     }
 
     /// As [`Gather::memory`], up to the first piece that [`Gather::front`] would lend.
-    pub fn unlendable(&self, lend_from: usize) -> impl Iterator<Item = &[u8]> {
+    pub fn unlendable(&self, lend_from: usize) -> impl Iterator<Item = Span<'_>> {
         let lendable = self.pieces.iter().position(|piece| piece.lend(lend_from));
         self.memory().take(lendable.unwrap_or(usize::MAX))
     }
@@ -214,11 +250,14 @@ impl<S: Slice> Gather<S> {
             let length = match front {
                 Piece::Copied { start, end } => (*end - *start) as u64,
                 Piece::Pinned { pin, start } => (pin.len() - *start) as u64,
+                Piece::Foreign { slice, start } => (slice.len() - *start) as u64,
                 Piece::File { length, .. } => *length,
             };
             if count < length {
                 match front {
-                    Piece::Copied { start, .. } | Piece::Pinned { start, .. } => *start += count as usize,
+                    Piece::Copied { start, .. } | Piece::Pinned { start, .. } | Piece::Foreign { start, .. } => {
+                        *start += count as usize
+                    }
                     Piece::File { offset, length, .. } => {
                         *offset += count;
                         *length -= count;
@@ -261,6 +300,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::foreign::ForeignMemory;
     use crate::memory::{Arena, LocalExtent};
 
     fn pinned(arena: &Arc<Arena>, octets: &[u8]) -> PinnedSlice {
@@ -269,8 +309,14 @@ mod tests {
         LocalExtent::new(extent.seal(Box::default()), Arc::default()).pin(0..octets.len())
     }
 
+    fn foreign(octets: &[u8]) -> ForeignSlice {
+        let memory = Arc::new(ForeignMemory::create(octets.len()).expect("memory"));
+        memory.write(0, octets);
+        memory.slice(0..octets.len())
+    }
+
     fn all<S: Slice>(gather: &Gather<S>) -> Vec<u8> {
-        gather.memory().flatten().copied().collect()
+        gather.memory().flat_map(Span::to_vec).collect()
     }
 
     #[test]
@@ -282,7 +328,7 @@ mod tests {
         gather.copy(b"tail");
         assert_eq!(gather.memory().count(), 1);
         gather.pin(pinned(&arena, &[2; COPY_LIMIT]));
-        assert_eq!(gather.memory().map(<[u8]>::len).collect::<Vec<_>>(), [1008, COPY_LIMIT]);
+        assert_eq!(gather.memory().map(|span| span.len()).collect::<Vec<_>>(), [1008, COPY_LIMIT]);
         gather.clear();
         assert!(gather.is_empty() && gather.front(0).is_none());
     }
@@ -310,14 +356,14 @@ mod tests {
         gather.copy(b"head");
         gather.pin(pinned(&arena, &[3; 64 * 1024]));
         assert!(gather.has_lendable(65_536) && !gather.has_lendable(65_537) && !gather.has_file());
-        assert_eq!(gather.unlendable(1000).flatten().count(), 4);
+        assert_eq!(gather.unlendable(1000).map(|span| span.len()).sum::<usize>(), 4);
         gather.advance(4 + 1000);
         assert!(matches!(gather.front(1000), Some(Front::Lendable)));
         assert_eq!(gather.lent(1000).map(<[u8]>::len).collect::<Vec<_>>(), [64 * 1024 - 1000]);
         let file = Arc::new(SourceFile::new(std::fs::File::open("/dev/null").expect("a file")).expect("a file"));
         gather.file(file, 5, 7);
         gather.copy(b"behind");
-        assert_eq!(gather.memory().flatten().count(), 64 * 1024 - 1000);
+        assert_eq!(all(&gather).len(), 64 * 1024 - 1000);
         gather.advance(64 * 1024 - 1000 + 2);
         assert!(matches!(gather.front(0), Some(Front::File { offset: 7, length: 5, .. })));
         assert_eq!(gather.memory().count(), 0);
@@ -325,17 +371,41 @@ mod tests {
         assert_eq!(all(&gather), b"behind");
     }
 
+    #[test]
+    fn foreign_memory_leaves_from_where_it_lies_and_is_never_lent() {
+        let memory = Arc::new(ForeignMemory::create(1 << 20).expect("memory"));
+        memory.write(0, &[4; 100_000]);
+        let mut gather = Gather::default();
+        gather.foreign(memory.slice(0..100_000));
+        assert!(!gather.has_lendable(0) && matches!(gather.front(0), Some(Front::Memory)));
+        assert_eq!(gather.lent(0).count(), 0);
+        gather.advance(10);
+        memory.write(99_999, &[5]);
+        assert_eq!(all(&gather), [&[4; 99_989][..], &[5]].concat());
+        gather.advance(99_990);
+        assert_eq!(Arc::strong_count(&memory), 1, "it is let go of with its last octet");
+        gather.copy(b"head ");
+        memory.write(0, b"small");
+        gather.foreign(memory.slice(0..5));
+        memory.write(0, b"other");
+        assert_eq!((gather.memory().count(), all(&gather)), (1, b"head small".to_vec()));
+    }
+
     proptest! {
         #[test]
         fn octets_leave_in_order_whatever_is_taken(
-            pieces in prop::collection::vec((any::<bool>(), 1usize..5000), 1..20),
+            pieces in prop::collection::vec((0u8..3, 1usize..5000), 1..20),
             steps in prop::collection::vec(1usize..9000, 1..60),
         ) {
             let arena = Arena::new(1 << 20).expect("an arena");
             let (mut gather, mut model) = (Gather::default(), Vec::new());
-            for (number, (copied, length)) in pieces.into_iter().enumerate() {
+            for (number, (kind, length)) in pieces.into_iter().enumerate() {
                 let octets: Vec<u8> = (0..length).map(|i| (i * 31 + number) as u8).collect();
-                if copied { gather.copy(&octets) } else { gather.pin(pinned(&arena, &octets)) }
+                match kind {
+                    0 => gather.copy(&octets),
+                    1 => gather.pin(pinned(&arena, &octets)),
+                    _ => gather.foreign(foreign(&octets)),
+                }
                 model.extend(octets);
             }
             for step in steps {

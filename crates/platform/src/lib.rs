@@ -3,6 +3,7 @@
 mod bpf;
 pub mod clock;
 pub mod datagram;
+pub mod exposed;
 pub mod foreign;
 pub mod gather;
 pub mod hand_over;

@@ -139,6 +139,8 @@ impl Application {
     pub(crate) fn adopt(&self, kind: Kind, channel: Channel) -> Entry {
         let slot = channel.number();
         let generation = channel.slot().generation();
+        // All that comes, whenever it is read: readiness has to be told of what nobody has asked for.
+        channel.slot().want(u32::MAX);
         channel.forget();
         self.channel(slot);
         self.uses[slot as usize].store(1, Ordering::Release);

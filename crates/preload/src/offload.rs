@@ -124,6 +124,7 @@ pub(crate) fn listen(descriptor: RawFd, backlog: i32) -> Result<bool, Errno> {
         application.description(last).set_next_listening(channel.number());
         last = channel.number();
         application.description(last).set_first_listening(first.number());
+        channel.slot().want(u32::MAX);
         channel.forget();
     }
     let entry = application.adopt(Kind::Listener, first);

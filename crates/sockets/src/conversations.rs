@@ -2,14 +2,13 @@
 //! and phases; here is what differs.
 
 use std::io;
-use std::io::IoSlice;
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use afpa_engine::seam::{ConnectionId, Events, Owner};
-use afpa_platform::gather::{Gather, MAX_PIECES};
+use afpa_platform::gather::Gather;
+use afpa_platform::socket::send_spans;
 use rustix::io::Errno;
-use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
 
 use crate::address::start_conversing;
 use crate::connection::Phase;
@@ -73,15 +72,8 @@ pub(crate) fn is_loss(error: Errno) -> bool {
 }
 
 fn send_whole(socket: &OwnedFd, gather: &Gather) -> rustix::io::Result<()> {
-    let mut pieces = [IoSlice::new(&[]); MAX_PIECES];
-    let mut count = 0;
-    for piece in gather.memory().take(MAX_PIECES) {
-        pieces[count] = IoSlice::new(piece);
-        count += 1;
-    }
-    let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
     loop {
-        match sendmsg(socket, &pieces[..count], &mut SendAncillaryBuffer::default(), flags) {
+        match send_spans(socket.as_fd(), gather.memory(), 0) {
             Err(Errno::INTR) => {}
             result => return result.map(drop),
         }

@@ -86,6 +86,7 @@ pub(crate) fn collect(octets: &mut Vec<u8>, segments: &mut dyn Iterator<Item = S
         match segment {
             Segment::Copy(bytes) => octets.extend_from_slice(bytes),
             Segment::Pinned(pin) => octets.extend_from_slice(&pin),
+            Segment::Foreign(slice) => slice.append_to(octets),
             Segment::File(_) => return false,
         }
     }

@@ -1,7 +1,8 @@
 //! The driver over epoll, edge-triggered: each connection is registered once, for everything.
 
+use std::collections::HashMap;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 use afpa_engine::seam::Events;
@@ -13,7 +14,7 @@ use rustix::net::sockopt::socket_error;
 use rustix::net::{RecvFlags, SocketFlags, accept_with, recv};
 
 use crate::connection::Phase;
-use crate::listeners::Listeners;
+use crate::listeners::{Listener, Listeners};
 use crate::table::Table;
 use crate::transmit::Progress;
 
@@ -40,7 +41,8 @@ pub(crate) struct Epoll {
     /// Connections that may have something to read, and want to.
     ready: Vec<u32>,
     reading: Vec<u32>,
-    watched: Vec<OwnedFd>,
+    /// By the number under which its owner knows it.
+    watched: HashMap<RawFd, OwnedFd>,
     started: bool,
 }
 
@@ -54,7 +56,7 @@ impl Epoll {
             buffer: vec![0; BUFFER],
             ready: Vec::with_capacity(EVENTS),
             reading: Vec::with_capacity(EVENTS),
-            watched: Vec::new(),
+            watched: HashMap::new(),
             started: false,
         })
     }
@@ -65,10 +67,18 @@ impl Epoll {
 
     /// # Errors
     /// The descriptor cannot be polled.
-    pub(crate) fn watch(&mut self, descriptor: OwnedFd) -> io::Result<()> {
-        self.register(descriptor.as_fd(), WATCHED, EventFlags::IN)?;
-        self.watched.push(descriptor);
+    pub(crate) fn watch(&mut self, descriptor: BorrowedFd<'_>) -> io::Result<()> {
+        let copy = descriptor.try_clone_to_owned()?;
+        self.register(copy.as_fd(), WATCHED, EventFlags::IN)?;
+        self.watched.insert(descriptor.as_raw_fd(), copy);
         Ok(())
+    }
+
+    pub(crate) fn unwatch(&mut self, descriptor: BorrowedFd<'_>) {
+        if let Some(copy) = self.watched.remove(&descriptor.as_raw_fd()) {
+            // It would go on while its owner has it open. This fails only if it is not registered.
+            let _ = epoll::delete(&self.epoll, &copy);
+        }
     }
 
     /// One pass: waits for at most `wait`, and raises what happened.
@@ -104,12 +114,17 @@ impl Epoll {
     /// Stops accepting.
     pub(crate) fn stop_listening(&mut self, listeners: &mut Listeners) {
         for listener in listeners.list.iter_mut().filter(|listener| !listener.is_datagram) {
-            if let Some(socket) = listener.socket.take().filter(|_| listener.active) {
-                // A listener shared with others stays open; only our interest in it ends.
-                let _ = epoll::delete(&self.epoll, &socket);
-            }
-            listener.active = false;
+            self.unlisten(listener);
         }
+    }
+
+    /// Stops accepting from one listener.
+    pub(crate) fn unlisten(&mut self, listener: &mut Listener) {
+        if let Some(socket) = listener.socket.take().filter(|_| listener.active) {
+            // A listener shared with others stays open; only our interest in it ends.
+            let _ = epoll::delete(&self.epoll, &socket);
+        }
+        listener.active = false;
     }
 
     /// Waits for listeners anew, which finds what is already there.

@@ -11,8 +11,8 @@ use afpa_engine::TransportId;
 use afpa_engine::seam::{Events, Listen, ListenerId, Owner, Time};
 use afpa_platform::datagram::{Arrival, receive_datagram};
 use rustix::io::Errno;
-use rustix::net::sockopt::socket_type;
-use rustix::net::{RecvFlags, SocketType, recvfrom};
+use rustix::net::sockopt::{socket_acceptconn, socket_type};
+use rustix::net::{RecvFlags, SocketType, listen, recvfrom};
 
 use crate::address::{bind_datagram, listen_to, widen};
 use crate::config::SocketsConfig;
@@ -39,6 +39,8 @@ pub(crate) struct Listener {
     pub(crate) cancelled: bool,
     /// Receiving datagrams failed: it is tried again when accepting would be.
     pub(crate) failing: bool,
+    /// It was told to end. The place is another's when the driver is done with it and nobody waits.
+    pub(crate) retired: bool,
 }
 
 /// Why accepting may fail without anything being wrong with the listener.
@@ -104,13 +106,18 @@ impl Listeners {
         }
     }
 
-    /// Listens to a socket that is bound, and listens if it is a stream socket.
+    /// Listens to a socket that is bound.
     ///
     /// # Errors
-    /// It is neither a stream nor a datagram socket.
-    pub(crate) fn adopt(&mut self, socket: OwnedFd, owner: Owner) -> io::Result<ListenerId> {
+    /// It is neither a stream nor a datagram socket, or cannot be listened to.
+    pub(crate) fn adopt(&mut self, socket: OwnedFd, owner: Owner, backlog: u16) -> io::Result<ListenerId> {
         match socket_type(&socket)? {
-            SocketType::STREAM => self.add(socket, owner, false),
+            SocketType::STREAM => {
+                if !socket_acceptconn(&socket)? {
+                    listen(&socket, i32::from(backlog))?;
+                }
+                self.add(socket, owner, false)
+            }
             SocketType::DGRAM => self.add(socket, owner, true),
             _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "neither a stream nor a datagram socket")),
         }
@@ -118,13 +125,50 @@ impl Listeners {
 
     fn add(&mut self, socket: OwnedFd, owner: Owner, is_datagram: bool) -> io::Result<ListenerId> {
         let too_many = |_| io::Error::new(io::ErrorKind::QuotaExceeded, "too many listeners");
-        let index = u16::try_from(self.list.len()).map_err(too_many)?;
+        let free = (0..self.list.len()).find(|&place| self.is_free(place)).unwrap_or(self.list.len());
+        let index = u16::try_from(free).map_err(too_many)?;
         if is_datagram {
             widen(&socket);
         }
-        let socket = Some(Arc::new(socket));
-        self.list.push(Listener { socket, owner, is_datagram, active: false, cancelled: false, failing: false });
+        let listener = Listener {
+            socket: Some(Arc::new(socket)),
+            owner,
+            is_datagram,
+            active: false,
+            cancelled: false,
+            failing: false,
+            retired: false,
+        };
+        match self.list.get_mut(free) {
+            Some(place) => *place = listener,
+            None => self.list.push(listener),
+        }
         Ok(self.name(index))
+    }
+
+    /// Whether a place can be another's: nothing comes to it any more.
+    fn is_free(&self, place: usize) -> bool {
+        let Listener { retired, active, .. } = self.list[place];
+        retired && !active && !self.parked.iter().any(|(index, _)| usize::from(*index) == place)
+    }
+
+    /// The socket of a listener that is listened to.
+    pub(crate) fn socket(&self, listener: ListenerId) -> Option<&Arc<OwnedFd>> {
+        let found = self.list.get(usize::from(listener.index)).filter(|_| listener.transport == self.id);
+        found.filter(|listener| !listener.retired)?.socket.as_ref()
+    }
+
+    /// Accepts no more from a listener. The driver has to end what it has under way.
+    ///
+    /// # Errors
+    /// It is no stream listener, or listens no more.
+    pub(crate) fn retire(&mut self, listener: ListenerId) -> io::Result<()> {
+        let is_listening = self.socket(listener).is_some();
+        match self.list.get_mut(usize::from(listener.index)).filter(|found| is_listening && !found.is_datagram) {
+            Some(found) => found.retired = true,
+            None => return Err(io::Error::new(io::ErrorKind::InvalidInput, "no stream is listened to")),
+        }
+        Ok(())
     }
 
     pub(crate) fn name(&self, index: u16) -> ListenerId {
@@ -213,7 +257,7 @@ impl Listeners {
     /// Closes a listener that is listened to no more and with which the driver is done.
     pub(crate) fn drop_stopped(&mut self, index: u16) {
         let listener = &mut self.list[usize::from(index)];
-        if self.stopped && !listener.active && !listener.is_datagram {
+        if (self.stopped || listener.retired) && !listener.active && !listener.is_datagram {
             listener.socket = None;
         }
     }

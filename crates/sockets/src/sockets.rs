@@ -81,24 +81,12 @@ impl Sockets {
         Ok(listener)
     }
 
-    /// Takes over a socket that others have bound, such as one of a service manager or a Unix socket
-    /// that all engines share.
-    ///
-    /// # Errors
-    /// It is neither a stream nor a datagram socket.
-    pub fn adopt(&mut self, socket: OwnedFd, owner: Owner) -> io::Result<ListenerId> {
-        let listener = self.listeners.adopt(socket, owner)?;
-        self.prepare(listener)?;
-        Ok(listener)
-    }
-
     /// Where a listener is bound: the port, if port 0 was asked for.
     ///
     /// # Errors
     /// It listens no more.
     pub fn local_address(&self, listener: ListenerId) -> io::Result<Address> {
-        let listener = self.listeners.list.get(usize::from(listener.index));
-        match listener.and_then(|listener| listener.socket.as_ref()) {
+        match self.listeners.socket(listener) {
             Some(socket) => local_address(socket),
             None => Err(io::Error::new(io::ErrorKind::NotConnected, "not listening")),
         }
@@ -109,15 +97,15 @@ impl Sockets {
     /// # Errors
     /// It listens no more, or no descriptor is left.
     pub fn duplicate(&self, listener: ListenerId) -> io::Result<OwnedFd> {
-        let listener = self.listeners.list.get(usize::from(listener.index));
-        match listener.and_then(|listener| listener.socket.as_ref()) {
+        match self.listeners.socket(listener) {
             Some(socket) => socket.try_clone(),
             None => Err(io::Error::new(io::ErrorKind::NotConnected, "not listening")),
         }
     }
 
     fn prepare(&mut self, listener: ListenerId) -> io::Result<()> {
-        let listener = &self.listeners.list[usize::from(listener.index)];
+        let place = usize::from(listener.index);
+        let listener = &self.listeners.list[place];
         if let Some(socket) = &listener.socket {
             // Ready or not: with epoll, another engine may have been faster. A ring waits only for
             // sockets that block.
@@ -125,8 +113,10 @@ impl Sockets {
         }
         let datagrams = listener.socket.clone().filter(|_| listener.is_datagram);
         let is_informed = datagrams.as_ref().is_some_and(inform);
-        self.table.destinations.push(is_informed.then(Destinations::default));
-        self.table.datagram_sockets.push(datagrams);
+        self.table.destinations.resize_with(self.listeners.list.len(), || None);
+        self.table.datagram_sockets.resize_with(self.listeners.list.len(), || None);
+        self.table.destinations[place] = is_informed.then(Destinations::default);
+        self.table.datagram_sockets[place] = datagrams;
         Ok(())
     }
 
@@ -177,10 +167,32 @@ impl Transport for Sockets {
     }
 
     fn watch(&mut self, descriptor: BorrowedFd<'_>) -> io::Result<()> {
-        let descriptor = descriptor.try_clone_to_owned()?;
         match &mut self.driver {
             Driver::Uring(uring) => uring.watch(descriptor),
-            Driver::Epoll(epoll) => epoll.watch(descriptor)?,
+            Driver::Epoll(epoll) => epoll.watch(descriptor),
+        }
+    }
+
+    fn unwatch(&mut self, descriptor: BorrowedFd<'_>) {
+        match &mut self.driver {
+            Driver::Uring(uring) => uring.unwatch(descriptor),
+            Driver::Epoll(epoll) => epoll.unwatch(descriptor),
+        }
+    }
+
+    fn adopt(&mut self, socket: OwnedFd, owner: Owner, backlog: u16) -> io::Result<ListenerId> {
+        let listener = self.listeners.adopt(socket, owner, backlog)?;
+        self.prepare(listener)?;
+        Ok(listener)
+    }
+
+    fn unlisten(&mut self, listener: ListenerId) -> io::Result<()> {
+        self.listeners.retire(listener)?;
+        let index = listener.index;
+        let listener = &mut self.listeners.list[usize::from(index)];
+        match &mut self.driver {
+            Driver::Uring(uring) => uring.unlisten(index, listener),
+            Driver::Epoll(epoll) => epoll.unlisten(listener),
         }
         Ok(())
     }

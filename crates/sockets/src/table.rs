@@ -18,7 +18,7 @@ use rustix::io::ioctl_fionbio;
 use rustix::net::sockopt::set_socket_linger;
 use rustix::net::{Shutdown, shutdown};
 
-use crate::address::{peer_address, start_connecting};
+use crate::address::{local_address, peer_address, start_connecting};
 use crate::config::{Respond, SocketsConfig};
 use crate::connection::{Connection, Finish, Phase};
 use crate::datagrams::{Destinations, Outbox, collect};
@@ -665,6 +665,8 @@ impl Calls for Table {
         match segment {
             Segment::Copy(bytes) => gather.copy(bytes),
             Segment::Pinned(pin) => gather.pin(pin.into()),
+            Segment::Foreign(slice) if slot.is_conversation => gather.copy_foreign(&slice),
+            Segment::Foreign(slice) => gather.foreign(slice),
             Segment::File(range) => gather.file(range.file, range.offset, range.length),
         }
         slot.queued += gather.remaining() - before;
@@ -749,6 +751,11 @@ impl Calls for Table {
     fn peer(&self, connection: ConnectionId) -> Option<Address> {
         let index = self.find_live(connection)?;
         peer_address(self.slots[index as usize].socket.as_ref()?)
+    }
+
+    fn local(&self, connection: ConnectionId) -> Option<Address> {
+        let index = self.find_live(connection)?;
+        local_address(self.slots[index as usize].socket.as_ref()?).ok()
     }
 
     fn send_datagram(&mut self, socket: ListenerId, peer: SocketAddr, segments: &mut dyn Iterator<Item = Segment<'_>>) {

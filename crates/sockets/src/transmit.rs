@@ -1,15 +1,15 @@
 //! Sends without waiting: what engines do for lent memory, and sending threads for everything.
 
 use std::io;
-use std::io::IoSlice;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use afpa_platform::gather::{Front, Gather, MAX_PIECES, Slice};
+use afpa_platform::gather::{Front, Gather, Slice};
 use afpa_platform::pipe::Pipe;
+use afpa_platform::socket::send_spans;
 use afpa_platform::source::SourceFile;
 use rustix::fs::sendfile;
 use rustix::io::Errno;
-use rustix::net::{SendAncillaryBuffer, SendFlags, send, sendmsg};
+use rustix::net::{SendFlags, send};
 
 /// The octets at a range's end that are sent as a copy.
 const TAIL: u64 = 64 * 1024;
@@ -57,7 +57,10 @@ fn send_pieces<S: Slice>(
                 taken as u64
             }),
             (Some(Front::File { file, offset, length }), _) => send_source(socket, file, offset, length)?,
-            (Some(Front::Memory | Front::Lendable), _) => send_memory(socket, gather, lend_from),
+            (Some(Front::Memory | Front::Lendable), _) => {
+                // A head leaves in one packet with what follows it.
+                send_spans(socket, gather.unlendable(lend_from), gather.remaining())
+            }
         };
         match step {
             Ok(count) => {
@@ -72,22 +75,6 @@ fn send_pieces<S: Slice>(
             Err(error) => return Err(error.into()),
         }
     }
-}
-
-fn send_memory<S: Slice>(socket: BorrowedFd<'_>, gather: &Gather<S>, lend_from: usize) -> rustix::io::Result<u64> {
-    let mut pieces = [IoSlice::new(&[]); MAX_PIECES];
-    let (mut count, mut length) = (0, 0);
-    for piece in gather.unlendable(lend_from).take(MAX_PIECES) {
-        pieces[count] = IoSlice::new(piece);
-        count += 1;
-        length += piece.len() as u64;
-    }
-    let mut flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
-    if length < gather.remaining() {
-        // A head leaves in one packet with what follows it.
-        flags |= SendFlags::MORE;
-    }
-    sendmsg(socket, &pieces[..count], &mut SendAncillaryBuffer::default(), flags).map(|count| count as u64)
 }
 
 /// Sends a file's range through the file system's cache, but for its last octets: those leave as a

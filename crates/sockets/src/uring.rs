@@ -5,7 +5,7 @@
 //! a small last response takes the closing of its socket along.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 use afpa_engine::seam::{Disconnect, Events, ListenerId, Owner};
@@ -17,7 +17,7 @@ use rustix::net::sockopt::socket_error;
 
 use crate::connection::Phase;
 use crate::conversations::is_loss;
-use crate::listeners::Listeners;
+use crate::listeners::{Listener, Listeners};
 use crate::table::Table;
 use crate::transmit::Progress;
 
@@ -31,8 +31,17 @@ const WATCHED: u64 = 1 << 32;
 
 pub(crate) struct Uring {
     ring: Ring,
-    watched: Vec<OwnedFd>,
+    watched: Vec<Watched>,
     started: bool,
+}
+
+/// A descriptor that wakes the ring, or a place for one.
+enum Watched {
+    Free,
+    /// One operation waits for it; with the number under which its owner knows it.
+    Live(RawFd, OwnedFd),
+    /// The operation has been told to end, and has not yet.
+    Ending(#[expect(dead_code, reason = "open until the ring is done with it")] OwnedFd),
 }
 
 impl Uring {
@@ -52,9 +61,26 @@ impl Uring {
         !self.started || self.ring.has_work()
     }
 
-    pub(crate) fn watch(&mut self, descriptor: OwnedFd) {
-        self.ring.poll_readable(WATCHED | self.watched.len() as u64, descriptor.as_fd());
-        self.watched.push(descriptor);
+    /// # Errors
+    /// No descriptor is left.
+    pub(crate) fn watch(&mut self, descriptor: BorrowedFd<'_>) -> io::Result<()> {
+        let copy = descriptor.try_clone_to_owned()?;
+        let place = self.watched.iter().position(|watched| matches!(watched, Watched::Free)).unwrap_or_else(|| {
+            self.watched.push(Watched::Free);
+            self.watched.len() - 1
+        });
+        self.ring.poll_readable(WATCHED | place as u64, copy.as_fd());
+        self.watched[place] = Watched::Live(descriptor.as_raw_fd(), copy);
+        Ok(())
+    }
+
+    pub(crate) fn unwatch(&mut self, descriptor: BorrowedFd<'_>) {
+        let is_meant = |watched: &Watched| matches!(watched, Watched::Live(raw, _) if *raw == descriptor.as_raw_fd());
+        let Some(place) = self.watched.iter().position(is_meant) else { return };
+        self.ring.cancel_readable(WATCHED | place as u64);
+        if let Watched::Live(_, copy) = std::mem::replace(&mut self.watched[place], Watched::Free) {
+            self.watched[place] = Watched::Ending(copy);
+        }
     }
 
     /// One pass: submits, waits for at most `wait`, and raises what came of it.
@@ -88,11 +114,16 @@ impl Uring {
     /// Stops accepting, if it does.
     pub(crate) fn stop_listening(&mut self, listeners: &mut Listeners) {
         for (index, listener) in listeners.list.iter_mut().enumerate().filter(|(_, l)| !l.is_datagram) {
-            if !listener.active {
-                listener.socket = None;
-            } else if !std::mem::replace(&mut listener.cancelled, true) {
-                self.ring.cancel_accept(index as u64);
-            }
+            self.unlisten(index as u16, listener);
+        }
+    }
+
+    /// Stops accepting from one listener, if it does. What the ring has accepted by then still comes.
+    pub(crate) fn unlisten(&mut self, index: u16, listener: &mut Listener) {
+        if !listener.active {
+            listener.socket = None;
+        } else if !std::mem::replace(&mut listener.cancelled, true) {
+            self.ring.cancel_accept(u64::from(index));
         }
     }
 
@@ -242,7 +273,10 @@ impl Uring {
                 table.take_back();
                 self.await_senders(table);
             }
-            _ => self.ring.poll_readable(token, self.watched[number as usize].as_fd()),
+            _ => match &mut self.watched[number as usize] {
+                Watched::Live(_, descriptor) => self.ring.poll_readable(token, descriptor.as_fd()),
+                ended => *ended = Watched::Free,
+            },
         }
     }
 
@@ -252,7 +286,9 @@ impl Uring {
         let may_accept = listeners.may_accept(table);
         self.receive_datagrams(table, listeners);
         for (index, listener) in listeners.list.iter_mut().enumerate() {
-            let Some(socket) = listener.socket.as_ref().filter(|_| !listener.is_datagram) else { continue };
+            let Some(socket) = listener.socket.as_ref().filter(|_| !(listener.is_datagram || listener.retired)) else {
+                continue;
+            };
             if may_accept && !listener.active {
                 (listener.active, listener.cancelled) = (true, false);
                 self.ring.accept(index as u64, socket.as_fd());

@@ -163,7 +163,7 @@ on_both_interfaces! {
                 continue;
             };
             let address = socket.local_addr().expect("an address");
-            let listener = harness.sockets.adopt(socket.into(), Owner(7)).expect("a datagram socket");
+            let listener = harness.sockets.adopt(socket.into(), Owner(7), 64).expect("a datagram socket");
             // A connected socket hears nothing from elsewhere.
             let asked = |address: &IpAddr, port| client(SocketAddr::new(*address, port));
             let sockets: Vec<UdpSocket> = addresses.iter().map(|ip| asked(ip, address.port())).collect();

@@ -130,7 +130,7 @@ on_both_interfaces! {
         let listener = UnixListener::bind(&path).expect("a path");
         let mut harnesses = [Harness::new(interface, echo), Harness::new(interface, echo)];
         for harness in &mut harnesses {
-            harness.sockets.adopt(listener.try_clone().expect("a descriptor").into(), Owner(7)).expect("a listener");
+            harness.sockets.adopt(listener.try_clone().expect("a descriptor").into(), Owner(7), 64).expect("a listener");
         }
         let client = path.clone();
         let client = thread::spawn(move || {
@@ -145,8 +145,8 @@ on_both_interfaces! {
         harnesses.iter_mut().for_each(Harness::idle);
         assert_eq!(harnesses.iter().map(|harness| harness.accepted().len()).sum::<usize>(), 20);
         let datagrams = UdpSocket::bind("127.0.0.1:0").expect("a port");
-        harnesses[0].sockets.adopt(datagrams.into(), Owner(7)).expect("a datagram socket");
-        harnesses[0].sockets.adopt(File::open("/dev/null").expect("a file").into(), Owner(7)).expect_err("no socket");
+        harnesses[0].sockets.adopt(datagrams.into(), Owner(7), 64).expect("a datagram socket");
+        harnesses[0].sockets.adopt(File::open("/dev/null").expect("a file").into(), Owner(7), 64).expect_err("no socket");
         std::fs::remove_file(path).expect("a socket");
     }
 

@@ -47,6 +47,8 @@ pub(crate) struct Shared<P> {
     pub(crate) handshakes: u32,
     pub(crate) offers: Offers,
     pub(crate) assisted: Assisted,
+    /// The payload of a segment that had to be copied: kept for its memory.
+    pub(crate) settled: Vec<u8>,
 }
 
 impl<P: Payload> Shared<P> {
@@ -68,6 +70,7 @@ impl<P: Payload> Shared<P> {
             handshakes: 0,
             offers: Offers::new(),
             assisted: Assisted::default(),
+            settled: Vec::new(),
             config,
         }
     }

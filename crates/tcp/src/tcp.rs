@@ -178,6 +178,12 @@ impl<P: Payload> Tcp<P> {
         Some(SocketAddr::new(tuple.remote, tuple.remote_port))
     }
 
+    /// Our end.
+    pub fn local(&self, handle: Handle) -> Option<SocketAddr> {
+        let tuple = &self.slots.named(handle)?.cold.tuple;
+        Some(SocketAddr::new(tuple.local, tuple.local_port))
+    }
+
     /// Sends what is due: replies that belong to no connection first, then connections in turn. False if the sink ran
     /// full: call again when it has room.
     pub fn dispatch(&mut self, now: Time, sink: &mut impl Sink<P>) -> bool {

@@ -85,6 +85,7 @@ impl Calls for Taken {
         self.0 += match segment {
             Segment::Copy(octets) => octets.len() as u64,
             Segment::Pinned(pin) => pin.len() as u64,
+            Segment::Foreign(slice) => slice.len() as u64,
             Segment::File(range) => range.length,
         };
     }

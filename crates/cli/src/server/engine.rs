@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime};
 use afpa_engine::seam::{Address, Listen, ListenerId};
 use afpa_engine::stats::ModuleStats;
 use afpa_engine::workers::Workers;
-use afpa_engine::{Engine, EngineHandle, Open, Owner, Time, TransportId};
+use afpa_engine::{Engine, EngineHandle, Open, Owner, Time, Transport, TransportId};
 use afpa_http::access_log::Recorder;
 use afpa_http::fetch::{self, Fetch, FetchGlobal};
 use afpa_http::remote::Relay;
@@ -383,7 +383,10 @@ fn enter(sockets: &mut Sockets, way: Way, owner: Owner) -> Result<ListenerId, St
             .listen(Listen::Stream(Address::Inet(address)), owner)
             .map_err(|error| explain(&ListenAddress::Inet(address), &error)),
         Way::Adopt(socket) => {
-            sockets.adopt(socket, owner).map_err(|error| format!("a shared socket cannot be listened to: {error}"))
+            let backlog = SocketsConfig::default().backlog;
+            sockets
+                .adopt(socket, owner, backlog)
+                .map_err(|error| format!("a shared socket cannot be listened to: {error}"))
         }
     }
 }

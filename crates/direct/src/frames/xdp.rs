@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::BorrowedFd;
 
 use afpa_platform::xdp::{Receiver, Transmitter, TxPiece, XdpSocket};
-use afpa_tcp::{Payload, Piece};
+use afpa_tcp::Piece;
 
 use super::{Checksum, FrameDevice, FrameHandler, FrameTransmitter, Full, Losses, Segmentation};
 use crate::pinned::Pinned;
@@ -82,9 +82,11 @@ impl FrameTransmitter for Transmitter {
     fn push(&mut self, head: &[u8], pieces: &[Piece<'_, Pinned>], _: Option<Segmentation>) -> Result<(), Full> {
         let mut pieces = pieces.iter().map(|piece| match piece {
             Piece::Copied(bytes) => TxPiece::Copied(bytes),
-            Piece::Pinned { payload, range } => {
-                TxPiece::Pinned(payload.pin().slice(), range.start.min(payload.bytes().len())..range.end)
-            }
+            Piece::Pinned { payload, range } => match payload.pin() {
+                Some(pin) => TxPiece::Pinned(pin.slice(), range.start.min(pin.len())..range.end),
+                // Of memory without a pin TCP has made a copy.
+                None => TxPiece::Copied(&[]),
+            },
         });
         Transmitter::push(self, head, &mut pieces).map_err(|_| Full)
     }

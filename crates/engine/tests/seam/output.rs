@@ -1,13 +1,16 @@
 //! What is sent, and how fast the peer takes it.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::Write;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use afpa_cache::{Cache, CacheConfig, Resident, View};
 use afpa_engine::Wake;
 use afpa_engine::memory::{Ending, MemoryConfig};
+use afpa_platform::foreign::ForeignMemory;
 use afpa_platform::source::SourceFile;
 
 use crate::bench::{Bench, CLOSE, Cx, SEND, SENDING, WAIT, take};
@@ -214,4 +217,34 @@ fn file(contents: &[u8]) -> (File, Arc<SourceFile>) {
     file.write_all(contents).unwrap();
     let source = SourceFile::new(file.try_clone().unwrap()).unwrap();
     (file, Arc::new(source))
+}
+
+#[test]
+fn foreign_memory_is_lent_until_tcp_has_taken_it_over() {
+    let memory = Arc::new(ForeignMemory::create(10_000).unwrap());
+    memory.write(0, &pattern(10_000));
+    let (lent, taken) = (memory.clone(), Rc::new(Cell::new(0)));
+    let seen = taken.clone();
+    let step = move |cx: &mut Cx<'_>| {
+        if take(cx) == "go" {
+            cx.output.send(b"head");
+            cx.output.lend(lent.slice(0..10_000));
+        }
+        seen.set(cx.taken());
+        WAIT
+    };
+    let mut bench = Bench::with(MemoryConfig { window: 3000, ..MemoryConfig::default() }, step);
+    let peer = bench.connect();
+    peer.send(b"go");
+    bench.pass();
+    // What has not been taken over is sent as it is by then.
+    memory.write(9_999, b"!");
+    let mut got = Vec::new();
+    bench.until(|| {
+        got.extend(peer.read(usize::MAX));
+        got.len() == 10_004
+    });
+    assert!(got == [b"head", &pattern(10_000)[..9_999], b"!"].concat());
+    bench.exchange(&peer, b"and?");
+    assert_eq!((taken.get(), Arc::strong_count(&memory)), (10_004, 2));
 }

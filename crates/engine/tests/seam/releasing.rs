@@ -10,8 +10,15 @@ use afpa_engine::{Outcome, Wake};
 
 use crate::bench::{ABORT, Bench, CLOSE, Cx, WAIT, take};
 
-const RELEASES: MemoryConfig =
-    MemoryConfig { frame: 4, window: 8, send_buffer: 1 << 20, sends_files: true, releases: true, peer: None };
+const RELEASES: MemoryConfig = MemoryConfig {
+    frame: 4,
+    window: 8,
+    send_buffer: 1 << 20,
+    sends_files: true,
+    releases: true,
+    peer: None,
+    local: None,
+};
 
 /// Answers "a" by itself, and asks for the connection when it sees a "b". What it gets, a worker writes to.
 fn hand_over(cx: &mut Cx<'_>) -> Outcome {

@@ -22,6 +22,7 @@ use io_uring::{IoUring, Probe, cqueue, opcode, squeue};
 use rustix::event::{EventfdFlags, eventfd};
 
 use crate::datagram::Datagram;
+use crate::foreign::Span;
 use crate::gather::{Gather, MAX_PIECES};
 use buffers::Buffers;
 use datagrams::Inbox;
@@ -326,6 +327,11 @@ impl Ring {
         self.push(poll.build().user_data(tag(token, Kind::Readable)));
     }
 
+    /// Ends the waiting of `token` for something to read.
+    pub fn cancel_readable(&mut self, token: Token) {
+        self.cancel(tag(token, Kind::Readable));
+    }
+
     /// Waits, once, until `descriptor` has room to write.
     pub fn poll_writable(&mut self, token: Token, descriptor: BorrowedFd<'_>) {
         let poll = opcode::PollAdd::new(Fd(descriptor.as_raw_fd()), libc::POLLOUT as u32);
@@ -554,7 +560,7 @@ impl Ring {
         let gather = sending.gather.insert(gather);
         let fd = Fd(socket.as_raw_fd());
         let mut memory = gather.memory();
-        let first = memory.next().unwrap_or(&[]);
+        let first = memory.next().unwrap_or(Span::of(&[]));
         let entry = if memory.next().is_none() {
             opcode::Send::new(fd, first.as_ptr(), first.len() as u32).flags(flags).build()
         } else {
@@ -629,7 +635,7 @@ impl Message {
         Message { header, pieces: Vec::with_capacity(MAX_PIECES) }
     }
 
-    fn name<'a>(&mut self, memory: impl Iterator<Item = &'a [u8]>) {
+    fn name<'a>(&mut self, memory: impl Iterator<Item = Span<'a>>) {
         self.pieces.clear();
         self.pieces
             .extend(memory.map(|piece| libc::iovec { iov_base: piece.as_ptr() as *mut _, iov_len: piece.len() }));

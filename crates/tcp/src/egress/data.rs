@@ -226,8 +226,13 @@ fn transmit<P: Payload>(
     sink: &mut impl Sink<P>,
 ) -> Option<u32> {
     let offset = range.start.offset_from(connection.send_unacknowledged);
+    let mut settled = std::mem::take(&mut shared.settled);
     let mut pieces = Pieces::<P>::new();
     let len = sending.queue.gather(offset, range.len, &mut pieces);
+    if piece::settle(&pieces, &mut settled) {
+        pieces.clear();
+        pieces.push(Piece::Copied(&settled));
+    }
     let is_last = offset + len == sending.queue.len();
     // FIN rides on the last octets (or is all there is), the first time and again.
     let is_new = range.start == connection.send_next;
@@ -255,10 +260,12 @@ fn transmit<P: Payload>(
         pieces: &pieces,
         segment_size: is_cut.then_some(connection.segment_size),
     };
-    if !sink.transmit(packet) {
+    let is_taken = sink.transmit(packet);
+    drop(pieces);
+    shared.settled = settled;
+    if !is_taken {
         return None;
     }
-    drop(pieces);
     let taken = len + u32::from(has_finish);
     shared.stats.octets_sent += u64::from(len);
     note(connection, sending, shared, now, Range { len: taken, ..range });

@@ -13,6 +13,31 @@ pub(crate) const MAX_PIECES: usize = 18;
 /// The pieces of one packet, in order.
 pub(crate) type Pieces<'a, P> = ArrayVec<Piece<'a, P>, MAX_PIECES>;
 
+/// Copies the pieces to `copy` if one of them is of memory that others may write meanwhile. Returns whether it is so.
+#[inline]
+pub(crate) fn settle<P: Payload>(pieces: &[Piece<'_, P>], copy: &mut Vec<u8>) -> bool {
+    let is_volatile = |piece: &Piece<'_, P>| matches!(piece, Piece::Pinned { payload, .. } if payload.is_volatile());
+    let has_volatile = pieces.iter().any(is_volatile);
+    if has_volatile {
+        copy_all(pieces, copy);
+    }
+    has_volatile
+}
+
+fn copy_all<P: Payload>(pieces: &[Piece<'_, P>], copy: &mut Vec<u8>) {
+    copy.clear();
+    for piece in pieces {
+        match piece {
+            Piece::Copied(octets) => copy.extend_from_slice(octets),
+            Piece::Pinned { payload, range } => {
+                let before = copy.len();
+                copy.resize(before + range.len(), 0);
+                payload.copy(range.clone(), &mut copy[before..]);
+            }
+        }
+    }
+}
+
 /// The Internet checksum's sum, not complemented, of the pieces in a row, the first one at an even octet. Pinned octets
 /// count by the sum that their payload knows, and are not read here.
 pub(crate) fn sum<P: Payload>(pieces: &[Piece<'_, P>]) -> u16 {

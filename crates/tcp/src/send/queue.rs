@@ -78,7 +78,7 @@ impl<P: Payload> SendQueue<P> {
     /// if more than [`MAX_OCTETS`] would be queued.
     #[must_use]
     pub(crate) fn push_pinned(&mut self, payload: P) -> bool {
-        let Some(len) = self.room_for(payload.bytes().len()) else { return false };
+        let Some(len) = self.room_for(payload.length()) else { return false };
         if len > 0 {
             self.entries.push_back(Entry::Pinned(payload, len));
             self.len += len;

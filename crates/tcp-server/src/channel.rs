@@ -1,0 +1,231 @@
+//! A connection between TCP and the slot of an application.
+
+use std::io;
+use std::sync::Arc;
+
+use afpa_channel::Forged;
+use afpa_channel::slot::{Slot, command, state};
+use afpa_engine::seam::Disconnect;
+use afpa_engine::{Outcome, Wake};
+use rustix::io::Errno;
+
+use crate::application::{Application, Memory, Use};
+use crate::module::Cx;
+use crate::provider::Fate;
+use crate::receiving::Receiving;
+use crate::sending::Sending;
+use crate::stats::ProviderStats;
+use crate::table::{CLOSED, GIVEN, IDLE, OVER, RESET, TAKEN};
+
+/// What the module keeps of a connection.
+pub struct Connection {
+    pub(crate) origin: Origin,
+    /// Once it has a slot.
+    pub(crate) channel: Option<Box<Channel>>,
+    /// How the transport says that it ended.
+    pub(crate) reason: Option<Disconnect>,
+}
+
+/// Whose connection it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Origin {
+    /// Of the listener with this serial number.
+    Listener(u64),
+    /// Opened under this tag.
+    Opening(u64),
+    /// Nobody's.
+    Nobody,
+}
+
+/// A connection that has a slot.
+pub(crate) struct Channel {
+    pub(crate) link: Link,
+    receiving: Receiving,
+    sending: Sending,
+    /// The state bits that are published.
+    state: u32,
+    /// The application does not refer to it any more.
+    is_closed: bool,
+    finish: Finish,
+    /// What had been taken over when the peer's patience was last looked at.
+    looked_at: u64,
+}
+
+/// How far our FIN is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Finish {
+    No,
+    Given,
+    Sent,
+}
+
+/// The slot of a connection.
+pub(crate) struct Link {
+    pub(crate) application: Arc<Application>,
+    /// The application's place on this engine.
+    pub(crate) place: usize,
+    pub(crate) at: Use,
+}
+
+/// Why a connection cannot go on.
+#[derive(Debug)]
+pub(crate) enum Trouble {
+    /// The application has written what cannot be.
+    Forged(Forged),
+    /// What a job sends cannot be read.
+    Unreadable(io::Error),
+}
+
+impl From<Forged> for Trouble {
+    fn from(forged: Forged) -> Trouble {
+        Trouble::Forged(forged)
+    }
+}
+
+impl Link {
+    /// The slot's words and rings.
+    #[inline]
+    pub(crate) fn slot(&self) -> Slot<'_, Memory> {
+        self.application.region().slot(self.at.slot)
+    }
+}
+
+impl Channel {
+    pub(crate) fn new(link: Link) -> Box<Channel> {
+        Box::new(Channel {
+            link,
+            receiving: Receiving::default(),
+            sending: Sending::default(),
+            state: state::CONNECTED,
+            is_closed: false,
+            finish: Finish::No,
+            looked_at: 0,
+        })
+    }
+
+    /// Moves what can be moved.
+    pub(crate) fn relay(&mut self, cx: &mut Cx<'_>) -> Result<Outcome, Trouble> {
+        let fate = cx.global.fate(&self.link);
+        let slot = self.link.slot();
+        let commands = slot.commands();
+        if fate == Fate::Aborted || commands & (command::CLOSE | command::ABORT) == command::CLOSE | command::ABORT {
+            self.is_closed = true;
+            return Ok(RESET);
+        }
+        if fate == Fate::Abandoned || cx.draining() || commands & command::CLOSE != 0 {
+            self.is_closed = true;
+            // As the kernel does: the peer has to learn that not everything was read (RFC 9293 §3.10.4, RFC 2525 §2.17).
+            return Ok(if self.receiving.is_unread(&mut cx.input, slot)? { RESET } else { CLOSED });
+        }
+        if commands & command::ABORT != 0 {
+            return Ok(RESET);
+        }
+        let mut happened = if commands & command::DISCARD != 0 {
+            self.receiving.discard(&mut cx.input);
+            false
+        } else {
+            self.receiving.take(cx, &self.link, &mut self.state)?
+        };
+        let waited = self.sending.taken(cx.taken(), slot, &cx.global.stats);
+        self.sending.give(cx, &self.link)?;
+        if commands & command::FINISH != 0 && self.finish == Finish::No && self.sending.is_given() {
+            cx.output.finish();
+            self.finish = Finish::Given;
+        }
+        if self.finish == Finish::Given && self.sending.is_taken() {
+            self.finish = Finish::Sent;
+        }
+        happened |= self.publish(cx.finished());
+        let slot = self.link.slot();
+        if happened || (waited && slot.server_waited_for()) {
+            self.link.application.tell(slot, &cx.global.stats);
+        }
+        let both = state::PEER_FINISHED | state::FINISHED;
+        Ok(if self.state & both == both { OVER } else { IDLE })
+    }
+
+    /// Publishes how far both directions are. Returns whether that is news.
+    fn publish(&mut self, peer_finished: bool) -> bool {
+        let before = self.state;
+        if peer_finished && !self.receiving.is_held_back() {
+            self.state |= state::PEER_FINISHED;
+        }
+        if self.finish == Finish::Sent {
+            self.state |= state::FINISHED;
+        }
+        if self.state != before {
+            self.link.slot().server_state(self.state);
+        }
+        self.state != before
+    }
+
+    /// Sends what the application has left. What still arrives, nobody will read: a reset says so.
+    pub(crate) fn drain(&mut self, cx: &mut Cx<'_>) -> Result<Outcome, Trouble> {
+        if self.is_refused(cx) {
+            return Ok(RESET);
+        }
+        self.sending.taken(cx.taken(), self.link.slot(), &cx.global.stats);
+        self.sending.give(cx, &self.link)?;
+        if !self.sending.is_given() {
+            return Ok(IDLE);
+        }
+        if self.finish == Finish::No {
+            cx.output.finish();
+        }
+        Ok(GIVEN)
+    }
+
+    /// Waits until nothing refers to the slot's memory.
+    pub(crate) fn linger(&mut self, cx: &mut Cx<'_>) -> Outcome {
+        if self.is_refused(cx) {
+            return RESET;
+        }
+        self.sending.taken(cx.taken(), self.link.slot(), &cx.global.stats);
+        if self.sending.is_taken() { TAKEN } else { IDLE }
+    }
+
+    /// Whether a connection that the application has closed comes to nothing: octets arrive, or the peer has not taken any
+    /// for too long.
+    fn is_refused(&mut self, cx: &mut Cx<'_>) -> bool {
+        if cx.input.is_present() && !cx.input.unread().is_empty() {
+            return true;
+        }
+        let delivered = cx.delivered();
+        match cx.wake {
+            Wake::Continued => self.looked_at = delivered,
+            Wake::Expired if delivered == self.looked_at => return true,
+            Wake::Expired => self.looked_at = delivered,
+            _ => return false,
+        }
+        cx.arm_after(cx.global.settings.close_patience);
+        false
+    }
+
+    /// The connection is gone. Publishes how, unless the application knows; whether the slot is free.
+    pub(crate) fn end(&mut self, reason: Option<Disconnect>, stats: &ProviderStats) -> bool {
+        let slot = self.link.slot();
+        if self.is_closed {
+            return true;
+        }
+        self.sending.let_go(slot);
+        let both = state::PEER_FINISHED | state::FINISHED;
+        if self.state & both != both {
+            self.receiving.fail(slot);
+            let is_ours = slot.commands() & command::ABORT != 0;
+            let errno = if is_ours { Errno::CONNABORTED } else { errno(reason) };
+            slot.server_fail(errno.raw_os_error().unsigned_abs(), self.state);
+            self.link.application.tell(slot, stats);
+        }
+        false
+    }
+}
+
+/// How the application is told of it.
+pub(crate) fn errno(reason: Option<Disconnect>) -> Errno {
+    match reason {
+        Some(Disconnect::TimedOut) => Errno::TIMEDOUT,
+        Some(Disconnect::Refused) => Errno::CONNREFUSED,
+        Some(Disconnect::Unavailable) => Errno::NOBUFS,
+        _ => Errno::CONNRESET,
+    }
+}

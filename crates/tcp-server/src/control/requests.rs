@@ -1,0 +1,246 @@
+//! What is done for each request.
+
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Instant;
+
+use afpa_channel::control::{Reply, Request, VERSION};
+use afpa_channel::slot::state;
+use afpa_platform::foreign::ForeignMemory;
+use afpa_platform::source::SourceFile;
+use rustix::fs::{OFlags, fcntl_getfl};
+use rustix::io::Errno;
+use rustix::net::sockopt::{socket_domain, socket_protocol, socket_type};
+use rustix::net::{AddressFamily, SocketAddrAny, SocketType, getsockname, ipproto, listen};
+
+use super::Client;
+use super::registry::{Member, Registry};
+
+/// Why something is not done.
+pub(crate) struct Refusal {
+    pub(crate) errno: Errno,
+    pub(crate) reason: &'static str,
+}
+
+/// The longest name of an application, in octets.
+const MAX_NAME: usize = 64;
+/// The longest queue of a listener.
+const MAX_BACKLOG: u32 = 65_535;
+
+fn refuse<T>(errno: Errno, reason: &'static str) -> Result<T, Refusal> {
+    Err(Refusal { errno, reason })
+}
+
+impl Registry {
+    /// Does what a client asks for.
+    pub(crate) fn serve(
+        &mut self,
+        client: &mut Client,
+        request: Request,
+        descriptors: Vec<OwnedFd>,
+    ) -> Result<Reply, Refusal> {
+        match request {
+            Request::Status => return Ok(Reply::Status(self.status(Instant::now()))),
+            Request::Attach { version, name } => return self.welcome(client, version, name),
+            Request::Join { version, token, process } => {
+                let member = self.join_as(client, version, &token, process)?;
+                client.member = Some(member);
+                return Ok(Reply::Welcome { token, process });
+            }
+            _ => {}
+        }
+        let Some(member) = client.member.clone() else { return refuse(Errno::NOTCONN, "attach first") };
+        match request {
+            Request::Fork => match self.fork(&member, Instant::now()) {
+                Some(process) => Ok(Reply::Forked { process }),
+                None => refuse(Errno::AGAIN, "the application has as many processes as it may"),
+            },
+            Request::OpenQueue => open_queue(&member, one(descriptors)?),
+            Request::CloseQueue { queue } => match member.application.close_queue(queue, member.place) {
+                true => Ok(Reply::Done),
+                false => refuse(Errno::NOENT, "there is no such queue of this process"),
+            },
+            Request::Listen { backlog } => self.listen(&member, one(descriptors)?, backlog),
+            Request::Connect { to } => self.connect(&member, one(descriptors)?, to),
+            Request::Register { length } => self.register(&member, one(descriptors)?, length),
+            Request::Deregister { memory } => match member.application.memories.remove(memory) {
+                Some(_) => Ok(Reply::Done),
+                None => refuse(Errno::NOENT, "there is no such memory"),
+            },
+            Request::OpenFile => open_file(&member, one(descriptors)?),
+            Request::CloseFile { file } => match member.application.files.remove(file) {
+                Some(_) => Ok(Reply::Done),
+                None => refuse(Errno::NOENT, "there is no such file"),
+            },
+            Request::Attach { .. } | Request::Join { .. } | Request::Status => {
+                refuse(Errno::INVAL, "that has been answered")
+            }
+        }
+    }
+
+    fn welcome(&mut self, client: &mut Client, version: u32, name: String) -> Result<Reply, Refusal> {
+        check(client, version)?;
+        let uid = client.credentials.uid.as_raw();
+        if !self.has_room(uid) {
+            return refuse(Errno::USERS, "as many applications are attached as may be");
+        }
+        let name: String = name.chars().filter(|c| !c.is_control()).take(MAX_NAME / 4).collect();
+        match self.attach(name, uid, client.credentials.pid.as_raw_nonzero().get()) {
+            Ok(member) => {
+                let welcome = Reply::Welcome { token: member.application.identity().token, process: member.place };
+                client.member = Some(member);
+                Ok(welcome)
+            }
+            Err(error) => {
+                tracing::warn!("no region can be made: {error}");
+                refuse(Errno::from_io_error(&error).unwrap_or(Errno::NOMEM), "no region can be made")
+            }
+        }
+    }
+
+    fn join_as(&mut self, client: &Client, version: u32, token: &[u8; 16], place: u32) -> Result<Member, Refusal> {
+        check(client, version)?;
+        match self.join(token, place, client.credentials.pid.as_raw_nonzero().get()) {
+            Some(member) => Ok(member),
+            None => refuse(Errno::ACCESS, "nobody waits for this process"),
+        }
+    }
+
+    /// A listening slot on each engine.
+    fn listen(&mut self, member: &Member, socket: OwnedFd, backlog: u32) -> Result<Reply, Refusal> {
+        check_tcp(&socket)?;
+        if !is_bound(&socket) {
+            return refuse(Errno::INVAL, "the socket is not bound");
+        }
+        let backlog = backlog.clamp(1, MAX_BACKLOG) as u16;
+        if let Err(errno) = listen(&socket, backlog.into()) {
+            return refuse(errno, "the socket cannot be listened to");
+        }
+        let mut prepared = Vec::with_capacity(self.ports.len());
+        for engine in 0..self.ports.len() as u32 {
+            let slot = member.application.allocate(engine, state::LISTENING, member.place);
+            let duplicate = socket.try_clone();
+            match (slot, duplicate) {
+                (Some(at), Ok(duplicate)) => prepared.push((at.slot, duplicate)),
+                (slot, _) => {
+                    let taken = prepared.iter().map(|(slot, _)| *slot).chain(slot.map(|at| at.slot));
+                    taken.for_each(|slot| member.application.give_back(slot));
+                    return refuse(Errno::NFILE, "no slot or descriptor is left");
+                }
+            }
+        }
+        let slots = prepared.iter().map(|(slot, _)| *slot).collect();
+        for (port, (slot, duplicate)) in self.ports.iter().zip(prepared) {
+            let (number, owner) = (member.number(), port.owner);
+            port.command(move |provider, desk, transports| {
+                provider.listen(number, slot, (duplicate, backlog), owner, desk, transports);
+            });
+        }
+        Ok(Reply::Listening { slots })
+    }
+
+    /// A slot on the engine with the fewest connections.
+    fn connect(&mut self, member: &Member, socket: OwnedFd, to: std::net::SocketAddr) -> Result<Reply, Refusal> {
+        check_tcp(&socket)?;
+        let count = self.ports.len();
+        self.next_engine = (self.next_engine + 1) % count;
+        let order = (0..count).map(|at| (self.next_engine + at) % count);
+        let Some(engine) = order.min_by_key(|engine| self.ports[*engine].stats.open.get()) else {
+            return refuse(Errno::NODEV, "there is no engine");
+        };
+        let Some(at) = member.application.allocate(engine as u32, state::CONNECTING, member.place) else {
+            return refuse(Errno::NFILE, "no slot is left");
+        };
+        let number = member.number();
+        self.ports[engine].command(move |provider, desk, _| {
+            provider.connect(number, (at.slot, at.generation), socket, to, desk);
+        });
+        Ok(Reply::Connecting { slot: at.slot })
+    }
+
+    fn register(&self, member: &Member, memory: OwnedFd, length: u64) -> Result<Reply, Refusal> {
+        let registered = member.application.registered();
+        let Some(length) = usize::try_from(length)
+            .ok()
+            .filter(|_| registered.checked_add(length).is_some_and(|octets| octets <= self.limits.registered))
+        else {
+            return refuse(Errno::NOMEM, "so much memory may not be registered");
+        };
+        let memory = match ForeignMemory::map(memory, length) {
+            Ok(memory) => Arc::new(memory),
+            Err(error) => {
+                let errno = Errno::from_io_error(&error).unwrap_or(Errno::INVAL);
+                return refuse(errno, "that is no memfd of this length that is sealed against shrinking");
+            }
+        };
+        match member.application.memories.add(memory) {
+            Some(memory) => Ok(Reply::Registered { memory }),
+            None => refuse(Errno::NOSPC, "no more memory may be registered"),
+        }
+    }
+}
+
+fn check(client: &Client, version: u32) -> Result<(), Refusal> {
+    if client.member.is_some() {
+        return refuse(Errno::ISCONN, "this connection is attached already");
+    }
+    if version != VERSION {
+        return refuse(Errno::PROTO, "the TCP server is of another version");
+    }
+    Ok(())
+}
+
+/// The one descriptor that goes with a request.
+fn one(descriptors: Vec<OwnedFd>) -> Result<OwnedFd, Refusal> {
+    let mut descriptors = descriptors.into_iter();
+    match (descriptors.next(), descriptors.next()) {
+        (Some(descriptor), None) => Ok(descriptor),
+        _ => refuse(Errno::BADF, "one descriptor goes with this request"),
+    }
+}
+
+fn check_tcp(socket: &OwnedFd) -> Result<(), Refusal> {
+    let inet = [AddressFamily::INET, AddressFamily::INET6];
+    let is_inet = socket_domain(socket).is_ok_and(|family| inet.contains(&family));
+    let is_stream = socket_type(socket) == Ok(SocketType::STREAM);
+    match socket_protocol(socket) {
+        Err(Errno::NOTSOCK) => refuse(Errno::NOTSOCK, "that is no socket"),
+        Ok(protocol) if is_inet && is_stream && protocol.is_none_or(|protocol| protocol == ipproto::TCP) => Ok(()),
+        _ => refuse(Errno::OPNOTSUPP, "that is no TCP socket"),
+    }
+}
+
+fn is_bound(socket: &OwnedFd) -> bool {
+    let address: Option<SocketAddrAny> = getsockname(socket).ok();
+    let address = address.and_then(|address| std::net::SocketAddr::try_from(address).ok());
+    address.is_some_and(|address| address.port() != 0)
+}
+
+fn open_queue(member: &Member, doorbell: OwnedFd) -> Result<Reply, Refusal> {
+    let is_unix = socket_domain(&doorbell) == Ok(AddressFamily::UNIX);
+    if !is_unix || socket_type(&doorbell) != Ok(SocketType::STREAM) {
+        return refuse(Errno::OPNOTSUPP, "that is no Unix stream socket");
+    }
+    match member.application.open_queue(doorbell, member.place) {
+        Some(queue) => Ok(Reply::Queue { queue }),
+        None => refuse(Errno::NOSPC, "there are as many queues as there can be"),
+    }
+}
+
+fn open_file(member: &Member, file: OwnedFd) -> Result<Reply, Refusal> {
+    let is_readable = fcntl_getfl(file.as_fd())
+        .is_ok_and(|flags| !flags.contains(OFlags::PATH) && flags & OFlags::RWMODE != OFlags::WRONLY);
+    let file = File::from(file);
+    if !is_readable || !file.metadata().is_ok_and(|metadata| metadata.is_file()) {
+        return refuse(Errno::BADF, "that is no file that can be read");
+    }
+    let source = SourceFile::new(file).map_err(|error| Refusal {
+        errno: Errno::from_io_error(&error).unwrap_or(Errno::IO),
+        reason: "the file cannot be looked at",
+    })?;
+    match member.application.files.add(Arc::new(source)) {
+        Some(file) => Ok(Reply::File { file }),
+        None => refuse(Errno::NOSPC, "no more files may be passed"),
+    }
+}

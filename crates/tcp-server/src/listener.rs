@@ -1,0 +1,220 @@
+//! Connections that are accepted ahead of the application: they wait in the ring of the listener's slot, up to a bound.
+
+use std::collections::{HashSet, VecDeque};
+use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
+
+use afpa_channel::Forged;
+use afpa_channel::layout::ACCEPTED;
+use afpa_channel::slot::{Accepted, Slot, command, state};
+use afpa_engine::seam::ListenerId;
+use afpa_engine::{Desk, Notice};
+use rustix::io::Errno;
+
+use crate::application::Memory;
+use crate::provider::{Admission, Fate, Provider};
+
+/// A listening slot on this engine.
+pub(crate) struct Listener {
+    pub(crate) place: usize,
+    pub(crate) slot: u32,
+    id: ListenerId,
+    /// Octets put into the ring.
+    produced: u32,
+    /// Connections that are in the ring, the oldest first.
+    entries: VecDeque<Accepted>,
+    /// Connections that wait until there is credit for them.
+    waiting: VecDeque<Notice>,
+    /// The application knows that they wait.
+    is_stalled: bool,
+}
+
+impl Listener {
+    pub(crate) fn new(place: usize, slot: u32, id: ListenerId) -> Listener {
+        let (entries, waiting) = (VecDeque::new(), VecDeque::new());
+        Listener { place, slot, id, produced: 0, entries, waiting, is_stalled: false }
+    }
+
+    /// Forgets entries that the application has taken out of the ring. Returns how many more are wanted in it.
+    fn look(&mut self, slot: Slot<'_, Memory>, eager: u32) -> Result<usize, Forged> {
+        let ring = slot.receive_ring();
+        let left = (ring.size() - ring.writable(self.produced)?) as usize;
+        if !left.is_multiple_of(ACCEPTED) || left / ACCEPTED > self.entries.len() {
+            return Err(Forged("half a connection taken"));
+        }
+        while self.entries.len() > left / ACCEPTED {
+            self.entries.pop_front();
+        }
+        let most = eager.max(slot.server_wanted()).min(ring.size() / ACCEPTED as u32) as usize;
+        Ok(most.saturating_sub(self.entries.len()))
+    }
+
+    fn publish(&mut self, slot: Slot<'_, Memory>, accepted: Accepted) {
+        let ring = slot.receive_ring();
+        ring.write(self.produced, &accepted.encode());
+        self.produced = self.produced.wrapping_add(ACCEPTED as u32);
+        ring.publish(self.produced);
+        self.entries.push_back(accepted);
+    }
+
+    /// Says whether connections wait. Returns whether it has only just been said.
+    fn stall(&mut self, slot: Slot<'_, Memory>) -> bool {
+        let stalls = !self.waiting.is_empty();
+        if stalls == self.is_stalled {
+            return false;
+        }
+        self.is_stalled = stalls;
+        if stalls {
+            slot.server_stall(state::LISTENING)
+        } else {
+            slot.server_state(state::LISTENING)
+        }
+        stalls
+    }
+}
+
+impl Provider {
+    /// A connection wants to be accepted.
+    pub(crate) fn accept(
+        &mut self,
+        serial: u64,
+        notice: Notice,
+        addresses: (Option<SocketAddr>, Option<SocketAddr>),
+    ) -> Admission {
+        let eager = self.settings.eager_accept;
+        let Some(listener) = self.listeners.get_mut(&serial) else { return Admission::Unwanted };
+        let (place, number) = (listener.place, listener.slot);
+        let Some(attached) = &self.attached[place] else { return Admission::Unwanted };
+        let application = attached.application.clone();
+        let slot = application.region().slot(number);
+        loop {
+            match listener.look(slot, eager) {
+                // A listener that is forged is closed the next time it is looked at from outside of a connection.
+                Err(_) => {
+                    listener.waiting.push_back(notice);
+                    application.region().attend_bits(self.engine).set(number);
+                    return Admission::Wait;
+                }
+                Ok(0) => {
+                    listener.waiting.push_back(notice);
+                    self.stats.awaited_credit.increment();
+                    if !listener.stall(slot) || listener.look(slot, eager) == Ok(0) {
+                        return Admission::Wait;
+                    }
+                    listener.waiting.pop_back();
+                }
+                Ok(_) => break,
+            }
+        }
+        let Some(link) = self.occupy(place, notice, addresses) else {
+            return self.starve(serial, notice);
+        };
+        let Some(listener) = self.listeners.get_mut(&serial) else { return Admission::Unwanted };
+        listener.publish(slot, Accepted { slot: link.at.slot, generation: link.at.generation });
+        listener.stall(slot);
+        application.tell(slot, &self.stats);
+        Admission::Admitted(link)
+    }
+
+    /// There is no slot for a connection.
+    fn starve(&mut self, serial: u64, notice: Notice) -> Admission {
+        let engine = self.engine;
+        let Some(listener) = self.listeners.get_mut(&serial) else { return Admission::Unwanted };
+        listener.waiting.push_back(notice);
+        self.stats.awaited_credit.increment();
+        if let Some(attached) = &mut self.attached[listener.place] {
+            attached.starves = true;
+            attached.application.slots.starve(engine);
+        }
+        Admission::Wait
+    }
+
+    /// Slots may have been freed.
+    pub(crate) fn feed(&mut self, place: usize, desk: &mut Desk<'_>) {
+        let Some(attached) = &mut self.attached[place] else { return };
+        if !attached.has_free() {
+            return;
+        }
+        attached.starves = false;
+        let serials: Vec<u64> =
+            self.listeners.iter().filter(|(_, listener)| listener.place == place).map(|(serial, _)| *serial).collect();
+        serials.into_iter().for_each(|serial| self.wake_waiting(serial, desk));
+    }
+
+    /// An application has told of a listener.
+    pub(crate) fn attend_listener(&mut self, serial: u64, desk: &mut Desk<'_>) {
+        let Some(listener) = self.listeners.get(&serial) else { return };
+        let Some(attached) = &self.attached[listener.place] else { return };
+        let commands = attached.application.region().slot(listener.slot).commands();
+        if commands & command::CLOSE != 0 {
+            self.close_listener(serial, desk);
+        } else {
+            self.wake_waiting(serial, desk);
+        }
+    }
+
+    /// Lets as many connections go on as there is credit for.
+    pub(crate) fn wake_waiting(&mut self, serial: u64, desk: &mut Desk<'_>) {
+        let eager = self.settings.eager_accept;
+        let Some(listener) = self.listeners.get_mut(&serial) else { return };
+        let Some(attached) = &self.attached[listener.place] else { return };
+        match listener.look(attached.application.region().slot(listener.slot), eager) {
+            Ok(credit) => {
+                let count = credit.min(listener.waiting.len());
+                listener.waiting.drain(..count).for_each(|notice| desk.notify(notice));
+            }
+            Err(forged) => {
+                self.stats.forged.increment();
+                tracing::debug!("{}: a listener: {forged}", attached.application.identity().name);
+                self.fail_listener(serial, desk);
+            }
+        }
+    }
+
+    /// Looks at what was taken out of the rings of an application's listeners. Returns the slots that are still in them.
+    pub(crate) fn look_at_listeners(&mut self, place: usize, desk: &mut Desk<'_>) -> HashSet<u32> {
+        let eager = self.settings.eager_accept;
+        let (mut waiting, mut forged) = (HashSet::new(), Vec::new());
+        let Some(attached) = &self.attached[place] else { return waiting };
+        for (serial, listener) in self.listeners.iter_mut().filter(|(_, listener)| listener.place == place) {
+            match listener.look(attached.application.region().slot(listener.slot), eager) {
+                Ok(_) => waiting.extend(listener.entries.iter().map(|entry| entry.slot)),
+                Err(_) => forged.push(*serial),
+            }
+        }
+        forged.into_iter().for_each(|serial| self.fail_listener(serial, desk));
+        waiting
+    }
+
+    /// Closes a listener: what waits in its ring, and for credit, is reset.
+    pub(crate) fn close_listener(&mut self, serial: u64, desk: &mut Desk<'_>) {
+        if let Some((place, slot)) = self.end_listener(serial, desk) {
+            self.free(place, slot);
+        }
+    }
+
+    fn fail_listener(&mut self, serial: u64, desk: &mut Desk<'_>) {
+        if let Some((place, slot)) = self.end_listener(serial, desk) {
+            self.fail(place, slot, Errno::CONNABORTED);
+        }
+    }
+
+    fn end_listener(&mut self, serial: u64, desk: &mut Desk<'_>) -> Option<(usize, u32)> {
+        let eager = self.settings.eager_accept;
+        let mut listener = self.listeners.remove(&serial)?;
+        self.stop_listening(listener.id);
+        let attached = self.attached[listener.place].as_ref()?;
+        let application = attached.application.clone();
+        application.listening.fetch_sub(1, Ordering::Relaxed);
+        // What was taken meanwhile stays; of a ring that is forged, nothing counts as taken.
+        let _ = listener.look(application.region().slot(listener.slot), eager);
+        for entry in listener.entries {
+            if application.slots.generation(entry.slot) == entry.generation {
+                self.abandon(listener.place, entry.slot, Fate::Aborted, desk);
+            }
+        }
+        // They find nobody who wants them.
+        listener.waiting.into_iter().for_each(|notice| desk.notify(notice));
+        Some((listener.place, listener.slot))
+    }
+}

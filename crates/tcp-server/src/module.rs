@@ -1,0 +1,106 @@
+//! The socket provider as a protocol module: its state functions, and what it does when no connection is at hand.
+
+use afpa_engine::seam::{Address, Disconnect};
+use afpa_engine::{ConnectionId, Context, ControlTable, Desk, Outcome, ProtocolModule, Rest, Time};
+
+use crate::channel::{Channel, Connection, Trouble};
+use crate::provider::{Admission, Provider};
+use crate::table;
+
+/// The protocol module between TCP and applications' slots.
+pub struct SocketProvider;
+
+pub(crate) type Cx<'a> = Context<'a, SocketProvider>;
+
+impl ProtocolModule for SocketProvider {
+    const NAME: &'static str = "socket-provider";
+    const TABLE: &'static ControlTable<SocketProvider> = &table::TABLE;
+    const WANTS_SENT: bool = true;
+    const ATTENDS: bool = true;
+
+    type Global = Provider;
+    type Connection = Connection;
+    type Request = ();
+
+    fn connected(provider: &mut Provider, _: ConnectionId, origin: afpa_engine::seam::Origin, _: Time) -> Connection {
+        Connection { origin: provider.origin_of(origin), channel: None, reason: None }
+    }
+
+    fn ended(_: &mut Provider, connection: &mut Connection, reason: Disconnect) {
+        connection.reason = Some(reason);
+    }
+
+    fn disconnected(provider: &mut Provider, desk: &mut Desk<'_>, connection: &mut Connection, _: &mut ()) {
+        provider.disconnected(desk, connection);
+    }
+
+    fn pass(provider: &mut Provider, now: Time) {
+        provider.pass(now);
+    }
+
+    fn attend(provider: &mut Provider, desk: &mut Desk<'_>) {
+        provider.attend(desk);
+    }
+
+    fn rest(provider: &mut Provider, now: Time) -> Rest {
+        provider.rest(now)
+    }
+
+    fn woken(provider: &mut Provider) {
+        provider.woken();
+    }
+
+    fn unreachable(provider: &mut Provider, _: &mut Desk<'_>, tag: u64, reason: Disconnect) {
+        provider.unreachable(tag, reason);
+    }
+}
+
+/// Gives the connection a slot of its application, if there is one for it.
+pub(crate) fn admit(cx: &mut Cx<'_>) -> Outcome {
+    let notice = cx.notice();
+    let addresses = (inet(cx.output.local()), inet(cx.output.peer()));
+    let origin = cx.connection.origin;
+    let admission = if cx.draining() { Admission::Unwanted } else { cx.global.admit(origin, notice, addresses) };
+    match admission {
+        Admission::Admitted(link) => {
+            cx.connection.channel = Some(Channel::new(link));
+            table::ADMITTED
+        }
+        Admission::Wait => table::NO_CREDIT,
+        Admission::Unwanted => table::UNWANTED,
+    }
+}
+
+fn inet(address: Option<Address>) -> Option<std::net::SocketAddr> {
+    match address? {
+        Address::Inet(address) => Some(address),
+        Address::Unix(_) => None,
+    }
+}
+
+pub(crate) fn relay(cx: &mut Cx<'_>) -> Outcome {
+    with_channel(cx, Channel::relay)
+}
+
+pub(crate) fn drain(cx: &mut Cx<'_>) -> Outcome {
+    with_channel(cx, Channel::drain)
+}
+
+pub(crate) fn linger(cx: &mut Cx<'_>) -> Outcome {
+    with_channel(cx, |channel, cx| Ok(channel.linger(cx)))
+}
+
+fn with_channel(cx: &mut Cx<'_>, f: impl FnOnce(&mut Channel, &mut Cx<'_>) -> Result<Outcome, Trouble>) -> Outcome {
+    cx.global.note_work();
+    let Some(mut channel) = cx.connection.channel.take() else { return table::RESET };
+    let outcome = f(&mut channel, cx).unwrap_or_else(|trouble| {
+        cx.global.blame(&channel.link, &trouble);
+        table::RESET
+    });
+    cx.connection.channel = Some(channel);
+    if outcome == table::OVER || outcome == table::TAKEN {
+        // The transport may take its time; the slot is not needed for that.
+        cx.global.retire(cx.connection);
+    }
+    outcome
+}

@@ -1,0 +1,145 @@
+//! For how long an engine looks for work before it sleeps: polling answers sooner, and uses a processor for it.
+
+use std::time::Duration;
+
+use afpa_engine::{Rest, Time};
+
+/// How engines learn of work that applications leave for them (TCP Servers §4: polling or interrupts).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Notify {
+    /// They always look, and never sleep.
+    Poll,
+    /// They sleep at once, and are rung.
+    Interrupt,
+    /// They look for as long as that has paid off, and sleep then.
+    #[default]
+    Adaptive,
+}
+
+/// The longest that an adaptive engine looks in vain.
+const MOST: Duration = Duration::from_micros(200);
+/// What it begins with when it learns that looking would have paid off.
+const LEAST: Duration = Duration::from_micros(10);
+
+/// Decides before each sleep.
+#[derive(Debug)]
+pub struct Patience {
+    notify: Notify,
+    /// How long it looks before it sleeps.
+    interval: Duration,
+    /// Since when it has looked in vain.
+    idle_since: Option<Time>,
+    /// Since when it sleeps.
+    asleep_since: Option<Time>,
+}
+
+impl Patience {
+    /// At the beginning.
+    pub fn new(notify: Notify) -> Patience {
+        Patience { notify, interval: LEAST, idle_since: None, asleep_since: None }
+    }
+
+    /// There was something to do.
+    pub fn worked(&mut self, now: Time) {
+        let looked = self.idle_since.take().is_some_and(|since| now > since);
+        // A sleep that was so short was not worth it: looking would have found this.
+        let dozed = self.asleep_since.take().is_some_and(|since| now.since(since) < MOST);
+        if looked || dozed {
+            self.interval = (self.interval * 2).clamp(LEAST, MOST);
+        }
+    }
+
+    /// There is nothing to do at `now`: whether the engine may sleep.
+    pub fn rest(&mut self, now: Time) -> Rest {
+        match self.notify {
+            Notify::Poll => return Rest::Stay,
+            Notify::Interrupt => return Rest::Sleep,
+            Notify::Adaptive => {}
+        }
+        if self.asleep_since.is_some() {
+            // Woken for something else than work.
+            return Rest::Sleep;
+        }
+        let since = *self.idle_since.get_or_insert(now);
+        if now.since(since) < self.interval {
+            return Rest::Stay;
+        }
+        if !self.interval.is_zero() {
+            self.interval /= 2;
+            if self.interval < Duration::from_micros(1) {
+                self.interval = Duration::ZERO;
+            }
+        }
+        (self.idle_since, self.asleep_since) = (None, Some(now));
+        Rest::Sleep
+    }
+
+    /// For how long it would look now.
+    pub fn interval(&self) -> Duration {
+        self.interval
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn micros(micros: u64) -> Time {
+        Time(micros * 1000)
+    }
+
+    #[test]
+    fn polling_and_interrupts_do_not_adapt() {
+        let (mut poll, mut interrupt) = (Patience::new(Notify::Poll), Patience::new(Notify::Interrupt));
+        for now in [0, 10, 1_000_000] {
+            assert_eq!((poll.rest(micros(now)), interrupt.rest(micros(now))), (Rest::Stay, Rest::Sleep));
+        }
+    }
+
+    #[test]
+    fn it_looks_longer_where_looking_finds_work_and_less_where_not() {
+        let mut patience = Patience::new(Notify::Adaptive);
+        let mut now = 0;
+        for expected in [20, 40, 80, 160, 200, 200] {
+            assert_eq!(patience.rest(micros(now)), Rest::Stay);
+            now += 5;
+            patience.worked(micros(now));
+            assert_eq!(patience.interval(), Duration::from_micros(expected));
+        }
+        for expected in [100, 50, 25] {
+            assert_eq!(patience.rest(micros(now)), Rest::Stay);
+            now += 10_000;
+            assert_eq!(patience.rest(micros(now)), Rest::Sleep);
+            assert_eq!(patience.interval(), Duration::from_micros(expected));
+            now += 10_000;
+            patience.worked(micros(now));
+        }
+    }
+
+    #[test]
+    fn who_always_looks_in_vain_sleeps_at_once_until_a_sleep_was_short() {
+        let mut patience = Patience::new(Notify::Adaptive);
+        let mut now = 0;
+        for _ in 0..20 {
+            while patience.rest(micros(now)) == Rest::Stay {
+                now += 100;
+            }
+            now += 50_000;
+            patience.worked(micros(now));
+        }
+        assert_eq!(patience.interval(), Duration::ZERO);
+        assert_eq!(patience.rest(micros(now)), Rest::Sleep);
+        patience.worked(micros(now + 30));
+        assert_eq!(patience.interval(), LEAST);
+        assert_eq!(patience.rest(micros(now + 30)), Rest::Stay);
+    }
+
+    #[test]
+    fn woken_without_work_it_sleeps_on() {
+        let mut patience = Patience::new(Notify::Adaptive);
+        while patience.rest(micros(0)) == Rest::Stay {
+            patience.rest(micros(1_000));
+        }
+        assert_eq!(patience.rest(micros(2_000)), Rest::Sleep);
+    }
+}

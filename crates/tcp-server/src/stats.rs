@@ -1,0 +1,74 @@
+//! What one engine's socket provider counts.
+
+use afpa_engine::stats::Counter;
+
+/// Counters with one writer, the engine. Aligned so that two engines share no line.
+#[derive(Default, Debug)]
+#[repr(align(128))]
+pub struct ProviderStats {
+    /// Connections that were accepted for an application.
+    pub accepted: Counter,
+    /// Connections that an application opened.
+    pub connected: Counter,
+    /// Connections that could not be opened.
+    pub unreachable: Counter,
+    /// Connections that ended as they should.
+    pub closed: Counter,
+    /// Connections that were reset, by either side.
+    pub resets: Counter,
+    /// Connections of applications that are alive: a gauge.
+    pub open: Counter,
+    /// Octets put into receive rings and registered memory.
+    pub received_octets: Counter,
+    /// Octets of send rings and jobs that TCP has taken over.
+    pub sent_octets: Counter,
+    /// Slots that applications told of.
+    pub attended: Counter,
+    /// Slots of which applications were told.
+    pub told: Counter,
+    /// Doorbells of queues that were rung.
+    pub rung: Counter,
+    /// Connections that were reset because of what an application wrote.
+    pub forged: Counter,
+    /// Connections that had to wait until their application accepts others.
+    pub awaited_credit: Counter,
+    /// Times the engine went to sleep.
+    pub sleeps: Counter,
+    /// Times it looked again instead.
+    pub polls: Counter,
+    /// Nanoseconds in which it had something to do.
+    pub busy: Counter,
+    /// Whether it sleeps: a gauge.
+    pub sleeping: Counter,
+}
+
+impl ProviderStats {
+    /// Every counter with its name and what it says, for whoever exposes them; gauges last.
+    pub fn each(
+        &self,
+        mut counter: impl FnMut(&'static str, &'static str, u64),
+        mut gauge: impl FnMut(&'static str, &'static str, u64),
+    ) {
+        for (name, help, value) in [
+            ("accepted", "Connections accepted for applications", &self.accepted),
+            ("connected", "Connections that applications opened", &self.connected),
+            ("unreachable", "Connections that could not be opened", &self.unreachable),
+            ("closed", "Connections that ended as they should", &self.closed),
+            ("resets", "Connections reset by either side", &self.resets),
+            ("received_octets", "Octets received for applications", &self.received_octets),
+            ("sent_octets", "Octets of applications taken over by TCP", &self.sent_octets),
+            ("attended", "Slots that applications told of", &self.attended),
+            ("told", "Slots of which applications were told", &self.told),
+            ("rung", "Doorbells of applications that were rung", &self.rung),
+            ("forged", "Connections reset because of what an application wrote", &self.forged),
+            ("awaited_credit", "Connections that waited until others were accepted", &self.awaited_credit),
+            ("sleeps", "Times the engine went to sleep", &self.sleeps),
+            ("polls", "Times the engine looked again instead of sleeping", &self.polls),
+            ("busy_nanoseconds", "Nanoseconds in which the engine had something to do", &self.busy),
+        ] {
+            counter(name, help, value.get());
+        }
+        gauge("open", "Connections of applications", self.open.get());
+        gauge("sleeping", "Whether the engine sleeps", self.sleeping.get());
+    }
+}
