@@ -18,17 +18,19 @@ pub struct Guard<'a, W: Word> {
     word: &'a W,
 }
 
-/// Takes the lock for the thread `thread`.
-pub fn lock<W: Word>(word: &W, thread: u32) -> Guard<'_, W> {
+/// Takes the lock for the thread `thread`. `None` if the thread has it: then this is the handler of a signal that came
+/// meanwhile, and to wait would be to wait for ever.
+pub fn lock<W: Word>(word: &W, thread: u32) -> Option<Guard<'_, W>> {
     let mut attempts = 0u32;
     loop {
         let owner = match word.compare_exchange(0, thread) {
-            Ok(_) => return Guard { word },
+            Ok(_) => return Some(Guard { word }),
+            Err(owner) if owner == thread => return None,
             Err(owner) => owner,
         };
         attempts += 1;
         if attempts.is_multiple_of(PATIENCE) && !is_alive(owner) && word.compare_exchange(owner, thread).is_ok() {
-            return Guard { word };
+            return Some(Guard { word });
         }
         sched_yield();
     }

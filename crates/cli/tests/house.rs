@@ -21,6 +21,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("deferred", &[]),
     ("channel", &["platform"]),
     ("memnet", &["channel", "platform"]),
+    ("preload", &["channel", "memnet", "platform"]),
     ("http", &["engine", "cache", "platform", "wire", "caching", "balancing", "routing", "classes"]),
     ("dns", &["engine", "cache", "platform", "wire"]),
     ("wire", &[]),
@@ -49,7 +50,7 @@ const COMPOSERS: &[&str] = &[
     "channel",
 ];
 /// The crates that may contain `unsafe`: the edge to the system, and a C interface for a test tool.
-const UNSAFE: &[&str] = &["platform", "packetdrill"];
+const UNSAFE: &[&str] = &["platform", "packetdrill", "preload"];
 const LONGEST_FILE: usize = 800;
 
 #[test]

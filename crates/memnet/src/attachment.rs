@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use afpa_channel::Region;
 use afpa_channel::control::{self, Reply, Request, Token, VERSION};
@@ -39,7 +39,20 @@ pub struct Attachment {
     lost: Arc<AtomicBool>,
     /// Queues of threads that wait now and then, while they do not.
     idle: Mutex<Vec<Bare>>,
-    reactor: OnceLock<Arc<Reactor>>,
+    reactor: Mutex<Option<Arc<Reactor>>>,
+    placing: Placing,
+}
+
+/// Gives a descriptor of the attachment's own another number: for a process whose descriptors' numbers matter to others.
+pub type Placing = fn(OwnedFd) -> OwnedFd;
+
+/// What a process that replaces this one by exec needs to go on: see [`Attachment::bequeath`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Bequest {
+    /// Proves that it belongs to the application.
+    pub token: Token,
+    /// Its place among the application's processes.
+    pub place: u32,
 }
 
 /// A fork that is under way: nothing is asked until it is over, so that the child's copy is in order.
@@ -54,26 +67,48 @@ impl Attachment {
     /// # Errors
     /// Nobody listens there, the server refuses, or is of another version.
     pub fn attach(path: &Path, name: &str) -> io::Result<Arc<Attachment>> {
-        let socket = control::connect_to(path)?;
+        Attachment::attach_placing(path, name, |descriptor| descriptor)
+    }
+
+    /// As [`Attachment::attach`]; each descriptor that is kept passes through `placing`.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn attach_placing(path: &Path, name: &str, placing: Placing) -> io::Result<Arc<Attachment>> {
         let request = Request::Attach { version: VERSION, name: name.to_owned() };
-        let (token, place, mut descriptors) = welcomed(control::ask(socket.as_fd(), &request, &[])?)?;
+        Attachment::enter(path, &request, placing)
+    }
+
+    /// Takes over what the process had before it replaced itself by exec.
+    ///
+    /// # Errors
+    /// The server is gone, or has given the place up.
+    pub fn inherit(path: &Path, bequest: Bequest, placing: Placing) -> io::Result<Arc<Attachment>> {
+        let request = Request::Join { version: VERSION, token: bequest.token, process: bequest.place };
+        Attachment::enter(path, &request, placing)
+    }
+
+    fn enter(path: &Path, request: &Request, placing: Placing) -> io::Result<Arc<Attachment>> {
+        let socket = control::connect_to(path)?;
+        let (token, place, mut descriptors) = welcomed(control::ask(socket.as_fd(), request, &[])?)?;
         if descriptors.is_empty() {
             return Err(strange());
         }
-        let region = Region::open(descriptors.remove(0))?;
+        let region = Region::open(placing(descriptors.remove(0)))?;
         if descriptors.len() != region.geometry().engines() as usize || place >= region.geometry().processes() {
             return Err(strange());
         }
         Ok(Arc::new(Attachment {
             path: path.to_owned(),
             region,
-            bells: descriptors,
+            bells: descriptors.into_iter().map(placing).collect(),
             token,
             place: AtomicU32::new(place),
-            control: Mutex::new(socket),
+            control: Mutex::new(placing(socket)),
+            placing,
             lost: Arc::default(),
             idle: Mutex::default(),
-            reactor: OnceLock::new(),
+            reactor: Mutex::default(),
         }))
     }
 
@@ -158,6 +193,30 @@ impl Attachment {
         }
     }
 
+    /// A place for the program that this process is about to run in its stead, which then holds `slots`.
+    ///
+    /// # Errors
+    /// The server refuses, or is gone.
+    pub fn bequeath(&self, slots: impl Iterator<Item = u32>) -> io::Result<Bequest> {
+        match self.ask(&Request::Fork, &[])? {
+            (Reply::Forked { process: place }, _) if place < self.region.geometry().processes() => {
+                let holds = self.region.holds(place);
+                slots.for_each(|slot| holds.hold(slot));
+                Ok(Bequest { token: self.token, place })
+            }
+            _ => Err(strange()),
+        }
+    }
+
+    /// The process has not replaced itself: nobody needs that place.
+    pub fn take_back(&self, bequest: Bequest) {
+        // A process that comes and goes leaves nothing.
+        let join = Request::Join { version: VERSION, token: bequest.token, process: bequest.place };
+        if let Ok(socket) = control::connect_to(&self.path) {
+            let _ = control::ask(socket.as_fd(), &join, &[]);
+        }
+    }
+
     /// After a fork, in the child, with what its parent has prepared: a connection of its own.
     ///
     /// # Errors
@@ -169,9 +228,28 @@ impl Attachment {
         let request = Request::Join { version: VERSION, token: self.token, process: place };
         welcomed(control::ask(socket.as_fd(), &request, &[])?)?;
         self.place.store(place, Ordering::Relaxed);
-        *control = socket;
-        // They are the parent's.
-        self.idle().clear();
+        *control = (self.placing)(socket);
+        self.forget_the_parents();
+        Ok(())
+    }
+
+    /// After a fork for which there is no place, in the child: it asks nothing over its parent's connection.
+    ///
+    /// # Errors
+    /// No descriptor is left.
+    pub fn orphan(&self) -> io::Result<()> {
+        thread::forget();
+        let (ours, _) = rustix::net::socketpair(
+            rustix::net::AddressFamily::UNIX,
+            rustix::net::SocketType::SEQPACKET,
+            rustix::net::SocketFlags::CLOEXEC,
+            None,
+        )?;
+        // Locked for good if another thread of the parent was about to ask: what comes of it then is lost as well.
+        if let Ok(mut control) = self.control.try_lock() {
+            *control = (self.placing)(ours);
+        }
+        self.forget_the_parents();
         Ok(())
     }
 
@@ -180,25 +258,23 @@ impl Attachment {
     ///
     /// # Errors
     /// There is no queue for it.
-    pub fn reactor(&self) -> io::Result<&Arc<Reactor>> {
-        if let Some(reactor) = self.reactor.get() {
-            return Ok(reactor);
+    pub fn reactor(&self) -> io::Result<Arc<Reactor>> {
+        let mut reactor = self.reactor.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*reactor {
+            Some(reactor) => Ok(reactor.clone()),
+            None => Ok(reactor.insert(Reactor::new(Bare::open(self)?)?).clone()),
         }
-        let reactor = Reactor::new(Bare::open(self)?);
-        // Of two threads that come here at once one opens a queue for nothing.
-        Ok(self.reactor.get_or_init(|| reactor))
     }
 
     /// The reactor, with a thread unless the caller drives it.
-    pub(crate) fn driven_reactor(&self) -> io::Result<&Arc<Reactor>> {
-        match self.reactor.get() {
-            Some(reactor) => Ok(reactor),
-            None => {
-                let reactor = self.reactor()?;
-                reactor.spawn()?;
-                Ok(reactor)
-            }
+    pub(crate) fn driven_reactor(&self) -> io::Result<Arc<Reactor>> {
+        let mut reactor = self.reactor.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(reactor) = &*reactor {
+            return Ok(reactor.clone());
         }
+        let started = Reactor::new(Bare::open(self)?)?;
+        started.spawn()?;
+        Ok(reactor.insert(started).clone())
     }
 
     /// A queue for a thread that waits.
@@ -214,6 +290,26 @@ impl Attachment {
 
     fn idle(&self) -> MutexGuard<'_, Vec<Bare>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// In a child, whose queues are not those of its parent. What another thread of the parent was using is lost.
+    fn forget_the_parents(&self) {
+        if let Ok(mut idle) = self.idle.try_lock() {
+            idle.clear();
+        }
+        if let Ok(mut reactor) = self.reactor.try_lock() {
+            *reactor = None;
+        }
+    }
+
+    /// The channel of a slot that this process holds already. Dropping it closes it as any other.
+    pub fn channel(self: &Arc<Self>, slot: u32) -> Channel {
+        Channel::new(self.clone(), slot)
+    }
+
+    /// A descriptor where descriptors of the attachment go.
+    pub(crate) fn placed(&self, descriptor: OwnedFd) -> OwnedFd {
+        (self.placing)(descriptor)
     }
 
     /// Tells a slot's engine of it.
@@ -244,7 +340,7 @@ impl Attachment {
 
 impl Drop for Attachment {
     fn drop(&mut self) {
-        if let Some(reactor) = self.reactor.get() {
+        if let Some(reactor) = self.reactor.lock().unwrap_or_else(PoisonError::into_inner).take() {
             reactor.stop();
         }
     }

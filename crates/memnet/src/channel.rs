@@ -11,6 +11,7 @@ use afpa_channel::slot::{Slot, command, state};
 use rustix::io::Errno;
 
 use crate::attachment::{Attachment, Memory};
+use crate::listener::accept_from;
 use crate::thread;
 
 /// A connection, or one that is being opened. Dropping it closes it, unless another process of the application has it too.
@@ -37,7 +38,7 @@ pub struct Readiness {
     pub peer_finished: bool,
     /// The connection has failed.
     pub failed: bool,
-    /// Both directions are at their end.
+    /// Both directions are at their end, or it has failed.
     pub hung_up: bool,
 }
 
@@ -80,7 +81,7 @@ impl Channel {
             ended: readable == 0 && peer_finished,
             peer_finished,
             failed,
-            hung_up: failed || (peer_finished && bits & state::FINISHED != 0),
+            hung_up: failed || (peer_finished && finished),
         }
     }
 
@@ -107,23 +108,14 @@ impl Channel {
     /// Queues as many octets as there is room for. `MSG_DONTWAIT`.
     ///
     /// # Errors
-    /// `WouldBlock`: there is no room, and who waits for it is told. `EPIPE` after [`Channel::finish`] or when the
+    /// `WouldBlock`: there is no room, and who waits for it is told, as after a part was sent. `EPIPE` after [`Channel::finish`] or when the
     /// connection has failed before; its error the first time.
     #[inline]
     pub fn send(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
-        let slot = self.slot();
         if !self.takes_octets() {
             return Err(self.unsendable());
         }
-        let sent = self.queue(pieces)?;
-        if sent > 0 || pieces.iter().all(|piece| piece.is_empty()) {
-            return Ok(sent);
-        }
-        slot.wait(true);
-        match self.queue(pieces)? {
-            0 => Err(io::ErrorKind::WouldBlock.into()),
-            sent => Ok(sent),
-        }
+        self.put(pieces, true)
     }
 
     /// As [`Channel::send`], for who says himself that he waits.
@@ -131,10 +123,7 @@ impl Channel {
         if !self.takes_octets() {
             return Err(self.why_not());
         }
-        match self.queue(pieces)? {
-            0 if pieces.iter().any(|piece| !piece.is_empty()) => Err(io::ErrorKind::WouldBlock.into()),
-            sent => Ok(sent),
-        }
+        self.put(pieces, false)
     }
 
     /// Whether it is connected, and not finished.
@@ -144,21 +133,37 @@ impl Channel {
         slot.state() & (state::CONNECTED | state::FAILED) == state::CONNECTED && slot.commands() & command::FINISH == 0
     }
 
-    fn queue(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+    /// Puts octets into the send ring. Who `announces` that he waits for room is told of it.
+    #[inline]
+    fn put(&self, pieces: &[IoSlice<'_>], announces: bool) -> io::Result<usize> {
         let slot = self.slot();
         let ring = slot.send_ring();
-        let guard = lock(slot.send_lock(), thread::id());
+        let guard = lock(slot.send_lock(), thread::id()).ok_or(Errno::AGAIN)?;
         let given = slot.given();
-        let mut room = ring.writable(given).map_err(nonsense)? as usize;
-        let mut end = given;
-        for piece in pieces {
-            let piece = &piece[..piece.len().min(room)];
-            ring.write(end, piece);
-            end = end.wrapping_add(piece.len() as u32);
-            room -= piece.len();
+        let (mut end, mut waits) = (given, false);
+        let (mut piece, mut at) = (0, 0);
+        while piece < pieces.len() {
+            let rest = &pieces[piece][at..];
+            let room = ring.writable(end).map_err(nonsense)? as usize;
+            if room == 0 && !rest.is_empty() {
+                // Who has sent only a part waits for room as well; he is told only if he says so before he looks.
+                if waits {
+                    break;
+                }
+                waits = true;
+                if announces {
+                    slot.wait(true);
+                    continue;
+                }
+                break;
+            }
+            let count = rest.len().min(room);
+            ring.write(end, &rest[..count]);
+            end = end.wrapping_add(count as u32);
+            (piece, at) = if count == rest.len() { (piece + 1, 0) } else { (piece, at + count) };
         }
         if end == given {
-            return Ok(0);
+            return if waits { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(0) };
         }
         ring.publish(end);
         drop(guard);
@@ -181,10 +186,10 @@ impl Channel {
             return Err(self.unsendable());
         }
         let ring = slot.send_ring();
-        let guard = lock(slot.send_lock(), thread::id());
+        let guard = lock(slot.send_lock(), thread::id()).ok_or(Errno::AGAIN)?;
         let given = slot.given();
         let mut room = ring.writable(given).map_err(nonsense)?;
-        if room == 0 {
+        if (room as usize) < most {
             slot.wait(true);
             room = ring.writable(given).map_err(nonsense)?;
         }
@@ -211,7 +216,7 @@ impl Channel {
         // Before the ring is looked at: what was put there before the end is there now.
         let (bits, commands) = (slot.state(), slot.commands());
         let ring = slot.receive_ring();
-        let guard = lock(slot.receive_lock(), thread::id());
+        let guard = lock(slot.receive_lock(), thread::id()).ok_or(Errno::AGAIN)?;
         let taken = slot.taken();
         let readable = ring.readable(taken).map_err(nonsense)?;
         let count = (readable as usize).min(into.len());
@@ -265,9 +270,13 @@ impl Channel {
 
     /// This process has done with it; the last one closes it, with `reset` by a reset in place of what is queued.
     pub fn close(&self, reset: bool) {
-        if self.gone.swap(true, Ordering::AcqRel) {
-            return;
+        if !self.gone.swap(true, Ordering::AcqRel) {
+            self.let_go(reset);
         }
+    }
+
+    /// As [`Channel::close`], of a channel that was [found](Attachment::channel) by its number.
+    pub fn let_go(&self, reset: bool) {
         if self.attachment.release(self.slot) {
             self.command(command::CLOSE | if reset { command::ABORT } else { 0 });
         }
@@ -292,6 +301,14 @@ impl Channel {
     /// It is not connected.
     pub fn peer(&self) -> io::Result<SocketAddr> {
         self.slot().peer().map_err(|_| Errno::NOTCONN.into())
+    }
+
+    /// Of a listening slot: the next connection that its engine has accepted. `None`: none waits.
+    ///
+    /// # Errors
+    /// The server has written nonsense.
+    pub fn accept(&self) -> io::Result<Option<Channel>> {
+        accept_from(self)
     }
 
     fn command(&self, bits: u32) {

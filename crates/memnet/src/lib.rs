@@ -24,7 +24,7 @@ mod stream;
 mod thread;
 mod waiting;
 
-pub use attachment::{Attachment, Fork};
+pub use attachment::{Attachment, Bequest, Fork, Placing};
 pub use buffer::{Buffer, Deregistered, Frozen, ReceiveBuffer, Sendable, SentFile};
 pub use channel::{Channel, Readiness};
 pub use job::{Job, ReceiveJob, Refused, SendJob, wait_any};

@@ -52,6 +52,11 @@ impl Listener {
         &self.engines
     }
 
+    /// Its slots by themselves.
+    pub fn into_engines(self) -> Vec<Channel> {
+        self.engines
+    }
+
     /// The attachment that it is of.
     pub fn attachment(&self) -> &Arc<Attachment> {
         self.engines[0].attachment()
@@ -118,14 +123,14 @@ impl Listener {
     }
 }
 
-fn accept_from(engine: &Channel) -> io::Result<Option<Channel>> {
+pub(crate) fn accept_from(engine: &Channel) -> io::Result<Option<Channel>> {
     let (slot, attachment) = (engine.slot(), engine.attachment());
     let ring = slot.receive_ring();
     // Without the lock: most of the time there is nothing.
     if ring.readable(slot.taken()).map_err(|_| Errno::CONNRESET)? < ACCEPTED as u32 {
         return Ok(None);
     }
-    let guard = lock(slot.receive_lock(), thread::id());
+    let guard = lock(slot.receive_lock(), thread::id()).ok_or(Errno::AGAIN)?;
     loop {
         let taken = slot.taken();
         if ring.readable(taken).map_err(|_| Errno::CONNRESET)? < ACCEPTED as u32 {

@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 use afpa_channel::Region;
 use afpa_channel::control::{Reply, Request};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
-use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, recv, socketpair};
+use rustix::fs::{OFlags, fcntl_setfl};
+use rustix::io::{Errno, read};
+use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 
 use crate::attachment::{Attachment, strange};
 use crate::channel::Channel;
@@ -32,7 +33,7 @@ pub(crate) struct Bare {
     /// The attachment's: set at the server's end.
     lost: Arc<AtomicBool>,
     number: u32,
-    /// The server writes an octet into the other end to wake; its end is the server's end.
+    /// The end of a pipe: the server writes an octet to wake, and its end is the server's end.
     doorbell: OwnedFd,
 }
 
@@ -53,6 +54,11 @@ impl Queue {
     pub fn open(attachment: &Arc<Attachment>) -> io::Result<Queue> {
         let bare = Bare::open(attachment)?;
         Ok(Queue { bare, place: attachment.place(), attachment: attachment.clone() })
+    }
+
+    /// Lets go of it without closing it: after a fork, in the child, where its parent's queues are not its own.
+    pub fn abandon(mut self) {
+        self.place = u32::MAX;
     }
 
     /// Its number.
@@ -126,9 +132,14 @@ impl Drop for Queue {
 
 impl Bare {
     pub(crate) fn open(attachment: &Attachment) -> io::Result<Bare> {
-        let (doorbell, far) = socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+        let (doorbell, far) = pipe_with(PipeFlags::CLOEXEC)?;
+        // Only the server's end must not block: who waits here wants to.
+        fcntl_setfl(&far, OFlags::NONBLOCK)?;
+        // An octet or two; there may be many queues.
+        let _ = fcntl_setpipe_size(&doorbell, 4096);
         match attachment.ask(&Request::OpenQueue, &[far.as_fd()])? {
             (Reply::Queue { queue: number }, _) if number < attachment.region().geometry().queues() => {
+                let doorbell = attachment.placed(doorbell);
                 let (region, lost) = (attachment.region().clone(), attachment.lost().clone());
                 Ok(Bare { region, lost, number, doorbell })
             }
@@ -163,9 +174,23 @@ impl Bare {
     }
 
     pub(crate) fn drain(&self) -> io::Result<()> {
-        match recv(&self.doorbell, &mut [0u8; 64][..], RecvFlags::DONTWAIT) {
-            Ok((0, _)) => Err(self.lose()),
-            Ok(_) | Err(Errno::AGAIN | Errno::INTR) => Ok(()),
+        let mut rung = [PollFd::new(&self.doorbell, PollFlags::IN)];
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        match poll(&mut rung, Some(&now)) {
+            Ok(0) | Err(Errno::INTR) => Ok(()),
+            Ok(_) => self.silence(),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Takes what has rung, or waits for it.
+    fn silence(&self) -> io::Result<()> {
+        match read(&self.doorbell, &mut [0u8; 64]) {
+            Ok(0) => {
+                self.lost.store(true, Ordering::Relaxed);
+                Err(Errno::CONNRESET.into())
+            }
+            Ok(_) => Ok(()),
             Err(error) => Err(error.into()),
         }
     }
@@ -179,22 +204,14 @@ impl Bare {
     fn slumber(&self, deadline: Option<Instant>) -> io::Result<Wait> {
         let Some(deadline) = deadline else {
             // A call that the kernel restarts as it would restart the one that is made to wait here (signal(7)).
-            return match recv(&self.doorbell, &mut [0u8; 64][..], RecvFlags::empty())? {
-                (0, _) => Err(self.lose()),
-                _ => Ok(Wait::Told),
-            };
+            return self.silence().map(|()| Wait::Told);
         };
         let left = deadline.saturating_duration_since(Instant::now());
         let mut rung = [PollFd::new(&self.doorbell, PollFlags::IN)];
         if poll(&mut rung, Some(&timespec(left)))? == 0 {
             return Ok(Wait::TimedOut);
         }
-        self.drain().map(|()| Wait::Told)
-    }
-
-    fn lose(&self) -> io::Error {
-        self.lost.store(true, Ordering::Relaxed);
-        Errno::CONNRESET.into()
+        self.silence().map(|()| Wait::Told)
     }
 }
 

@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Instant;
 
-use rustix::net::{Shutdown, shutdown};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 
 use crate::buffer::ReceiveBuffer;
 use crate::channel::Channel;
@@ -25,14 +25,17 @@ pub struct Reactor {
     queue: Bare,
     /// Of each slot.
     wakers: Mutex<HashMap<u32, Vec<Waker>>>,
+    /// Readable when its thread is to end.
+    ends: OwnedFd,
 }
 
 /// What a future has said while it waits.
 pub(crate) type Interest = Announcement<Socket>;
 
 impl Reactor {
-    pub(crate) fn new(queue: Bare) -> Arc<Reactor> {
-        Arc::new(Reactor { queue, wakers: Mutex::default() })
+    pub(crate) fn new(queue: Bare) -> io::Result<Arc<Reactor>> {
+        let ends = eventfd(0, EventfdFlags::CLOEXEC)?;
+        Ok(Arc::new(Reactor { queue, wakers: Mutex::default(), ends }))
     }
 
     /// Waits until something happens, at most until `deadline`, and wakes the futures that it concerns. For the thread that
@@ -68,18 +71,27 @@ impl Reactor {
 
     pub(crate) fn spawn(self: &Arc<Self>) -> io::Result<()> {
         let reactor = self.clone();
-        let run = move || {
-            while match reactor.turn(None) {
-                Err(error) => error.kind() == io::ErrorKind::Interrupted,
-                Ok(()) => true,
-            } {}
-        };
+        let run = move || while reactor.thread_turn().is_ok() {};
         std::thread::Builder::new().name("memnet-reactor".into()).spawn(run).map(drop)
+    }
+
+    /// # Errors
+    /// The server is gone, or the attachment.
+    fn thread_turn(&self) -> io::Result<()> {
+        let mut ready =
+            [PollFd::from_borrowed_fd(self.queue.doorbell(), PollFlags::IN), PollFd::new(&self.ends, PollFlags::IN)];
+        if self.queue.sleep() {
+            let _ = poll(&mut ready, None);
+        }
+        match ready[1].revents().is_empty() {
+            true => self.look(),
+            false => Err(io::ErrorKind::BrokenPipe.into()),
+        }
     }
 
     /// The attachment ends, and with it the thread.
     pub(crate) fn stop(&self) {
-        let _ = shutdown(self.queue.doorbell(), Shutdown::Both);
+        let _ = rustix::io::write(&self.ends, &1u64.to_ne_bytes());
     }
 
     fn wake(&self, result: io::Result<()>) -> io::Result<()> {

@@ -228,7 +228,7 @@ impl Socket {
         }
         let slot = self.channel().slot();
         let length = u32::try_from(memory.len()).unwrap_or(u32::MAX);
-        let guard = lock(slot.receive_lock(), thread::id());
+        let guard = lock(slot.receive_lock(), thread::id()).ok_or(Errno::AGAIN)?;
         let posted = slot.post_receive(Receive { memory: number, offset: memory.place().start as u64, length });
         drop(guard);
         self.channel().attend();
@@ -406,7 +406,7 @@ impl Socket {
         if !registered.is_of(channel.attachment()) {
             return Err(Errno::INVAL.into());
         }
-        let guard = lock(slot.send_lock(), thread::id());
+        let guard = lock(slot.send_lock(), thread::id()).ok_or(Errno::AGAIN)?;
         let job = Descriptor { source: registered.source(), offset, length, after: slot.given() };
         let posted = slot.post_job(job).or_else(|| {
             slot.wait(true);

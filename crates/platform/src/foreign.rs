@@ -7,7 +7,7 @@ use std::fmt;
 use std::io;
 use std::marker::PhantomData;
 use std::ops::Range;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, compiler_fence};
@@ -136,6 +136,22 @@ impl ForeignMemory {
         let to = self.at(offset, bytes.len());
         // SAFETY: as in `read`, the other way; no reference to the target exists anywhere.
         unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), to.as_ptr(), bytes.len()) }
+    }
+
+    /// Reads from a file into ranges of it, given as offset and length; returns how many octets were read.
+    ///
+    /// # Errors
+    /// As preadv(2).
+    ///
+    /// # Panics
+    /// Beyond the end.
+    pub fn read_file(&self, file: BorrowedFd<'_>, position: u64, ranges: [(usize, usize); 2]) -> io::Result<usize> {
+        let pieces =
+            ranges.map(|(offset, len)| libc::iovec { iov_base: self.at(offset, len).as_ptr().cast(), iov_len: len });
+        let position = i64::try_from(position).map_err(|_| io::ErrorKind::InvalidInput)?;
+        // SAFETY: `at` has checked both ranges, which stay mapped as long as `self` lives; no reference to them exists.
+        let read = unsafe { libc::preadv64(file.as_raw_fd(), pieces.as_ptr(), 2, position) };
+        usize::try_from(read).map_err(|_| io::Error::last_os_error())
     }
 
     /// Four octets as an atomic.

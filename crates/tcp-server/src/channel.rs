@@ -117,6 +117,9 @@ impl Channel {
             // As the kernel does: the peer has to learn that not everything was read (RFC 9293 §3.10.4, RFC 2525 §2.17).
             return Ok(if self.receiving.is_unread(&mut cx.input, slot)? { RESET } else { CLOSED });
         }
+        if commands & command::ABORT != 0 {
+            return Ok(RESET);
+        }
         let mut happened = if commands & command::DISCARD != 0 {
             self.receiving.discard(&mut cx.input);
             false
@@ -208,7 +211,9 @@ impl Channel {
         let both = state::PEER_FINISHED | state::FINISHED;
         if self.state & both != both {
             self.receiving.fail(slot);
-            slot.server_fail(errno(reason).raw_os_error().unsigned_abs(), self.state);
+            let is_ours = slot.commands() & command::ABORT != 0;
+            let errno = if is_ours { Errno::CONNABORTED } else { errno(reason) };
+            slot.server_fail(errno.raw_os_error().unsigned_abs(), self.state);
             self.link.application.tell(slot, stats);
         }
         false

@@ -77,7 +77,11 @@ impl Receiving {
                 Some(result)
             } else {
                 let is_empty = cx.input.is_present() || !self.held_back;
-                (cx.finished() && is_empty).then_some(Received::Octets(0))
+                if is_empty && cx.finished() {
+                    Some(Received::Octets(0))
+                } else {
+                    (is_empty && slot.server_is_cancelled(self.receives)).then_some(Received::Cancelled)
+                }
             };
             let Some(result) = result else { return Ok(false) };
             slot.server_received(self.receives, result);
@@ -140,7 +144,7 @@ fn credit(slot: Slot<'_, Memory>, size: u32, waiting: u32, eager: u32) -> u32 {
 /// Fills posted memory.
 fn fill(application: &Application, posted: Receive, bytes: &[u8]) -> Received {
     let filled = application.memories.with(posted.memory, |memory| {
-        let start = usize::try_from(posted.offset).ok()?;
+        let start = usize::try_from(posted.offset).ok().filter(|_| memory.is_writable())?;
         let room = memory.len().checked_sub(start)?;
         if posted.length as usize > room {
             return None;

@@ -239,10 +239,10 @@ impl Sending {
         self.taken == self.position
     }
 
-    /// The connection is gone: nothing of what was given is needed any more.
+    /// The connection is gone: nothing of what was given is needed any more. Jobs that were not sent are not done, though:
+    /// that it failed is said next.
     pub(crate) fn let_go(&mut self, slot: Slot<'_, Memory>) {
         slot.send_ring().consume(self.lent);
-        slot.server_jobs_done(self.begun);
     }
 }
 

@@ -79,7 +79,9 @@ impl Server {
         let mut shared = self.shared.lock().unwrap();
         shared.is_gone = true;
         shared.queues.clear();
-        shared.sockets.drain(..).for_each(|socket| drop(shutdown(&socket, Shutdown::Both)));
+        for socket in shared.sockets.drain(..) {
+            let _ = shutdown(&socket, Shutdown::Both);
+        }
     }
 
     /// How many pieces of memory and how many files are registered.
