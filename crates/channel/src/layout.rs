@@ -69,6 +69,8 @@ pub mod header {
     pub const RING: usize = 24;
     /// Not zero when the server has ended the application's attachment: nothing moves any more.
     pub const ENDED: usize = 64;
+    /// How many processes' places have been given out so far, from the first on; zero if the server does not say.
+    pub const PLACES: usize = 128;
 }
 
 /// Words of a slot, from its start. `server` words are written by the server alone, `application` words by the

@@ -147,6 +147,24 @@ impl<M: Memory> Region<M> {
         self.engine_bell(engine).is_asleep().then_some(engine)
     }
 
+    /// For the server: a process has this place, before its holds are written.
+    pub fn server_place(&self, process: u32) {
+        let word = self.memory.word(header::PLACES);
+        if word.load(Ordering::Relaxed) <= process {
+            word.store(process + 1, Ordering::Release);
+        }
+    }
+
+    /// Whether some process refers to the slot.
+    pub fn is_held(&self, slot: u32) -> bool {
+        let all = self.geometry.processes();
+        let places = match self.memory.word(header::PLACES).load(Ordering::Acquire) {
+            0 => all,
+            places => places.min(all),
+        };
+        (0..places).any(|process| self.holds(process).has(slot))
+    }
+
     /// For the server: tells the queues that want to know that something happened on a slot; `ring` is called with
     /// those that sleep. Of exclusive ones, one that sleeps is told, or all if none does: they look by themselves.
     pub fn tell(&self, slot: Slot<'_, M>, mut ring: impl FnMut(u32)) {
