@@ -220,7 +220,8 @@ pub(crate) fn errno(reason: Option<Disconnect>) -> Errno {
     match reason {
         Some(Disconnect::TimedOut) => Errno::TIMEDOUT,
         Some(Disconnect::Refused) => Errno::CONNREFUSED,
-        Some(Disconnect::Unavailable) => Errno::NOBUFS,
+        Some(Disconnect::Unreachable) => Errno::HOSTUNREACH,
+        Some(Disconnect::Unavailable) => Errno::ADDRNOTAVAIL,
         _ => Errno::CONNRESET,
     }
 }
