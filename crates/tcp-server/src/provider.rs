@@ -319,8 +319,8 @@ impl Provider {
             self.stats.resets.increment();
             return self.end(*channel, connection.reason);
         }
-        if let Origin::Listener(serial) = connection.origin {
-            self.wake_waiting(serial, desk);
+        if let (Origin::Listener(serial), Some(notice)) = (connection.origin, connection.waits) {
+            self.wait_no_more(serial, notice, desk);
         }
     }
 
