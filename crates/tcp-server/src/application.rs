@@ -180,6 +180,7 @@ impl Application {
                 holds.release(slot);
             }
         }
+        self.slots.serve_on(slot, engine);
         self.region.slot(slot).server_begin(generation, engine, state);
         Some(generation)
     }
@@ -188,6 +189,22 @@ impl Application {
     pub(crate) fn end(&self, slot: u32) {
         let generation = self.slots.end(slot);
         self.region.slot(slot).server_end(generation);
+    }
+
+    /// Says that another engine serves the slot. Who has read the word before still tells the engine at hand, which
+    /// [forwards](Application::forward) it.
+    pub(crate) fn move_slot(&self, slot: u32, engine: u32) {
+        self.slots.serve_on(slot, engine);
+        self.region.slot(slot).server_move(engine);
+    }
+
+    /// Tells the slot's engine what an application has told another.
+    pub(crate) fn forward(&self, slot: u32) {
+        let engine = self.slots.engine(slot);
+        self.region.attend_bits(engine).set(slot);
+        if let Some(waker) = self.wakers.get(engine as usize) {
+            waker.wake();
+        }
     }
 
     /// Takes a free slot for a process, which holds it. For other threads than the engines'.

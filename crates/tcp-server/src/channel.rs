@@ -2,11 +2,12 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use afpa_channel::Forged;
 use afpa_channel::slot::{Slot, command, state};
 use afpa_engine::seam::Disconnect;
-use afpa_engine::{Outcome, Wake};
+use afpa_engine::{Outcome, Time, Wake};
 use rustix::io::Errno;
 
 use crate::application::{Application, Memory, Use};
@@ -15,13 +16,19 @@ use crate::provider::Fate;
 use crate::receiving::Receiving;
 use crate::sending::Sending;
 use crate::stats::ProviderStats;
-use crate::table::{CLOSED, GIVEN, IDLE, OVER, RESET, TAKEN};
+use crate::table::{CLOSED, GIVEN, IDLE, LEAVING, LET_GO, OVER, RESET, STAYS, TAKEN};
+
+/// For how long a connection is given nothing more before it goes to another engine. Who takes less than what TCP holds in
+/// that time is left where it is.
+const LEAVE_PATIENCE: Duration = Duration::from_millis(250);
 
 /// What the module keeps of a connection.
 pub struct Connection {
     pub(crate) origin: Origin,
     /// Once it has a slot.
     pub(crate) channel: Option<Box<Channel>>,
+    /// Its turn, while it waits for credit.
+    pub(crate) waits: Option<u64>,
     /// How the transport says that it ended.
     pub(crate) reason: Option<Disconnect>,
 }
@@ -112,6 +119,9 @@ impl Channel {
             self.is_closed = true;
             return Ok(RESET);
         }
+        if !self.receiving.look(&mut cx.input) {
+            return Ok(IDLE);
+        }
         if fate == Fate::Abandoned || cx.draining() || commands & command::CLOSE != 0 {
             self.is_closed = true;
             // As the kernel does: the peer has to learn that not everything was read (RFC 9293 §3.10.4, RFC 2525 §2.17).
@@ -120,12 +130,14 @@ impl Channel {
         if commands & command::ABORT != 0 {
             return Ok(RESET);
         }
-        let mut happened = if commands & command::DISCARD != 0 {
-            self.receiving.discard(&mut cx.input);
-            false
-        } else {
-            self.receiving.take(cx, &self.link, &mut self.state)?
-        };
+        if cx.global.is_leaving(&self.link) {
+            if self.finish == Finish::No {
+                return Ok(LEAVING);
+            }
+            cx.global.stay(&self.link);
+        }
+        let mut happened = self.receive(cx, commands)?;
+        let slot = self.link.slot();
         let waited = self.sending.taken(cx.taken(), slot, &cx.global.stats);
         self.sending.give(cx, &self.link)?;
         if commands & command::FINISH != 0 && self.finish == Finish::No && self.sending.is_given() {
@@ -144,6 +156,15 @@ impl Channel {
         Ok(if self.state & both == both { OVER } else { IDLE })
     }
 
+    /// Takes what has come. Returns whether something happened for the application.
+    fn receive(&mut self, cx: &mut Cx<'_>, commands: u32) -> Result<bool, Trouble> {
+        if commands & command::DISCARD != 0 {
+            self.receiving.discard(&mut cx.input);
+            return Ok(false);
+        }
+        Ok(self.receiving.take(cx, &self.link, &mut self.state)?)
+    }
+
     /// Publishes how far both directions are. Returns whether that is news.
     fn publish(&mut self, peer_finished: bool) -> bool {
         let before = self.state;
@@ -157,6 +178,51 @@ impl Channel {
             self.link.slot().server_state(self.state);
         }
         self.state != before
+    }
+
+    /// Goes on receiving, but gives TCP nothing more, until the socket can be given away.
+    pub(crate) fn leave(&mut self, cx: &mut Cx<'_>) -> Result<Outcome, Trouble> {
+        if cx.wake == Wake::Continued {
+            cx.arm_after(LEAVE_PATIENCE);
+        }
+        let commands = self.link.slot().commands();
+        let is_wanted = cx.global.is_leaving(&self.link) && cx.global.fate(&self.link) == Fate::Kept;
+        let is_open = commands & (command::CLOSE | command::ABORT) == 0 && !cx.draining();
+        if !is_wanted || !is_open || cx.wake == Wake::Expired {
+            return Ok(self.stay(cx));
+        }
+        let mut happened = self.receive(cx, commands)?;
+        let waited = self.sending.taken(cx.taken(), self.link.slot(), &cx.global.stats);
+        happened |= self.publish(cx.finished());
+        let slot = self.link.slot();
+        if happened || (waited && slot.server_waited_for()) {
+            self.link.application.tell(slot, &cx.global.stats);
+        }
+        if !self.sending.settle(cx)? {
+            return Ok(IDLE);
+        }
+        Ok(if cx.release() { LET_GO } else { self.stay(cx) })
+    }
+
+    fn stay(&mut self, cx: &mut Cx<'_>) -> Outcome {
+        cx.arm(Time::NEVER);
+        cx.global.stay(&self.link);
+        STAYS
+    }
+
+    /// The transport gives the socket away: whether anybody wants it still.
+    pub(crate) fn await_release(&mut self, cx: &mut Cx<'_>) -> Outcome {
+        let commands = self.link.slot().commands();
+        let is_aborted = cx.global.fate(&self.link) == Fate::Aborted || commands & command::ABORT != 0;
+        self.is_closed |= is_aborted && commands & command::CLOSE != 0;
+        if is_aborted { RESET } else { IDLE }
+    }
+
+    /// Another transport goes on, on an engine where the application's place is `place`.
+    pub(crate) fn go_on(&mut self, place: usize) {
+        self.link.place = place;
+        self.receiving.go_on();
+        self.sending.go_on();
     }
 
     /// Sends what the application has left. What still arrives, nobody will read: a reset says so.
@@ -225,7 +291,8 @@ pub(crate) fn errno(reason: Option<Disconnect>) -> Errno {
     match reason {
         Some(Disconnect::TimedOut) => Errno::TIMEDOUT,
         Some(Disconnect::Refused) => Errno::CONNREFUSED,
-        Some(Disconnect::Unavailable) => Errno::NOBUFS,
+        Some(Disconnect::Unreachable) => Errno::HOSTUNREACH,
+        Some(Disconnect::Unavailable) => Errno::ADDRNOTAVAIL,
         _ => Errno::CONNRESET,
     }
 }

@@ -6,6 +6,7 @@
 //! - [`provider`]: the socket provider, one on each engine: a protocol module between TCP and the slots of the region.
 //! - [`channel`], [`receiving`], [`sending`]: one connection of it.
 //! - [`listener`]: connections that are accepted ahead of the application.
+//! - [`balance`]: how many engines are active, and which connections move between them.
 //! - [`patience`]: for how long an engine looks for work before it sleeps.
 //!
 //! The application lies, as far as the server is concerned. What it writes is validated before it is used, and what is
@@ -14,12 +15,14 @@
 #![forbid(unsafe_code)]
 
 pub mod application;
+pub mod balance;
 mod bell;
 pub mod channel;
 pub mod control;
 pub mod limits;
 pub mod listener;
 pub mod module;
+mod moving;
 pub mod patience;
 pub mod provider;
 mod receiving;
@@ -34,6 +37,7 @@ pub use application::Application;
 pub use control::{Control, ControlConfig};
 pub use limits::Limits;
 pub use module::SocketProvider;
+pub use moving::Share;
 pub use patience::Notify;
 pub use provider::{Port, Provider, Settings};
 pub use stats::ProviderStats;

@@ -1,14 +1,16 @@
 //! Connections that are accepted ahead of the application: they wait in the ring of the listener's slot, up to a bound.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering;
 
 use afpa_channel::Forged;
 use afpa_channel::layout::ACCEPTED;
 use afpa_channel::slot::{Accepted, Slot, command, state};
 use afpa_engine::seam::ListenerId;
-use afpa_engine::{Desk, Notice};
+use afpa_engine::{Desk, Notice, Owner, Transport};
 use rustix::io::Errno;
 
 use crate::application::Memory;
@@ -18,21 +20,48 @@ use crate::provider::{Admission, Fate, Provider};
 pub(crate) struct Listener {
     pub(crate) place: usize,
     pub(crate) slot: u32,
-    id: ListenerId,
+    /// What the transport calls it; `None` while the engine accepts no connections.
+    id: Option<ListenerId>,
+    /// Kept to listen to again, with its backlog.
+    socket: (OwnedFd, u16),
     /// Octets put into the ring.
     produced: u32,
     /// Connections that are in the ring, the oldest first.
     entries: VecDeque<Accepted>,
-    /// Connections that wait until there is credit for them.
-    waiting: VecDeque<Notice>,
+    /// Connections that wait until there is credit for them, by their turn.
+    waiting: BTreeMap<u64, Notice>,
+    /// How many of them there may be.
+    most: usize,
+    turns: u64,
     /// The application knows that they wait.
     is_stalled: bool,
 }
 
 impl Listener {
-    pub(crate) fn new(place: usize, slot: u32, id: ListenerId) -> Listener {
-        let (entries, waiting) = (VecDeque::new(), VecDeque::new());
-        Listener { place, slot, id, produced: 0, entries, waiting, is_stalled: false }
+    /// As many connections as the socket's backlog says may wait for credit.
+    pub(crate) fn new(place: usize, slot: u32, socket: (OwnedFd, u16)) -> Listener {
+        Listener {
+            place,
+            slot,
+            id: None,
+            most: socket.1.into(),
+            socket,
+            produced: 0,
+            entries: VecDeque::new(),
+            waiting: BTreeMap::new(),
+            turns: 0,
+            is_stalled: false,
+        }
+    }
+
+    /// Has a connection wait until its turn comes, unless too many do.
+    fn wait(&mut self, notice: Notice) -> Admission {
+        if self.waiting.len() >= self.most {
+            return Admission::Unwanted;
+        }
+        self.turns += 1;
+        self.waiting.insert(self.turns, notice);
+        Admission::Wait(self.turns)
     }
 
     /// Forgets entries that the application has taken out of the ring. Returns how many more are wanted in it.
@@ -74,6 +103,52 @@ impl Listener {
 }
 
 impl Provider {
+    /// Has the transport accept connections for a listener.
+    ///
+    /// # Errors
+    /// It does not.
+    pub(crate) fn adopt(&mut self, serial: u64, owner: Owner, transports: &mut [Box<dyn Transport>]) -> io::Result<()> {
+        let Some(listener) = self.listeners.get_mut(&serial) else { return Ok(()) };
+        let Some(transport) = transports.first_mut() else { return Err(io::ErrorKind::Unsupported.into()) };
+        let (socket, backlog) = &listener.socket;
+        let id = transport.adopt(socket.try_clone()?, owner, *backlog)?;
+        listener.id = Some(id);
+        self.listens_as(serial, id);
+        Ok(())
+    }
+
+    /// The engine accepts connections from now on, as others of the server do.
+    pub fn activate(&mut self, owner: Owner, desk: &mut Desk<'_>, transports: &mut [Box<dyn Transport>]) {
+        if std::mem::replace(&mut self.is_active, true) {
+            return;
+        }
+        self.stats.activations.increment();
+        self.stats.active.set(1);
+        let idle: Vec<u64> = self.listeners.iter().filter(|(_, l)| l.id.is_none()).map(|(serial, _)| *serial).collect();
+        for serial in idle {
+            if let Err(error) = self.adopt(serial, owner, transports) {
+                // Other engines have the listener as well.
+                tracing::warn!("a listener cannot be listened to again: {error}");
+            }
+            self.wake_waiting(serial, desk);
+        }
+    }
+
+    /// The engine accepts no connections from now on. Slots of listeners stay, for the day when it does again.
+    pub fn deactivate(&mut self, transports: &mut [Box<dyn Transport>]) {
+        if !std::mem::replace(&mut self.is_active, false) {
+            return;
+        }
+        self.stats.retirements.increment();
+        self.stats.active.set(0);
+        for listener in self.listeners.values_mut() {
+            // What was accepted already may still come under this name, and finds its listener.
+            if let (Some(id), Some(transport)) = (listener.id.take(), transports.first_mut()) {
+                let _ = transport.unlisten(id);
+            }
+        }
+    }
+
     /// A connection wants to be accepted.
     pub(crate) fn accept(
         &mut self,
@@ -91,17 +166,20 @@ impl Provider {
             match listener.look(slot, eager) {
                 // A listener that is forged is closed the next time it is looked at from outside of a connection.
                 Err(_) => {
-                    listener.waiting.push_back(notice);
                     application.region().attend_bits(self.engine).set(number);
-                    return Admission::Wait;
+                    return listener.wait(notice);
                 }
                 Ok(0) => {
-                    listener.waiting.push_back(notice);
+                    let admission = listener.wait(notice);
+                    let Admission::Wait(turn) = admission else {
+                        self.stats.overflowed.increment();
+                        return admission;
+                    };
                     self.stats.awaited_credit.increment();
                     if !listener.stall(slot) || listener.look(slot, eager) == Ok(0) {
-                        return Admission::Wait;
+                        return admission;
                     }
-                    listener.waiting.pop_back();
+                    listener.waiting.remove(&turn);
                 }
                 Ok(_) => break,
             }
@@ -120,13 +198,12 @@ impl Provider {
     fn starve(&mut self, serial: u64, notice: Notice) -> Admission {
         let engine = self.engine;
         let Some(listener) = self.listeners.get_mut(&serial) else { return Admission::Unwanted };
-        listener.waiting.push_back(notice);
         self.stats.awaited_credit.increment();
         if let Some(attached) = &mut self.attached[listener.place] {
             attached.starves = true;
             attached.application.slots.starve(engine);
         }
-        Admission::Wait
+        listener.wait(notice)
     }
 
     /// Slots may have been freed.
@@ -158,17 +235,30 @@ impl Provider {
         let eager = self.settings.eager_accept;
         let Some(listener) = self.listeners.get_mut(&serial) else { return };
         let Some(attached) = &self.attached[listener.place] else { return };
-        match listener.look(attached.application.region().slot(listener.slot), eager) {
+        let slot = attached.application.region().slot(listener.slot);
+        match listener.look(slot, eager) {
             Ok(credit) => {
-                let count = credit.min(listener.waiting.len());
-                listener.waiting.drain(..count).for_each(|notice| desk.notify(notice));
+                for _ in 0..credit {
+                    let Some((_, notice)) = listener.waiting.pop_first() else { break };
+                    desk.notify(notice);
+                }
+                // Who finds no credit after all says so again.
+                listener.stall(slot);
             }
             Err(forged) => {
                 self.stats.forged.increment();
                 tracing::debug!("{}: a listener: {forged}", attached.application.identity().name);
-                self.fail_listener(serial, desk);
+                self.fail_listener(serial, Errno::CONNABORTED, desk);
             }
         }
+    }
+
+    /// A connection that waited is gone. It may have been its turn.
+    pub(crate) fn wait_no_more(&mut self, serial: u64, turn: u64, desk: &mut Desk<'_>) {
+        if let Some(listener) = self.listeners.get_mut(&serial) {
+            listener.waiting.remove(&turn);
+        }
+        self.wake_waiting(serial, desk);
     }
 
     /// Looks at what was taken out of the rings of an application's listeners. Returns the slots that are still in them.
@@ -182,7 +272,7 @@ impl Provider {
                 Err(_) => forged.push(*serial),
             }
         }
-        forged.into_iter().for_each(|serial| self.fail_listener(serial, desk));
+        forged.into_iter().for_each(|serial| self.fail_listener(serial, Errno::CONNABORTED, desk));
         waiting
     }
 
@@ -193,16 +283,16 @@ impl Provider {
         }
     }
 
-    fn fail_listener(&mut self, serial: u64, desk: &mut Desk<'_>) {
+    pub(crate) fn fail_listener(&mut self, serial: u64, errno: Errno, desk: &mut Desk<'_>) {
         if let Some((place, slot)) = self.end_listener(serial, desk) {
-            self.fail(place, slot, Errno::CONNABORTED);
+            self.fail(place, slot, errno);
         }
     }
 
     fn end_listener(&mut self, serial: u64, desk: &mut Desk<'_>) -> Option<(usize, u32)> {
         let eager = self.settings.eager_accept;
         let mut listener = self.listeners.remove(&serial)?;
-        self.stop_listening(listener.id);
+        self.stop_listening(serial, listener.id);
         let attached = self.attached[listener.place].as_ref()?;
         let application = attached.application.clone();
         application.listening.fetch_sub(1, Ordering::Relaxed);
@@ -214,7 +304,7 @@ impl Provider {
             }
         }
         // They find nobody who wants them.
-        listener.waiting.into_iter().for_each(|notice| desk.notify(notice));
+        listener.waiting.into_values().for_each(|notice| desk.notify(notice));
         Some((listener.place, listener.slot))
     }
 }

@@ -1,9 +1,9 @@
 //! The socket provider as a protocol module: its state functions, and what it does when no connection is at hand.
 
 use afpa_engine::seam::{Address, Disconnect};
-use afpa_engine::{ConnectionId, Context, ControlTable, Desk, Outcome, ProtocolModule, Rest, Time};
+use afpa_engine::{ConnectionId, Context, ControlTable, Desk, Outcome, ProtocolModule, Rest, Time, Wake};
 
-use crate::channel::{Channel, Connection, Trouble};
+use crate::channel::{Channel, Connection, Origin, Trouble};
 use crate::provider::{Admission, Provider};
 use crate::table;
 
@@ -23,7 +23,7 @@ impl ProtocolModule for SocketProvider {
     type Request = ();
 
     fn connected(provider: &mut Provider, _: ConnectionId, origin: afpa_engine::seam::Origin, _: Time) -> Connection {
-        Connection { origin: provider.origin_of(origin), channel: None, reason: None }
+        Connection { origin: provider.origin_of(origin), channel: None, waits: None, reason: None }
     }
 
     fn ended(_: &mut Provider, connection: &mut Connection, reason: Disconnect) {
@@ -55,18 +55,39 @@ impl ProtocolModule for SocketProvider {
     }
 }
 
-/// Gives the connection a slot of its application, if there is one for it.
+/// As [`admit_late`], unless it is one that comes from another engine, and has its slot.
 pub(crate) fn admit(cx: &mut Cx<'_>) -> Outcome {
+    let notice = cx.notice();
+    if let Origin::Opening(tag) = cx.connection.origin
+        && let Some(channel) = cx.global.welcome(tag, notice)
+    {
+        cx.connection.channel = Some(channel);
+        // What it was told of on its way, nobody has seen.
+        cx.notify(notice);
+        return table::ARRIVED;
+    }
+    admit_late(cx)
+}
+
+/// Gives the connection a slot of its application, if there is one for it.
+pub(crate) fn admit_late(cx: &mut Cx<'_>) -> Outcome {
+    if cx.connection.waits.is_some() && !matches!(cx.wake, Wake::Notified | Wake::Draining) {
+        return table::NO_CREDIT;
+    }
     let notice = cx.notice();
     let addresses = (inet(cx.output.local()), inet(cx.output.peer()));
     let origin = cx.connection.origin;
     let admission = if cx.draining() { Admission::Unwanted } else { cx.global.admit(origin, notice, addresses) };
     match admission {
         Admission::Admitted(link) => {
+            cx.connection.waits = None;
             cx.connection.channel = Some(Channel::new(link));
             table::ADMITTED
         }
-        Admission::Wait => table::NO_CREDIT,
+        Admission::Wait(turn) => {
+            cx.connection.waits = Some(turn);
+            table::NO_CREDIT
+        }
         Admission::Unwanted => table::UNWANTED,
     }
 }
@@ -79,7 +100,12 @@ fn inet(address: Option<Address>) -> Option<std::net::SocketAddr> {
 }
 
 pub(crate) fn relay(cx: &mut Cx<'_>) -> Outcome {
-    with_channel(cx, Channel::relay)
+    let before = cx.global.octets();
+    let outcome = with_channel(cx, Channel::relay);
+    if let Some(channel) = &cx.connection.channel {
+        cx.global.charge(&channel.link, before);
+    }
+    outcome
 }
 
 pub(crate) fn drain(cx: &mut Cx<'_>) -> Outcome {
@@ -88,6 +114,20 @@ pub(crate) fn drain(cx: &mut Cx<'_>) -> Outcome {
 
 pub(crate) fn linger(cx: &mut Cx<'_>) -> Outcome {
     with_channel(cx, |channel, cx| Ok(channel.linger(cx)))
+}
+
+pub(crate) fn leave(cx: &mut Cx<'_>) -> Outcome {
+    with_channel(cx, Channel::leave)
+}
+
+pub(crate) fn hand_over(cx: &mut Cx<'_>) -> Outcome {
+    let Some(released) = cx.released() else {
+        return with_channel(cx, |channel, cx| Ok(channel.await_release(cx)));
+    };
+    let Some(channel) = cx.connection.channel.take() else { return table::RESET };
+    let is_draining = cx.draining();
+    cx.global.send_off(channel, released, is_draining);
+    table::GONE
 }
 
 fn with_channel(cx: &mut Cx<'_>, f: impl FnOnce(&mut Channel, &mut Cx<'_>) -> Result<Outcome, Trouble>) -> Outcome {

@@ -14,6 +14,7 @@ use crate::application::{Application, Use};
 use crate::channel::{Channel, Connection, Link, Origin, Trouble, errno};
 use crate::listener::Listener;
 use crate::module::SocketProvider;
+use crate::moving::{Account, Arrival};
 use crate::patience::{Notify, Patience};
 use crate::stats::ProviderStats;
 
@@ -58,12 +59,20 @@ pub struct Provider {
     by_id: HashMap<(u8, u16), u64>,
     /// By tag.
     openings: HashMap<u64, Opening>,
+    /// The engines of the server, by their numbers.
+    pub(crate) ports: Vec<Port>,
+    /// Connections that are to go to another engine, by place and slot.
+    pub(crate) leaving: HashMap<(usize, u32), u32>,
+    /// Connections that have come from another engine and are not connected to this one's transport yet, by tag.
+    pub(crate) arrivals: HashMap<u64, Arrival>,
+    /// It accepts connections.
+    pub(crate) is_active: bool,
     /// Serial numbers and tags given out.
     count: u64,
     patience: Patience,
     /// Something was done since it was last asked whether the engine may sleep.
     worked: bool,
-    now: Time,
+    pub(crate) now: Time,
     /// Since when what is done counts.
     since: Time,
     /// Kept for its memory.
@@ -73,7 +82,9 @@ pub struct Provider {
 /// An application on this engine.
 pub(crate) struct Attached {
     pub(crate) application: Arc<Application>,
-    occupants: Vec<Occupant>,
+    pub(crate) occupants: Vec<Occupant>,
+    /// What connections have cost, by slot.
+    pub(crate) accounts: Vec<Account>,
     /// Occupants that are not free.
     in_use: usize,
     batch: Vec<u32>,
@@ -85,10 +96,11 @@ pub(crate) struct Attached {
 
 /// What a slot is used for on this engine.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Occupant {
+pub(crate) enum Occupant {
     Free,
     Connection(Notice, Fate),
     Opening(u64),
+    Arriving(u64),
     Listener(u64),
     /// Of a connection that is gone, until the application closes it.
     Ended,
@@ -115,13 +127,15 @@ struct Opening {
 /// Whether a connection gets a slot.
 pub(crate) enum Admission {
     Admitted(Link),
-    Wait,
+    /// Not yet: its turn.
+    Wait(u64),
     Unwanted,
 }
 
 impl Provider {
     /// The provider of the `engine`th engine.
     pub fn new(engine: u32, handle: EngineHandle, settings: Settings, stats: Arc<ProviderStats>) -> Provider {
+        stats.active.set(1);
         Provider {
             engine,
             patience: Patience::new(settings.notify),
@@ -132,6 +146,10 @@ impl Provider {
             listeners: HashMap::new(),
             by_id: HashMap::new(),
             openings: HashMap::new(),
+            ports: Vec::new(),
+            leaving: HashMap::new(),
+            arrivals: HashMap::new(),
+            is_active: true,
             count: 0,
             worked: false,
             now: Time::default(),
@@ -319,17 +337,23 @@ impl Provider {
             self.stats.resets.increment();
             return self.end(*channel, connection.reason);
         }
-        if let Origin::Listener(serial) = connection.origin {
-            self.wake_waiting(serial, desk);
+        if let (Origin::Listener(serial), Some(turn)) = (connection.origin, connection.waits) {
+            self.wait_no_more(serial, turn, desk);
         }
     }
 
-    fn end(&mut self, mut channel: Channel, reason: Option<Disconnect>) {
+    fn end(&mut self, channel: Channel, reason: Option<Disconnect>) {
+        let fate = self.fate(&channel.link);
+        self.end_as(fate, channel, reason);
+    }
+
+    pub(crate) fn end_as(&mut self, fate: Fate, mut channel: Channel, reason: Option<Disconnect>) {
         self.stats.open.set(self.stats.open.get().saturating_sub(1));
         let (place, slot) = (channel.link.place, channel.link.at.slot);
+        self.leaving.remove(&(place, slot));
         let is_free = channel.end(reason, &self.stats);
         // What was told of it meanwhile was told to a connection that is gone.
-        if is_free || self.fate(&channel.link) != Fate::Kept || channel.link.slot().commands() & command::CLOSE != 0 {
+        if is_free || fate != Fate::Kept || channel.link.slot().commands() & command::CLOSE != 0 {
             return self.free(place, slot);
         }
         if let Some(attached) = &mut self.attached[place] {
@@ -339,7 +363,7 @@ impl Provider {
 
     /// What was to be opened came to nothing.
     pub(crate) fn unreachable(&mut self, tag: u64, reason: Disconnect) {
-        let Some(Opening { place, at, is_closed }) = self.openings.remove(&tag) else { return };
+        let Some(Opening { place, at, is_closed }) = self.openings.remove(&tag) else { return self.lose(tag) };
         self.stats.unreachable.increment();
         self.worked = true;
         if is_closed {
@@ -367,7 +391,11 @@ impl Provider {
         let Some(attached) = &self.attached[place] else { return };
         let occupant = attached.occupants.get(slot as usize).copied().unwrap_or(Occupant::Free);
         match occupant {
-            Occupant::Free => {}
+            // Told by somebody who has not seen yet that it has moved.
+            Occupant::Free if attached.application.slots.engine(slot) != self.engine => {
+                attached.application.forward(slot);
+            }
+            Occupant::Free | Occupant::Arriving(_) => {}
             Occupant::Connection(notice, _) => desk.notify(notice),
             Occupant::Listener(serial) => self.attend_listener(serial, desk),
             Occupant::Opening(_) | Occupant::Ended => {
@@ -386,6 +414,11 @@ impl Provider {
             Some(Occupant::Connection(notice, known)) => {
                 *known = fate;
                 desk.notify(*notice);
+            }
+            Some(Occupant::Arriving(tag)) => {
+                if let Some(arrival) = self.arrivals.get_mut(tag) {
+                    arrival.fate = fate;
+                }
             }
             Some(Occupant::Opening(tag)) => {
                 if let Some(opening) = self.openings.get_mut(tag) {
@@ -416,7 +449,7 @@ impl Provider {
     }
 
     /// Detaches an application that is gone, when the last of its slots is free.
-    fn let_go(&mut self, place: usize) {
+    pub(crate) fn let_go(&mut self, place: usize) {
         let is_over = |attached: &mut Attached| attached.in_use == 0 && attached.application.has_ended();
         let Some(attached) = self.attached[place].take_if(is_over) else { return };
         let Attached { application, batch, .. } = attached;
@@ -451,8 +484,15 @@ impl Provider {
         {
             tracing::error!("an application's bell cannot be watched: {error}");
         }
-        let attached =
-            Attached { application, occupants: Vec::new(), in_use: 0, batch: Vec::new(), starves: false, rests: false };
+        let attached = Attached {
+            application,
+            occupants: Vec::new(),
+            accounts: Vec::new(),
+            in_use: 0,
+            batch: Vec::new(),
+            starves: false,
+            rests: false,
+        };
         match self.attached.iter_mut().find(|place| place.is_none()) {
             Some(place) => *place = Some(attached),
             None => self.attached.push(Some(attached)),
@@ -470,40 +510,40 @@ impl Provider {
         transports: &mut [Box<dyn Transport>],
     ) {
         let Some(place) = self.place_of(application) else { return };
-        let adopted = match transports.first_mut() {
-            Some(transport) => transport.adopt(socket, owner, backlog),
-            None => Err(std::io::ErrorKind::Unsupported.into()),
-        };
-        match adopted {
-            Ok(id) => {
-                self.listen_on(place, slot, id);
+        let serial = self.listen_on(place, slot, (socket, backlog));
+        match if self.is_active { self.adopt(serial, owner, transports) } else { Ok(()) } {
+            Ok(()) => {
                 // It may have been closed meanwhile.
                 self.attend_slot(place, slot, desk);
             }
             Err(error) => {
                 tracing::warn!("a listener cannot be adopted: {error}");
-                self.fail(
-                    place,
-                    slot,
-                    rustix::io::Errno::from_io_error(&error).unwrap_or(rustix::io::Errno::OPNOTSUPP),
-                );
+                let errno = rustix::io::Errno::from_io_error(&error).unwrap_or(rustix::io::Errno::OPNOTSUPP);
+                self.fail_listener(serial, errno, desk);
             }
         }
     }
 
-    /// A transport listens for the slot.
-    pub(crate) fn listen_on(&mut self, place: usize, slot: u32, id: ListenerId) {
+    /// A slot has a listener from now on. Its serial number.
+    fn listen_on(&mut self, place: usize, slot: u32, socket: (OwnedFd, u16)) -> u64 {
         let serial = self.next_serial();
-        let Some(attached) = &mut self.attached[place] else { return };
-        attached.occupy(slot, Occupant::Listener(serial));
-        self.by_id.insert(key(id), serial);
-        self.listeners.insert(serial, Listener::new(place, slot, id));
-        attached.application.listening.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        if let Some(attached) = &mut self.attached[place] {
+            attached.occupy(slot, Occupant::Listener(serial));
+            self.listeners.insert(serial, Listener::new(place, slot, socket));
+            attached.application.listening.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        }
+        serial
     }
 
-    /// The listener is gone from the tables; the transport has to stop.
-    pub(crate) fn stop_listening(&mut self, id: ListenerId) {
-        self.by_id.remove(&key(id));
+    /// A transport listens under this name.
+    pub(crate) fn listens_as(&mut self, serial: u64, id: ListenerId) {
+        self.by_id.insert(key(id), serial);
+    }
+
+    /// The listener is gone from the tables; the transport has to stop, if it listens.
+    pub(crate) fn stop_listening(&mut self, serial: u64, id: Option<ListenerId>) {
+        self.by_id.retain(|_, known| *known != serial);
+        let Some(id) = id else { return };
         self.handle.command(move |control| {
             if let Some(transport) = control.transports().get_mut(usize::from(id.transport.0)) {
                 // One that listens no more needs not be told.
@@ -519,11 +559,10 @@ impl Provider {
         let Some(attached) = &mut self.attached[place] else { return };
         attached.occupy(at.0, Occupant::Opening(tag));
         let at = Use { slot: at.0, generation: at.1 };
-        let _ = (socket, to);
         // Where it is closed meanwhile, its bit was seen before it was known.
         let commands = attached.application.region().slot(at.slot).commands();
         self.openings.insert(tag, Opening { place, at, is_closed: commands & command::CLOSE != 0 });
-        desk.open(Open::Stream(Address::Inet(to)), desk.owner(), tag);
+        desk.open(Open::With { socket, to: Address::Inet(to) }, desk.owner(), tag);
     }
 
     /// A process of the application is gone: abandons what nobody holds.
@@ -572,10 +611,11 @@ impl Attached {
         }
     }
 
-    fn occupy(&mut self, slot: u32, occupant: Occupant) {
+    pub(crate) fn occupy(&mut self, slot: u32, occupant: Occupant) {
         let slot = slot as usize;
         if self.occupants.len() <= slot {
             self.occupants.resize(slot + 1, Occupant::Free);
+            self.accounts.resize(slot + 1, Account::default());
         }
         let was_free = std::mem::replace(&mut self.occupants[slot], occupant) == Occupant::Free;
         self.in_use += usize::from(was_free);

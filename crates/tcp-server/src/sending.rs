@@ -108,6 +108,24 @@ impl Sending {
         }
     }
 
+    /// Gives what a worker has read, and nothing else. Returns whether TCP has taken over all that it was given, and
+    /// nobody reads for it.
+    pub(crate) fn settle(&mut self, cx: &mut Cx<'_>) -> Result<bool, Trouble> {
+        if !self.take_staged(cx)? {
+            return Ok(false);
+        }
+        if self.job.as_ref().is_some_and(|job| job.left == 0) {
+            self.end_job();
+        }
+        Ok(self.is_taken())
+    }
+
+    /// The connection goes on with another transport, which counts what it takes over from nothing on.
+    pub(crate) fn go_on(&mut self) {
+        debug_assert!(self.is_taken() && self.marks.is_empty() && !self.staging);
+        (self.position, self.taken, self.is_given) = (0, 0, false);
+    }
+
     /// How many octets of the ring come next. `None`: a job does, which is begun.
     fn next(&mut self, link: &Link) -> Result<Option<u32>, Trouble> {
         let slot = link.slot();
@@ -141,17 +159,12 @@ impl Sending {
 
     /// Gives TCP what it wants of the job at hand. Returns whether to go on.
     fn give_job(&mut self, cx: &mut Cx<'_>) -> Result<bool, Trouble> {
-        if self.staging {
-            let Some(result) = cx.completion::<io::Result<Vec<u8>>>() else { return Ok(false) };
-            self.staging = false;
-            let octets = result.unwrap_or_else(|| Err(io::ErrorKind::Other.into())).map_err(Trouble::Unreadable)?;
-            cx.output.send(&octets);
-            self.advance(octets.len() as u64);
+        if !self.take_staged(cx)? {
+            return Ok(false);
         }
         let Some(job) = &self.job else { return Ok(true) };
         if job.left == 0 {
-            self.job = None;
-            self.marks.push_back(Mark { end: self.position, what: What::Job });
+            self.end_job();
             return Ok(true);
         }
         let space = cx.output.space();
@@ -185,6 +198,24 @@ impl Sending {
         };
         self.advance(count);
         Ok(true)
+    }
+
+    /// Gives TCP what a worker has read of the job at hand. Returns whether none is at it any more.
+    fn take_staged(&mut self, cx: &mut Cx<'_>) -> Result<bool, Trouble> {
+        if self.staging {
+            let Some(result) = cx.completion::<io::Result<Vec<u8>>>() else { return Ok(false) };
+            self.staging = false;
+            let octets = result.unwrap_or_else(|| Err(io::ErrorKind::Other.into())).map_err(Trouble::Unreadable)?;
+            cx.output.send(&octets);
+            self.advance(octets.len() as u64);
+        }
+        Ok(true)
+    }
+
+    /// The job at hand was given to its end.
+    fn end_job(&mut self) {
+        self.job = None;
+        self.marks.push_back(Mark { end: self.position, what: What::Job });
     }
 
     /// So many octets of the job at hand were given.

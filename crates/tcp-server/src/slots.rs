@@ -9,6 +9,8 @@ use crate::limits::Ceiling;
 pub(crate) struct Slots {
     free: Mutex<Vec<u32>>,
     generations: Box<[AtomicU32]>,
+    /// The engine that serves each.
+    engines: Box<[AtomicU32]>,
     /// Engines, a bit each, on which connections wait for a slot.
     starving: AtomicU64,
     used: AtomicUsize,
@@ -21,6 +23,7 @@ impl Slots {
             // The lowest numbers are given out first, so that as little memory as possible is touched.
             free: Mutex::new((0..count).rev().collect()),
             generations: (0..count).map(|_| AtomicU32::new(0)).collect(),
+            engines: (0..count).map(|_| AtomicU32::new(0)).collect(),
             starving: AtomicU64::new(0),
             used: AtomicUsize::new(0),
             ceiling,
@@ -59,6 +62,16 @@ impl Slots {
     /// The present use of a slot.
     pub(crate) fn generation(&self, slot: u32) -> u32 {
         self.generations[slot as usize].load(Ordering::Acquire)
+    }
+
+    /// The engine that serves a slot.
+    pub(crate) fn engine(&self, slot: u32) -> u32 {
+        self.engines[slot as usize].load(Ordering::Acquire)
+    }
+
+    /// Says which engine serves a slot from now on. Only the one that has served it says so.
+    pub(crate) fn serve_on(&self, slot: u32, engine: u32) {
+        self.engines[slot as usize].store(engine, Ordering::Release);
     }
 
     /// How many are in use.

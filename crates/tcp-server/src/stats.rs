@@ -32,6 +32,8 @@ pub struct ProviderStats {
     pub forged: Counter,
     /// Connections that had to wait until their application accepts others.
     pub awaited_credit: Counter,
+    /// Connections that were reset because too many waited already.
+    pub overflowed: Counter,
     /// Times the engine went to sleep.
     pub sleeps: Counter,
     /// Times it looked again instead.
@@ -40,6 +42,22 @@ pub struct ProviderStats {
     pub busy: Counter,
     /// Whether it sleeps: a gauge.
     pub sleeping: Counter,
+    /// Times the balance has had it accept connections.
+    pub activations: Counter,
+    /// Times the balance has sent its connections away, and had it accept no more.
+    pub retirements: Counter,
+    /// Times the balance has had it give connections to others.
+    pub reliefs: Counter,
+    /// Connections that have come from another engine.
+    pub moved_in: Counter,
+    /// Connections that have gone to another engine.
+    pub moved_out: Counter,
+    /// Connections that should have gone to another engine, and could not, or were lost on their way.
+    pub moves_failed: Counter,
+    /// Whether it accepts connections: a gauge.
+    pub active: Counter,
+    /// Thousandths of the last interval in which it had something to do: a gauge, written by the balance.
+    pub load: Counter,
 }
 
 /// A number with its name and what it says.
@@ -47,7 +65,7 @@ pub type Figure = (&'static str, &'static str, u64);
 
 impl ProviderStats {
     /// Everything that only grows, for whoever exposes it.
-    pub fn counters(&self) -> [Figure; 15] {
+    pub fn counters(&self) -> [Figure; 22] {
         [
             ("accepted", "Connections accepted for applications", self.accepted.get()),
             ("connected", "Connections that applications opened", self.connected.get()),
@@ -61,17 +79,26 @@ impl ProviderStats {
             ("rung", "Doorbells of applications that were rung", self.rung.get()),
             ("forged", "Connections reset because of what an application wrote", self.forged.get()),
             ("awaited_credit", "Connections that waited until others were accepted", self.awaited_credit.get()),
+            ("overflowed", "Connections reset because too many waited already", self.overflowed.get()),
             ("sleeps", "Times the engine went to sleep", self.sleeps.get()),
             ("polls", "Times the engine looked again instead of sleeping", self.polls.get()),
             ("busy_nanoseconds", "Nanoseconds in which the engine had something to do", self.busy.get()),
+            ("activations", "Times the engine was activated by the balance", self.activations.get()),
+            ("retirements", "Times the engine was retired by the balance", self.retirements.get()),
+            ("reliefs", "Times the balance had the engine give connections to others", self.reliefs.get()),
+            ("moved_in", "Connections that have come from another engine", self.moved_in.get()),
+            ("moved_out", "Connections that have gone to another engine", self.moved_out.get()),
+            ("moves_failed", "Connections that could not go to another engine", self.moves_failed.get()),
         ]
     }
 
     /// What holds at the moment.
-    pub fn gauges(&self) -> [Figure; 2] {
+    pub fn gauges(&self) -> [Figure; 4] {
         [
             ("open", "Connections of applications", self.open.get()),
             ("sleeping", "Whether the engine sleeps", self.sleeping.get()),
+            ("active", "Whether the engine accepts connections", self.active.get()),
+            ("load_permille", "Thousandths of the balance's last interval in which it had work", self.load.get()),
         ]
     }
 }

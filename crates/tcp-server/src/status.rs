@@ -52,6 +52,12 @@ pub struct EngineStatus {
     pub load: f64,
     /// Whether it sleeps now.
     pub sleeping: bool,
+    /// Whether it accepts connections: the balance decides by load.
+    pub active: bool,
+    /// Connections that have come from another engine so far.
+    pub moved_in: u64,
+    /// Connections that have gone to another engine so far.
+    pub moved_out: u64,
 }
 
 /// Processes that are listed of one application.
@@ -83,6 +89,9 @@ impl Registry {
             connections: port.stats.open.get(),
             load: *load,
             sleeping: port.stats.sleeping.get() != 0,
+            active: port.stats.active.get() != 0,
+            moved_in: port.stats.moved_in.get(),
+            moved_out: port.stats.moved_out.get(),
         });
         let status = Status {
             applications: applications.collect(),

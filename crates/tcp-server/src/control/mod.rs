@@ -1,6 +1,7 @@
 //! The Unix socket on which applications attach. One thread serves all of them, and waits for none: who does not read his
 //! replies loses his connection.
 
+mod balancer;
 mod listener;
 mod registry;
 mod requests;
@@ -21,6 +22,7 @@ use rustix::event::{EventfdFlags, Timespec, eventfd};
 use rustix::net::sockopt::socket_peercred;
 use rustix::net::{SocketFlags, UCred, accept_with};
 
+use crate::balance;
 use crate::limits::Limits;
 use crate::provider::Port;
 use registry::Member;
@@ -43,6 +45,8 @@ pub struct ControlConfig {
     pub processes: u32,
     /// What applications may use.
     pub limits: Limits,
+    /// How many engines are active, and whether connections move between them.
+    pub balance: balance::Settings,
 }
 
 impl ControlConfig {
@@ -56,6 +60,7 @@ impl ControlConfig {
             queues: 256,
             processes: 256,
             limits: Limits::default(),
+            balance: balance::Settings::default(),
         }
     }
 
@@ -87,7 +92,7 @@ impl Control {
         let listener = listener::bind(&config.path, config.mode)?;
         let stop = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
         let path = config.path.clone();
-        let registry = Registry::new(geometry, config.limits.clone(), ports);
+        let registry = Registry::new(geometry, config.limits.clone(), config.balance, ports);
         let mut server = Server::new(listener, stop.clone(), registry, config.limits)?;
         let thread = Builder::new().name("control".into()).spawn(move || server.run())?;
         Ok(Control { stop, thread: Some(thread), path })

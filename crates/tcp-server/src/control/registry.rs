@@ -9,6 +9,8 @@ use afpa_channel::control::Token;
 use rustix::rand::{GetRandomFlags, getrandom};
 
 use crate::application::{Application, Identity, SlotCeiling};
+use crate::balance;
+use crate::control::balancer::Balancer;
 use crate::limits::Limits;
 use crate::provider::Port;
 use crate::status::Load;
@@ -24,6 +26,7 @@ pub(crate) struct Registry {
     pub(crate) ceiling: SlotCeiling,
     pub(crate) entries: HashMap<u64, Entry>,
     pub(crate) load: Load,
+    pub(crate) balancer: Balancer,
     count: u64,
     /// Where the next look for the least loaded engine starts.
     pub(crate) next_engine: usize,
@@ -52,12 +55,13 @@ impl Member {
 }
 
 impl Registry {
-    pub(crate) fn new(geometry: Geometry, limits: Limits, ports: Vec<Port>) -> Registry {
+    pub(crate) fn new(geometry: Geometry, limits: Limits, balance: balance::Settings, ports: Vec<Port>) -> Registry {
         Registry {
             geometry,
             ceiling: SlotCeiling::new(&limits),
             limits,
             load: Load::new(ports.len()),
+            balancer: Balancer::start(balance, &ports),
             ports,
             entries: HashMap::new(),
             count: 0,
@@ -146,6 +150,7 @@ impl Registry {
         late.into_iter().for_each(|(number, place)| self.free_place(number, place));
         if !self.entries.is_empty() {
             self.load.sample(now, &self.ports);
+            self.balancer.tick(now, &self.ports);
         }
     }
 
@@ -153,7 +158,12 @@ impl Registry {
     pub(crate) fn patience(&self, now: Instant) -> Option<Duration> {
         let forks = self.entries.values().flat_map(|entry| &entry.forks).map(|(_, until)| *until);
         let sample = (!self.entries.is_empty()).then(|| self.load.next());
-        forks.chain(sample).min().map(|next| next.saturating_duration_since(now) + Duration::from_millis(1))
+        let decision = self.balancer.next().filter(|_| !self.entries.is_empty());
+        forks
+            .chain(sample)
+            .chain(decision)
+            .min()
+            .map(|next| next.saturating_duration_since(now) + Duration::from_millis(1))
     }
 }
 

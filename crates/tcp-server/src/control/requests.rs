@@ -140,13 +140,18 @@ impl Registry {
         Ok(Reply::Listening { slots })
     }
 
-    /// A slot on the engine with the fewest connections.
+    /// A slot on the active engine with the fewest connections.
     fn connect(&mut self, member: &Member, socket: OwnedFd, to: std::net::SocketAddr) -> Result<Reply, Refusal> {
         check_tcp(&socket)?;
+        let family = if to.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+        if socket_domain(&socket) != Ok(family) {
+            return refuse(Errno::AFNOSUPPORT, "the socket is of another address family");
+        }
         let count = self.ports.len();
         self.next_engine = (self.next_engine + 1) % count;
         let order = (0..count).map(|at| (self.next_engine + at) % count);
-        let Some(engine) = order.min_by_key(|engine| self.ports[*engine].stats.open.get()) else {
+        let active = order.filter(|engine| self.balancer.is_active(*engine));
+        let Some(engine) = active.min_by_key(|engine| self.ports[*engine].stats.open.get()) else {
             return refuse(Errno::NODEV, "there is no engine");
         };
         let Some(at) = member.application.allocate(engine as u32, state::CONNECTING, member.place) else {
