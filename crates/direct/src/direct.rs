@@ -12,10 +12,11 @@ use afpa_engine::Transport;
 use afpa_engine::seam::{Address, Calls, Events, Listen, ListenerId, Owner, Time};
 use afpa_platform::netlink::Netlink;
 use afpa_platform::steering::Assistance;
-use afpa_tcp::Integrity;
+use afpa_tcp::{Integrity, ListenerIndex};
 use afpa_wire::tcp::Integrity as Found;
 use afpa_wire::{ip, udp};
 use rustix::event::epoll;
+use rustix::net::getsockname;
 
 use crate::assistance::Driver;
 use crate::config::DirectConfig;
@@ -47,6 +48,8 @@ pub struct Direct {
     /// By the number under which its owner knows it.
     watched: HashMap<RawFd, OwnedFd>,
     listeners: u16,
+    /// Sockets of listeners that others have bound: while they are open, nobody else gets their ports.
+    adopted: HashMap<u16, OwnedFd>,
     /// Connections are accepted.
     listens: bool,
     /// The device had no room for everything.
@@ -99,6 +102,7 @@ impl Direct {
             epoll,
             watched: HashMap::new(),
             listeners: 0,
+            adopted: HashMap::new(),
             listens: true,
             blocked: false,
             unflushed: false,
@@ -419,6 +423,25 @@ impl Transport for Direct {
             // It would go on while its owner has it open. This fails only if it is not registered.
             let _ = epoll::delete(&self.epoll, &copy);
         }
+    }
+
+    /// Listens where the socket is bound, and keeps it. As with [`Direct::listen`], who steers packets for that address
+    /// begins when every engine has adopted it, and ends before the first unlistens or when the last connection is over.
+    fn adopt(&mut self, socket: OwnedFd, owner: Owner, _backlog: u16) -> io::Result<ListenerId> {
+        let address = SocketAddr::try_from(getsockname(&socket)?)?;
+        let listener = self.listen(&Listen::Stream(Address::Inet(address)), owner)?;
+        self.adopted.insert(listener.index, socket);
+        Ok(listener)
+    }
+
+    fn unlisten(&mut self, listener: ListenerId) -> io::Result<()> {
+        let connections = &mut self.traffic.connections;
+        let is_ours = listener == connections.listener(listener.index);
+        if !is_ours || !connections.tcp.unlisten(ListenerIndex(listener.index)) {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "no stream is listened to"));
+        }
+        self.adopted.remove(&listener.index);
+        Ok(())
     }
 
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {

@@ -1,12 +1,13 @@
 //! Two transports on a cable in memory, with time that the test moves.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use afpa_direct::frames::memory::cable;
 use afpa_engine::Transport;
-use afpa_engine::seam::{Disconnect, ListenerId, Segment, Time};
+use afpa_engine::seam::{Address, Disconnect, ListenerId, Owner, Segment, Time};
 use afpa_tcp::{Config, State};
+use rustix::net::{AddressFamily, SocketType};
 
 mod support;
 
@@ -131,6 +132,31 @@ fn an_abort_resets_the_peer() {
     let accepted = wire.far.app.accepted()[2];
     wire.until("the peer's reset", |wire| wire.far.app.end_of(accepted) == Some(Disconnect::Reset));
     assert_eq!(wire.far.direct.connections(), 0);
+}
+
+#[test]
+fn listeners_come_and_go_and_their_connections_live_on() {
+    let mut wire = Wire::new(64);
+    for _ in 0..3 {
+        let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+        rustix::net::bind(&socket, &SocketAddr::from(([0, 0, 0, 0], 0))).unwrap();
+        let SocketAddr::V4(at) = rustix::net::getsockname(&socket).unwrap().try_into().unwrap() else { panic!() };
+        let to = format!("{}:{}", FAR[0], at.port());
+        let listener = wire.far.direct.adopt(socket, Owner(7), 5).unwrap();
+        let connection = wire.near.connect(&to);
+        wire.fetch(connection, 1000);
+        let accepted = *wire.far.app.accepted().last().unwrap();
+        assert_eq!(wire.far.direct.calls().local(accepted), Some(Address::Inet(to.parse().unwrap())));
+        wire.far.direct.unlisten(listener).unwrap();
+        assert!(wire.far.direct.unlisten(listener).is_err());
+        let late = wire.near.connect(&to);
+        wire.until("the refusal", |wire| wire.near.app.end_of(late) == Some(Disconnect::Refused));
+        wire.fetch(connection, 1000);
+    }
+    assert!(wire.far.direct.unlisten(wire.far.sockets[0]).is_err(), "datagrams have no listener");
+    // The listeners that were there before are as they were.
+    let connection = wire.near.connect(&to(FAR[0]));
+    wire.fetch(connection, 1000);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What a module can ask of its engine outside of the connection at hand.
 
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 
 use crate::engine::Services;
 use crate::seam::{Address, ConnectionId, Owner, Time};
@@ -20,10 +21,24 @@ impl Notice {
 }
 
 /// What is to be opened.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Debug)]
 pub enum Open {
     /// A connection.
     Stream(Address),
+    /// A connection, with a socket that was made for it: see [`Calls::connect_with`](crate::Calls::connect_with).
+    With {
+        /// A stream socket.
+        socket: OwnedFd,
+        /// Where to.
+        to: Address,
+    },
+    /// A connection that there is: see [`Calls::take_over`](crate::Calls::take_over).
+    TakeOver {
+        /// A connected stream socket.
+        socket: OwnedFd,
+        /// What was read from it.
+        octets: Vec<u8>,
+    },
     /// A conversation: datagrams with one peer.
     Conversation(SocketAddr),
     /// An exchange that answers to nobody: work of the module's own, with deadlines and workers.

@@ -461,9 +461,11 @@ impl Core {
     /// Opens on the last transport, which is the host's own.
     fn open(&mut self, transports: &mut [Box<dyn Transport>], Opening { what, owner, tag }: Opening) {
         let Some(calls) = transports.last_mut().map(|transport| transport.calls()) else { return };
-        let opened = match &what {
-            Open::Stream(address) => calls.connect(address, owner),
-            Open::Conversation(peer) => calls.converse(*peer, owner),
+        let opened = match what {
+            Open::Stream(address) => calls.connect(&address, owner),
+            Open::With { socket, to } => calls.connect_with(socket, &to, owner),
+            Open::TakeOver { socket, octets } => calls.take_over(socket, owner, octets),
+            Open::Conversation(peer) => calls.converse(peer, owner),
             Open::Work => {
                 self.event(calls, NOBODY, owner, |m, run| m.begin(run, tag));
                 return;
@@ -535,7 +537,11 @@ impl Events for Core {
         match reason {
             Disconnect::Reset => self.services.stats.resets.increment(),
             Disconnect::TimedOut => self.services.stats.timeouts.increment(),
-            Disconnect::Finished | Disconnect::Closed | Disconnect::Refused | Disconnect::Unavailable => {}
+            Disconnect::Finished
+            | Disconnect::Closed
+            | Disconnect::Refused
+            | Disconnect::Unreachable
+            | Disconnect::Unavailable => {}
         }
         // One that was never connected is nobody's connection.
         if reason != Disconnect::Finished

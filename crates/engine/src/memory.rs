@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::time::Duration;
@@ -111,6 +111,12 @@ impl Network {
         Some((Peer { wire: self.wire.clone(), link }, address))
     }
 
+    /// The peer of the next connection that was taken over, and the socket that it was.
+    pub fn taken_over(&self) -> Option<(Peer, OwnedFd)> {
+        let (link, socket) = self.wire.borrow_mut().taken_over.pop_front()?;
+        Some((Peer { wire: self.wire.clone(), link }, socket))
+    }
+
     /// Sends a datagram to a socket of `owner`.
     pub fn send_datagram(&self, owner: Owner, from: SocketAddr, bytes: &[u8]) {
         self.wire.borrow_mut().datagrams_in.push_back((owner, from, bytes.to_vec()));
@@ -177,6 +183,7 @@ struct Wire {
     arriving: VecDeque<usize>,
     leaving: VecDeque<(usize, Address)>,
     conversing: VecDeque<(usize, SocketAddr)>,
+    taken_over: VecDeque<(usize, OwnedFd)>,
     datagrams_in: VecDeque<(Owner, SocketAddr, Vec<u8>)>,
     datagrams_out: VecDeque<(SocketAddr, Vec<u8>)>,
 }
@@ -376,6 +383,28 @@ impl Calls for MemoryCalls {
             link
         };
         Ok(self.open(link, owner, true))
+    }
+
+    fn connect_with(&mut self, socket: OwnedFd, to: &Address, owner: Owner) -> io::Result<ConnectionId> {
+        // A socket has no place on this network, but others may see whether it is let go of.
+        drop(socket);
+        self.connect(to, owner)
+    }
+
+    fn take_over(&mut self, socket: OwnedFd, owner: Owner, octets: Vec<u8>) -> io::Result<ConnectionId> {
+        let link = {
+            let mut wire = self.wire.borrow_mut();
+            wire.links.push(Link { owner, ..Link::default() });
+            let link = wire.links.len() - 1;
+            wire.taken_over.push_back((link, socket));
+            link
+        };
+        let id = self.open(link, owner, true);
+        if let Some(slot) = self.slot(id).filter(|_| !octets.is_empty()) {
+            slot.unread = octets;
+            self.resumed.push(id);
+        }
+        Ok(id)
     }
 
     fn converse(&mut self, to: SocketAddr, owner: Owner) -> io::Result<ConnectionId> {

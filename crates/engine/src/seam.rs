@@ -121,7 +121,7 @@ impl fmt::Display for Address {
 pub enum Origin {
     /// The peer did, to this listener.
     Accepted(ListenerId),
-    /// We did, by [`Calls::connect`] or [`Calls::converse`].
+    /// We did, by [`Calls::connect`] or [`Calls::converse`], or took it over by [`Calls::take_over`].
     Connected,
     /// We did, by [`Context::open`](crate::Context::open) with this tag, or it is [work](crate::Open::Work)
     /// of the module's own. Never from a transport.
@@ -139,8 +139,10 @@ pub enum Disconnect {
     Closed,
     /// The peer reset the connection; the id is dead.
     Reset,
-    /// A connection that we asked for was refused or unreachable; the id is dead.
+    /// A connection that we asked for was refused; the id is dead.
     Refused,
+    /// There is no way to the peer of a connection that we asked for; the id is dead.
+    Unreachable,
     /// TCP gave up on the peer; the id is dead.
     TimedOut,
     /// Nothing was opened, for want of room on this side: a limit, a port. Never from a transport.
@@ -279,6 +281,27 @@ pub trait Calls {
     /// # Errors
     /// The address family is not this transport's, or a limit on connections is reached.
     fn connect(&mut self, to: &Address, owner: Owner) -> io::Result<ConnectionId>;
+
+    /// As [`Calls::connect`], with a stream socket that the caller has made, and bound or given options if it liked. It is
+    /// the transport's from here on, its mode (`O_NONBLOCK`) included.
+    ///
+    /// # Errors
+    /// The transport has no such sockets, this one cannot be connected to such an address, or a limit is reached.
+    fn connect_with(&mut self, socket: OwnedFd, to: &Address, owner: Owner) -> io::Result<ConnectionId> {
+        let _ = (socket, to, owner);
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Takes over a connection that others have made or accepted, the counterpart of [`Calls::release`]: `connected`
+    /// follows, and then `octets`, which they have read from it, are shown in front of what arrives. The socket is the
+    /// transport's from here on, its mode (`O_NONBLOCK`) included.
+    ///
+    /// # Errors
+    /// The transport has no such sockets, this one is not connected, or a limit on connections is reached.
+    fn take_over(&mut self, socket: OwnedFd, owner: Owner, octets: Vec<u8>) -> io::Result<ConnectionId> {
+        let _ = (socket, owner, octets);
+        Err(io::ErrorKind::Unsupported.into())
+    }
 
     /// Opens a *conversation*: a datagram socket with a port of its own that exchanges datagrams with `to` alone,
     /// seen as a connection. `connected` follows. Each `send` is one datagram; each `received` is one datagram,

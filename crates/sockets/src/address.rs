@@ -90,24 +90,35 @@ fn ask_the_silent(socket: &OwnedFd, keep_alive: Duration) -> rustix::io::Result<
 /// # Errors
 /// There can be no such socket.
 pub(crate) fn start_connecting(to: &Address, keep_alive: Duration) -> io::Result<(OwnedFd, io::Result<()>)> {
-    let (socket, started) = match to {
+    let socket = match to {
         Address::Inet(inet) => {
             let socket = stream_socket(family(inet), SocketFlags::NONBLOCK)?;
             if !keep_alive.is_zero() {
                 ask_the_silent(&socket, keep_alive)?;
             }
-            let started = connect(&socket, inet);
-            (socket, started)
+            socket
         }
         Address::Unix(path) => {
-            let socket = stream_socket(AddressFamily::UNIX, SocketFlags::NONBLOCK)?;
-            let started = connect(&socket, &SocketAddrUnix::new(path)?);
-            (socket, started)
+            SocketAddrUnix::new(path)?;
+            stream_socket(AddressFamily::UNIX, SocketFlags::NONBLOCK)?
         }
     };
+    let started = connect_to(&socket, to);
+    Ok((socket, started))
+}
+
+/// Starts connecting a socket that does not block.
+///
+/// # Errors
+/// What is known at once.
+pub(crate) fn connect_to(socket: &OwnedFd, to: &Address) -> io::Result<()> {
+    let started = match to {
+        Address::Inet(inet) => connect(socket, inet),
+        Address::Unix(path) => connect(socket, &SocketAddrUnix::new(path)?),
+    };
     match started {
-        Ok(()) | Err(rustix::io::Errno::INPROGRESS) => Ok((socket, Ok(()))),
-        Err(error) => Ok((socket, Err(error.into()))),
+        Ok(()) | Err(rustix::io::Errno::INPROGRESS) => Ok(()),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -17,6 +17,8 @@ pub(crate) struct Connection {
     pub(crate) is_conversation: bool,
     /// It was not accepted.
     pub(crate) is_opened: bool,
+    /// It was taken over as it is: no answer of the peer is waited for.
+    pub(crate) is_made: bool,
     /// Gone while the kernel closes it behind the last send.
     pub(crate) socket: Option<OwnedFd>,
     pub(crate) unread: Unread,
@@ -109,6 +111,7 @@ impl Connection {
             phase: Phase::Free,
             is_conversation: false,
             is_opened: false,
+            is_made: false,
             socket: None,
             unread: Unread::default(),
             outgoing: VecDeque::new(),
@@ -129,7 +132,7 @@ impl Connection {
     pub(crate) fn occupy(&mut self, socket: OwnedFd, owner: Owner, phase: Phase) {
         self.owner = owner;
         self.phase = phase;
-        self.is_conversation = false;
+        (self.is_conversation, self.is_made) = (false, false);
         self.is_opened = phase == Phase::Connecting;
         self.socket = Some(socket);
         (self.queued, self.unreported) = (0, 0);
@@ -141,6 +144,11 @@ impl Connection {
     /// Whether calls still mean it.
     pub(crate) fn is_live(&self) -> bool {
         !matches!(self.phase, Phase::Free | Phase::Ending { .. })
+    }
+
+    /// Whether it is connected, and nobody above knows yet.
+    pub(crate) fn is_to_be_told(&self) -> bool {
+        self.phase == Phase::Connecting && (self.is_conversation || self.is_made)
     }
 
     /// Whether octets may still be given to it.

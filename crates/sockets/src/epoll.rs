@@ -225,7 +225,7 @@ impl Epoll {
         }
         let connection = table.connection(index);
         match connection.phase {
-            Phase::Connecting if connection.is_conversation => table.answered(index, Ok(()), events),
+            Phase::Connecting if connection.is_to_be_told() => table.answered(index, Ok(()), events),
             Phase::Free | Phase::Connecting => {}
             Phase::Ending { .. } => {
                 if !table.connection(index).is_busy() {

@@ -6,6 +6,7 @@
 //! - `uring`, `epoll`: the drivers. They differ only in how octets move.
 //! - `transmit`: sends without waiting, from memory, from lent memory and from files.
 //! - `conversations`: datagrams with one peer, seen as connections.
+//! - `opening`: connections that are not accepted.
 //! - `release`: connections that are given away.
 //! - `datagrams`: what datagram sockets send through a ring.
 //! - `senders`: the threads that send in the contexts `thread` and `hybrid`.
@@ -29,6 +30,7 @@ mod conversations;
 mod datagrams;
 mod epoll;
 mod listeners;
+mod opening;
 mod release;
 mod senders;
 mod sockets;

@@ -18,10 +18,11 @@ use rustix::io::ioctl_fionbio;
 use rustix::net::sockopt::set_socket_linger;
 use rustix::net::{Shutdown, shutdown};
 
-use crate::address::{local_address, peer_address, start_connecting};
+use crate::address::{local_address, peer_address};
 use crate::config::{Respond, SocketsConfig};
 use crate::connection::{Connection, Finish, Phase};
 use crate::datagrams::{Destinations, Outbox, collect};
+use crate::opening::refusal;
 use crate::senders::{Done, Job, Senders};
 use crate::stats::SocketsStats;
 use crate::transmit::{Progress, pipe, transmit};
@@ -63,12 +64,12 @@ pub(crate) struct Table {
     linger: Duration,
     close_patience: Duration,
     /// As [`SocketsConfig::keep_alive`].
-    keep_alive: Duration,
+    pub(crate) keep_alive: Duration,
     /// As [`SocketsConfig::lend_from`].
     pub(crate) lend_from: usize,
     pipe: Option<Pipe>,
     /// The driver wants sockets to wait, as io_uring does: one that does not is never waited for there.
-    waits: bool,
+    pub(crate) waits: bool,
     senders: Option<Senders>,
     /// Connections that the driver has to look at.
     touched: Vec<u32>,
@@ -696,7 +697,9 @@ impl Calls for Table {
         let Some(index) = self.find_live(connection) else { return };
         let slot = &mut self.slots[index as usize];
         match slot.phase {
-            Phase::Connecting if !slot.is_conversation => self.end(index, Some(Disconnect::Closed), true),
+            Phase::Connecting if !slot.is_conversation && !slot.is_made => {
+                self.end(index, Some(Disconnect::Closed), true)
+            }
             Phase::Connecting | Phase::Open | Phase::Releasing => {
                 slot.phase = Phase::Closing;
                 slot.quiet &= slot.unread.is_empty();
@@ -734,14 +737,15 @@ impl Calls for Table {
     }
 
     fn connect(&mut self, to: &Address, owner: Owner) -> io::Result<ConnectionId> {
-        self.check_room()?;
-        let (socket, started) = start_connecting(to, self.keep_alive)?;
-        let index = self.insert(socket, owner, Phase::Connecting);
-        match started {
-            Ok(()) => self.touch(index),
-            Err(error) => self.failed(index, &error),
-        }
-        Ok(self.id_of(index))
+        self.open(to, owner)
+    }
+
+    fn connect_with(&mut self, socket: OwnedFd, to: &Address, owner: Owner) -> io::Result<ConnectionId> {
+        self.open_with(socket, to, owner)
+    }
+
+    fn take_over(&mut self, socket: OwnedFd, owner: Owner, octets: Vec<u8>) -> io::Result<ConnectionId> {
+        self.take_in(socket, owner, octets)
     }
 
     fn converse(&mut self, to: SocketAddr, owner: Owner) -> io::Result<ConnectionId> {
@@ -774,12 +778,5 @@ impl Calls for Table {
 
     fn sends_files(&self) -> bool {
         self.senders.is_some()
-    }
-}
-
-fn refusal(error: &io::Error) -> Disconnect {
-    match error.kind() {
-        io::ErrorKind::TimedOut => Disconnect::TimedOut,
-        _ => Disconnect::Refused,
     }
 }

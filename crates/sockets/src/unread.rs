@@ -54,6 +54,12 @@ impl Unread {
     }
 }
 
+impl From<Vec<u8>> for Unread {
+    fn from(bytes: Vec<u8>) -> Unread {
+        Unread { bytes, consumed: 0 }
+    }
+}
+
 /// Memory for unread input that no connection uses.
 #[derive(Default)]
 pub(crate) struct Pool {

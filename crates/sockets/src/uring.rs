@@ -334,7 +334,7 @@ impl Uring {
         let connection = table.connection(index);
         match connection.phase {
             Phase::Free => {}
-            Phase::Connecting if connection.is_conversation => table.answered(index, Ok(()), events),
+            Phase::Connecting if connection.is_to_be_told() => table.answered(index, Ok(()), events),
             Phase::Connecting => self.await_room(index, table),
             Phase::Ending { .. } if connection.is_conversation => self.forget(index, table, events),
             Phase::Ending { .. } => self.end(index, table, events),

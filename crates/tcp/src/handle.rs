@@ -10,6 +10,6 @@ pub struct Handle {
     pub generation: u32,
 }
 
-/// Names a listener: its place in the order of [`Tcp::listen`](crate::Tcp::listen).
+/// Names a listener: a place that [`Tcp::listen`](crate::Tcp::listen) gave to it. Used again after [`Tcp::unlisten`](crate::Tcp::unlisten).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct ListenerIndex(pub u16);

@@ -77,6 +77,12 @@ impl Listeners {
         Ok(())
     }
 
+    /// Listens under `index` no more. Returns whether it did.
+    pub(crate) fn remove(&mut self, index: u32) -> bool {
+        let found = self.sorted.iter().position(|&(_, _, listed)| listed == index);
+        found.map(|position| self.sorted.remove(position)).is_some()
+    }
+
     /// The listener on exactly this address, else the one on any address of its family.
     pub(crate) fn find(&self, address: IpAddr, port: u16) -> Option<u32> {
         let any: IpAddr = match address {

@@ -1,5 +1,6 @@
 //! The public type.
 
+use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Deref;
 
@@ -41,6 +42,8 @@ pub struct Tcp<P: Payload> {
     listeners: Listeners,
     /// The tokens of the listeners, by index.
     tokens: Vec<u32>,
+    /// Indexes that are free again, the longest first.
+    vacant: VecDeque<u16>,
 }
 
 impl<P: Payload> Tcp<P> {
@@ -53,6 +56,7 @@ impl<P: Payload> Tcp<P> {
             lookup: Lookup::default(),
             listeners: Listeners::default(),
             tokens: Vec::new(),
+            vacant: VecDeque::new(),
             shared: Shared::new(config, &seed),
         }
     }
@@ -66,10 +70,25 @@ impl<P: Payload> Tcp<P> {
         if local.port() == 0 || !(is_unicast(local.ip()) || local.ip().is_unspecified()) {
             return Err(ListenError::Address);
         }
-        let index = u16::try_from(self.tokens.len()).map_err(|_| ListenError::TooMany)?;
+        let next = u16::try_from(self.tokens.len()).map_err(|_| ListenError::TooMany);
+        let index = self.vacant.front().map_or(next, |&vacant| Ok(vacant))?;
         self.listeners.insert(local, u32::from(index))?;
-        self.tokens.push(token);
+        self.vacant.pop_front();
+        match self.tokens.get_mut(usize::from(index)) {
+            Some(place) => *place = token,
+            None => self.tokens.push(token),
+        }
         Ok(ListenerIndex(index))
+    }
+
+    /// Accepts no more connections to this listener's address; those that are open live on, and a handshake that a queue
+    /// remembers may still complete, with the token that it began with. Returns whether there was such a listener.
+    pub fn unlisten(&mut self, listener: ListenerIndex) -> bool {
+        let is_removed = self.listeners.remove(u32::from(listener.0));
+        if is_removed {
+            self.vacant.push_back(listener.0);
+        }
+        is_removed
     }
 
     /// Accepts no more connections. Those that are open live on; handshakes that are under way are refused.

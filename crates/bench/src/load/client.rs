@@ -356,7 +356,11 @@ impl<C: FnMut() -> Time> Events for Client<C> {
             Disconnect::Finished | Disconnect::Closed => errors.closed += lost,
             Disconnect::Reset if opened => errors.reset += lost.max(1),
             Disconnect::TimedOut if opened => errors.timeout += lost.max(1),
-            Disconnect::Refused | Disconnect::Unavailable | Disconnect::Reset | Disconnect::TimedOut => {
+            Disconnect::Refused
+            | Disconnect::Unreachable
+            | Disconnect::Unavailable
+            | Disconnect::Reset
+            | Disconnect::TimedOut => {
                 errors.connect += 1;
                 self.retry_at = now.after(RETRY);
             }

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::net::SocketAddr;
+use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -115,6 +116,16 @@ fn asked(cx: &mut Context<'_, Words>) -> Outcome {
         }
         ("connect", _) => {
             cx.open(Open::Stream(Address::Unix("backend".into())), Owner(0), 8);
+            ANSWERED
+        }
+        ("prepared", _) => {
+            let (socket, _) = UnixStream::pair().expect("a pair");
+            cx.open(Open::With { socket: socket.into(), to: Address::Unix("backend".into()) }, Owner(0), 8);
+            ANSWERED
+        }
+        ("inherit", _) => {
+            let (socket, _) = UnixStream::pair().expect("a pair");
+            cx.open(Open::TakeOver { socket: socket.into(), octets: b"hello".to_vec() }, Owner(0), 8);
             ANSWERED
         }
         ("work", _) => {
@@ -337,6 +348,25 @@ fn a_connection_is_opened_with_its_tag() {
     assert_eq!(address, Address::Unix("backend".into()));
     bench.passes();
     assert_eq!(backend.read(usize::MAX), b"question");
+}
+
+#[test]
+fn a_connection_is_opened_with_a_socket_that_was_made_for_it() {
+    let mut bench = Bench::new();
+    bench.ask(1, "prepared");
+    let (backend, address) = bench.network.accept().expect("a connection");
+    assert_eq!(address, Address::Unix("backend".into()));
+    bench.passes();
+    assert_eq!(backend.read(usize::MAX), b"question");
+}
+
+#[test]
+fn a_connection_that_others_have_made_goes_on_with_what_they_had_read() {
+    let mut bench = Bench::new();
+    bench.ask(1, "inherit");
+    bench.passes();
+    let (peer, _) = bench.network.taken_over().expect("a connection");
+    assert_eq!(peer.read(usize::MAX), b"questionhello", "it opened with its tag, and saw the octets");
 }
 
 #[test]
