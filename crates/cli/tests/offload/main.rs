@@ -1,0 +1,21 @@
+//! Unmodified programs on the sockets of `afpa tcp-server`: real servers and clients, and a probe of every socket call.
+//!
+//! With `AFPA_TEST_PLAIN=1` they run on the kernel's sockets instead: what holds there must hold here. They are on
+//! Debian: nginx-light, lighttpd, redis-server and redis-tools, memcached, postgresql, iperf3, curl, wget, python3,
+//! nodejs, gcc. A test without its program says so and passes; with `CI=true` it fails.
+
+mod clients;
+mod death;
+mod http;
+mod iperf;
+mod kill;
+mod lighttpd;
+mod memcached;
+mod nginx;
+mod node;
+mod postgresql;
+mod probe;
+mod programs;
+mod python;
+mod redis;
+mod stack;

@@ -1,0 +1,241 @@
+//! Whose sockets the programs use.
+
+use std::fs::{self, File, Permissions};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::OnceLock;
+
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
+use tempfile::TempDir;
+
+use crate::programs::{PATIENCE, eventually, program, python};
+
+/// A TCP server and those who run on it; or nobody, and they run on the kernel's sockets.
+pub(crate) struct Stack {
+    server: Option<Child>,
+    directory: TempDir,
+}
+
+impl Stack {
+    /// Nothing where there is nothing to test.
+    pub(crate) fn start() -> Option<Stack> {
+        let directory = tempfile::tempdir().unwrap();
+        // Programs that give up their privileges come here too.
+        fs::set_permissions(&directory, Permissions::from_mode(0o755)).unwrap();
+        if is_plain() {
+            return Some(Stack { server: None, directory });
+        }
+        if !offload_exists() {
+            return None;
+        }
+        let mut stack = Stack { server: None, directory };
+        stack.start_server();
+        Some(stack)
+    }
+
+    /// The same, where it matters that there is a server.
+    pub(crate) fn start_with_server() -> Option<Stack> {
+        if is_plain() {
+            println!("skipped: the kernel's sockets have no server");
+            return None;
+        }
+        Stack::start()
+    }
+
+    fn start_server(&mut self) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_afpa"));
+        command.arg("tcp-server").arg("--socket").arg(self.socket());
+        command.args(["--provider", "kernel", "--cores", &cpus()]).stdin(Stdio::null());
+        let log = File::options().append(true).create(true).open(self.log()).unwrap();
+        self.server = Some(command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap());
+        eventually(&format!("the start of the TCP server ({})", self.said()), || answers(&self.socket()));
+        // Who runs programs under other names lets them in.
+        fs::set_permissions(self.socket(), Permissions::from_mode(0o666)).unwrap();
+    }
+
+    /// This program on these sockets.
+    pub(crate) fn run(&self, name: &str) -> Command {
+        self.offloaded(&program(name))
+    }
+
+    /// This command on these sockets.
+    pub(crate) fn offloaded(&self, command: &Command) -> Command {
+        let mut prefixed = match self.server {
+            Some(_) => {
+                let mut prefixed = Command::new(env!("CARGO_BIN_EXE_afpa"));
+                prefixed.arg("offload").arg("--socket").arg(self.socket()).arg("--").arg(command.get_program());
+                prefixed
+            }
+            None => Command::new(command.get_program()),
+        };
+        prefixed.args(command.get_args());
+        prefixed
+    }
+
+    /// Where the programs have their files.
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// Kills the server, and waits until it is gone.
+    pub(crate) fn kill_server(&mut self) {
+        let server = self.server.as_mut().unwrap();
+        server.kill().unwrap();
+        server.wait().unwrap();
+    }
+
+    /// Another server on the same path.
+    pub(crate) fn start_successor(&mut self) {
+        self.start_server();
+    }
+
+    pub(crate) fn assert_healthy(&mut self) {
+        if let Some(server) = &mut self.server {
+            assert_eq!(server.try_wait().unwrap(), None, "the TCP server ended: {}", self.said());
+        }
+        assert!(!self.said().contains("panicked"), "{}", self.said());
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.file("tcp-server.sock")
+    }
+
+    fn log(&self) -> PathBuf {
+        self.file("tcp-server.log")
+    }
+
+    fn said(&self) -> String {
+        fs::read_to_string(self.log()).unwrap_or_default()
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            println!("the TCP server said: {}", self.said());
+        } else {
+            self.assert_healthy();
+        }
+        if let Some(server) = &mut self.server {
+            let _ = server.kill();
+            let _ = server.wait();
+        }
+    }
+}
+
+/// A program that is attached to the same server as those that have accidents, and has none.
+pub(crate) struct Witness {
+    child: Child,
+    asked: ChildStdin,
+    answers: BufReader<ChildStdout>,
+    /// Where the witness echoes.
+    address: SocketAddr,
+    connection: TcpStream,
+}
+
+/// Echoes what comes on a connection, and connects to itself when a line is read.
+const WITNESS: &str = "
+import socket, sys, threading
+listening = socket.create_server(('127.0.0.1', 0))
+def echo(connection):
+    while octets := connection.recv(65536):
+        connection.sendall(octets)
+    connection.close()
+def accept():
+    while True:
+        threading.Thread(target=echo, args=[listening.accept()[0]], daemon=True).start()
+threading.Thread(target=accept, daemon=True).start()
+own = socket.create_connection(listening.getsockname())
+print(listening.getsockname()[1], flush=True)
+for line in sys.stdin:
+    own.sendall(line.encode() * 5000)
+    left = len(line) * 5000
+    while left > 0:
+        octets = own.recv(left)
+        assert octets, 'the connection ended'
+        left -= len(octets)
+    print('well', flush=True)
+";
+
+impl Witness {
+    pub(crate) fn of(stack: &Stack) -> Witness {
+        let mut command = stack.offloaded(python().args(["-c", WITNESS]));
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let (asked, mut answers) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+        let port: u16 = line(&mut answers).parse().expect("the witness's port");
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        let connection = TcpStream::connect_timeout(&address, PATIENCE).unwrap();
+        connection.set_read_timeout(Some(PATIENCE)).unwrap();
+        Witness { child, asked, answers, address, connection }
+    }
+
+    /// Its old connections and a new one work.
+    pub(crate) fn assert_undisturbed(&mut self) {
+        writeln!(self.asked, "how are you?").unwrap();
+        assert_eq!(line(&mut self.answers), "well");
+        let mut new = TcpStream::connect_timeout(&self.address, PATIENCE).unwrap();
+        new.set_read_timeout(Some(PATIENCE)).unwrap();
+        for connection in [&mut self.connection, &mut new] {
+            connection.write_all(b"undisturbed").unwrap();
+            let mut octets = [0; 11];
+            connection.read_exact(&mut octets).unwrap();
+            assert_eq!(&octets, b"undisturbed");
+        }
+    }
+}
+
+impl Drop for Witness {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn line(stream: &mut impl BufRead) -> String {
+    let mut line = String::new();
+    stream.read_line(&mut line).unwrap();
+    line.trim_end().to_owned()
+}
+
+pub(crate) fn is_plain() -> bool {
+    std::env::var("AFPA_TEST_PLAIN").as_deref() == Ok("1")
+}
+
+/// Whether this `afpa` can do what is tested here. Says so if it cannot.
+fn offload_exists() -> bool {
+    static EXISTS: OnceLock<bool> = OnceLock::new();
+    let exists = *EXISTS.get_or_init(|| {
+        let help = Command::new(env!("CARGO_BIN_EXE_afpa")).args(["offload", "--help"]).output().unwrap();
+        help.status.success()
+    });
+    if !exists {
+        println!("skipped: this afpa has no `offload`; AFPA_TEST_PLAIN=1 tests on the kernel's sockets");
+    }
+    exists
+}
+
+/// Whether somebody listens on this Unix socket.
+fn answers(path: &Path) -> bool {
+    let address = SocketAddrUnix::new(path).unwrap();
+    let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).unwrap();
+    connect(&socket, &address).is_ok()
+}
+
+/// Two CPUs, if there are: connections are on several engines.
+fn cpus() -> String {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).unwrap();
+    let range = |part: &str| {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        first.parse::<usize>().unwrap()..=last.parse().unwrap()
+    };
+    let cpus: Vec<String> = list.trim().split(',').flat_map(range).take(2).map(|cpu| cpu.to_string()).collect();
+    cpus.join(",")
+}
