@@ -14,6 +14,8 @@ use rustix::io::Errno;
 use rustix::net::sockopt::{socket_domain, socket_protocol, socket_type};
 use rustix::net::{AddressFamily, SocketAddrAny, SocketType, getsockname, ipproto, listen};
 
+use crate::bell::Doorbell;
+
 use super::Client;
 use super::registry::{Member, Registry};
 
@@ -222,10 +224,9 @@ fn is_bound(socket: &OwnedFd) -> bool {
 }
 
 fn open_queue(member: &Member, doorbell: OwnedFd) -> Result<Reply, Refusal> {
-    let is_unix = socket_domain(&doorbell) == Ok(AddressFamily::UNIX);
-    if !is_unix || socket_type(&doorbell) != Ok(SocketType::STREAM) {
-        return refuse(Errno::OPNOTSUPP, "that is no Unix stream socket");
-    }
+    let Ok(doorbell) = Doorbell::new(doorbell) else {
+        return refuse(Errno::OPNOTSUPP, "that is no writing end of a pipe");
+    };
     match member.application.open_queue(doorbell, member.place) {
         Some(queue) => Ok(Reply::Queue { queue }),
         None => refuse(Errno::NOSPC, "there are as many queues as there can be"),
