@@ -58,7 +58,7 @@ impl Registry {
     pub(crate) fn new(geometry: Geometry, limits: Limits, balance: balance::Settings, ports: Vec<Port>) -> Registry {
         Registry {
             geometry,
-            ceiling: SlotCeiling::new(&limits),
+            ceiling: SlotCeiling::new(&limits, geometry),
             limits,
             load: Load::new(ports.len()),
             balancer: Balancer::start(balance, &ports),
