@@ -1,0 +1,7 @@
+//! Connections that move between engines, and engines that come and go.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod events;
+mod server;
+mod streams;
