@@ -83,6 +83,10 @@ impl ProtocolModule for Scripted {
         0
     }
 
+    fn ended(script: &mut Script, _runs: &mut u32, reason: Disconnect) {
+        script.journal.borrow_mut().push(format!("ended: {reason:?}"));
+    }
+
     fn disconnected(script: &mut Script, _desk: &mut Desk<'_>, runs: &mut u32, _request: &mut ()) {
         script.journal.borrow_mut().push(format!("gone after {runs} runs"));
     }
