@@ -22,6 +22,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("channel", &["platform"]),
     ("memnet", &["channel", "platform"]),
     ("preload", &["channel", "memnet", "platform"]),
+    ("tcp-server", &["channel", "engine", "cache", "platform"]),
     ("http", &["engine", "cache", "platform", "wire", "caching", "balancing", "routing", "classes"]),
     ("dns", &["engine", "cache", "platform", "wire"]),
     ("wire", &[]),
@@ -48,6 +49,7 @@ const COMPOSERS: &[&str] = &[
     "routing",
     "classes",
     "channel",
+    "tcp-server",
 ];
 /// The crates that may contain `unsafe`: the edge to the system, and a C interface for a test tool.
 const UNSAFE: &[&str] = &["platform", "packetdrill", "preload"];

@@ -239,9 +239,10 @@ impl Application {
 pub struct SlotCeiling(pub(crate) Arc<Ceiling>);
 
 impl SlotCeiling {
-    /// As the limits say.
-    pub fn new(limits: &Limits) -> SlotCeiling {
-        SlotCeiling(Arc::new(Ceiling::new(limits.slots)))
+    /// As the limits say, for regions of this geometry.
+    pub fn new(limits: &Limits, geometry: Geometry) -> SlotCeiling {
+        let of_memory = usize::try_from(limits.memory / geometry.footprint()).unwrap_or(usize::MAX);
+        SlotCeiling(Arc::new(Ceiling::new(limits.slots.min(of_memory))))
     }
 
     /// How many are in use.
