@@ -24,7 +24,7 @@ fn compile(source: &str, to: &Path) -> Option<PathBuf> {
     let built = std::env::current_exe().unwrap().ancestors().nth(2).unwrap().join("libmemnet.a");
     let program = to.join(Path::new(source).file_stem().unwrap());
     let status = Command::new("gcc")
-        .args(["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-O1", "-I"])
+        .args(["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-O1", "-g", "-I"])
         .arg(root.join("include"))
         .arg("-I")
         .arg(root.join("examples"))

@@ -74,6 +74,8 @@ impl Server {
     /// It is gone.
     pub(crate) fn run(&mut self) -> io::Result<()> {
         let mut told = Vec::new();
+        // Who came before the queue was subscribed is not told of.
+        self.accept()?;
         loop {
             self.queue.take(|slot| told.push(slot));
             if told.is_empty() {
