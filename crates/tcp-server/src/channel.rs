@@ -6,7 +6,7 @@ use std::sync::Arc;
 use afpa_channel::Forged;
 use afpa_channel::slot::{Slot, command, state};
 use afpa_engine::seam::Disconnect;
-use afpa_engine::{Notice, Outcome, Wake};
+use afpa_engine::{Outcome, Wake};
 use rustix::io::Errno;
 
 use crate::application::{Application, Memory, Use};
@@ -22,8 +22,8 @@ pub struct Connection {
     pub(crate) origin: Origin,
     /// Once it has a slot.
     pub(crate) channel: Option<Box<Channel>>,
-    /// Its name, while it waits for credit.
-    pub(crate) waits: Option<Notice>,
+    /// Its turn, while it waits for credit.
+    pub(crate) waits: Option<u64>,
     /// How the transport says that it ended.
     pub(crate) reason: Option<Disconnect>,
 }

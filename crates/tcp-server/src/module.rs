@@ -70,8 +70,8 @@ pub(crate) fn admit(cx: &mut Cx<'_>) -> Outcome {
             cx.connection.channel = Some(Channel::new(link));
             table::ADMITTED
         }
-        Admission::Wait => {
-            cx.connection.waits = Some(notice);
+        Admission::Wait(turn) => {
+            cx.connection.waits = Some(turn);
             table::NO_CREDIT
         }
         Admission::Unwanted => table::UNWANTED,

@@ -115,7 +115,8 @@ struct Opening {
 /// Whether a connection gets a slot.
 pub(crate) enum Admission {
     Admitted(Link),
-    Wait,
+    /// Not yet: its turn.
+    Wait(u64),
     Unwanted,
 }
 
@@ -319,8 +320,8 @@ impl Provider {
             self.stats.resets.increment();
             return self.end(*channel, connection.reason);
         }
-        if let (Origin::Listener(serial), Some(notice)) = (connection.origin, connection.waits) {
-            self.wait_no_more(serial, notice, desk);
+        if let (Origin::Listener(serial), Some(turn)) = (connection.origin, connection.waits) {
+            self.wait_no_more(serial, turn, desk);
         }
     }
 
@@ -476,7 +477,7 @@ impl Provider {
         };
         match adopted {
             Ok(id) => {
-                self.listen_on(place, slot, id);
+                self.listen_on(place, slot, id, backlog);
                 // It may have been closed meanwhile.
                 self.attend_slot(place, slot, desk);
             }
@@ -492,12 +493,12 @@ impl Provider {
     }
 
     /// A transport listens for the slot.
-    pub(crate) fn listen_on(&mut self, place: usize, slot: u32, id: ListenerId) {
+    fn listen_on(&mut self, place: usize, slot: u32, id: ListenerId, backlog: u16) {
         let serial = self.next_serial();
         let Some(attached) = &mut self.attached[place] else { return };
         attached.occupy(slot, Occupant::Listener(serial));
         self.by_id.insert(key(id), serial);
-        self.listeners.insert(serial, Listener::new(place, slot, id));
+        self.listeners.insert(serial, Listener::new(place, slot, id, backlog));
         attached.application.listening.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     }
 

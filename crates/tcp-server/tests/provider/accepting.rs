@@ -4,7 +4,8 @@ use afpa_channel::slot::{command, state};
 use afpa_engine::memory::Ending;
 use afpa_tcp_server::{Limits, Settings};
 
-use crate::stage::{App, Setting, Stage, stage};
+use crate::common::App;
+use crate::stage::{Setting, Stage, stage};
 
 fn eager(count: u32) -> Stage {
     let provider = Settings { eager_accept: count, ..Settings::default() };

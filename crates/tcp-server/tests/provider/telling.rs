@@ -7,7 +7,8 @@ use std::os::unix::net::UnixStream;
 use afpa_channel::control::{Reply, Request};
 use rustix::io::Errno;
 
-use crate::stage::{App, pattern, stage};
+use crate::common::{App, pattern};
+use crate::stage::stage;
 
 fn queue(app: &App) -> (u32, UnixStream) {
     let (ours, theirs) = UnixStream::pair().unwrap();
