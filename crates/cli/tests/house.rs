@@ -22,7 +22,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("channel", &["platform"]),
     ("memnet", &["channel", "platform"]),
     ("memnet-c", &["memnet"]),
-    ("tcp-server", &["channel", "engine", "platform"]),
+    ("tcp-server", &["channel", "engine", "cache", "platform"]),
     ("http", &["engine", "cache", "platform", "wire", "caching", "balancing", "routing", "classes"]),
     ("dns", &["engine", "cache", "platform", "wire"]),
     ("wire", &[]),
