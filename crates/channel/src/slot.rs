@@ -328,6 +328,7 @@ impl<'a, M: Memory> Slot<'a, M> {
     }
 
     /// Says whether somebody waits for room, for a job or for a receive. Who says so looks once more before he sleeps.
+    /// For who knows that nobody else waits; otherwise [`Slot::begin_wait`].
     pub fn wait(&self, waits: bool) {
         let word = self.word(words::WAITS);
         if waits {

@@ -113,7 +113,7 @@ impl App {
     }
 
     pub(crate) fn command(&self, slot: u32, bits: u32) {
-        self.slot(slot).command(bits);
+        self.slot(slot).command(self.slot(slot).generation(), bits);
         self.attend(slot);
     }
 
