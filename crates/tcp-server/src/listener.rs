@@ -1,6 +1,6 @@
 //! Connections that are accepted ahead of the application: they wait in the ring of the listener's slot, up to a bound.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 
@@ -23,16 +23,39 @@ pub(crate) struct Listener {
     produced: u32,
     /// Connections that are in the ring, the oldest first.
     entries: VecDeque<Accepted>,
-    /// Connections that wait until there is credit for them.
-    waiting: VecDeque<Notice>,
+    /// Connections that wait until there is credit for them, by their turn.
+    waiting: BTreeMap<u64, Notice>,
+    /// How many of them there may be.
+    most: usize,
+    turns: u64,
     /// The application knows that they wait.
     is_stalled: bool,
 }
 
 impl Listener {
-    pub(crate) fn new(place: usize, slot: u32, id: ListenerId) -> Listener {
-        let (entries, waiting) = (VecDeque::new(), VecDeque::new());
-        Listener { place, slot, id, produced: 0, entries, waiting, is_stalled: false }
+    /// `backlog` connections may wait for credit.
+    pub(crate) fn new(place: usize, slot: u32, id: ListenerId, backlog: u16) -> Listener {
+        Listener {
+            place,
+            slot,
+            id,
+            produced: 0,
+            entries: VecDeque::new(),
+            waiting: BTreeMap::new(),
+            most: backlog.into(),
+            turns: 0,
+            is_stalled: false,
+        }
+    }
+
+    /// Has a connection wait until its turn comes, unless too many do.
+    fn wait(&mut self, notice: Notice) -> Admission {
+        if self.waiting.len() >= self.most {
+            return Admission::Unwanted;
+        }
+        self.turns += 1;
+        self.waiting.insert(self.turns, notice);
+        Admission::Wait(self.turns)
     }
 
     /// Forgets entries that the application has taken out of the ring. Returns how many more are wanted in it.
@@ -91,17 +114,20 @@ impl Provider {
             match listener.look(slot, eager) {
                 // A listener that is forged is closed the next time it is looked at from outside of a connection.
                 Err(_) => {
-                    listener.waiting.push_back(notice);
                     application.region().attend_bits(self.engine).set(number);
-                    return Admission::Wait;
+                    return listener.wait(notice);
                 }
                 Ok(0) => {
-                    listener.waiting.push_back(notice);
+                    let admission = listener.wait(notice);
+                    let Admission::Wait(turn) = admission else {
+                        self.stats.overflowed.increment();
+                        return admission;
+                    };
                     self.stats.awaited_credit.increment();
                     if !listener.stall(slot) || listener.look(slot, eager) == Ok(0) {
-                        return Admission::Wait;
+                        return admission;
                     }
-                    listener.waiting.pop_back();
+                    listener.waiting.remove(&turn);
                 }
                 Ok(_) => break,
             }
@@ -120,13 +146,12 @@ impl Provider {
     fn starve(&mut self, serial: u64, notice: Notice) -> Admission {
         let engine = self.engine;
         let Some(listener) = self.listeners.get_mut(&serial) else { return Admission::Unwanted };
-        listener.waiting.push_back(notice);
         self.stats.awaited_credit.increment();
         if let Some(attached) = &mut self.attached[listener.place] {
             attached.starves = true;
             attached.application.slots.starve(engine);
         }
-        Admission::Wait
+        listener.wait(notice)
     }
 
     /// Slots may have been freed.
@@ -158,10 +183,15 @@ impl Provider {
         let eager = self.settings.eager_accept;
         let Some(listener) = self.listeners.get_mut(&serial) else { return };
         let Some(attached) = &self.attached[listener.place] else { return };
-        match listener.look(attached.application.region().slot(listener.slot), eager) {
+        let slot = attached.application.region().slot(listener.slot);
+        match listener.look(slot, eager) {
             Ok(credit) => {
-                let count = credit.min(listener.waiting.len());
-                listener.waiting.drain(..count).for_each(|notice| desk.notify(notice));
+                for _ in 0..credit {
+                    let Some((_, notice)) = listener.waiting.pop_first() else { break };
+                    desk.notify(notice);
+                }
+                // Who finds no credit after all says so again.
+                listener.stall(slot);
             }
             Err(forged) => {
                 self.stats.forged.increment();
@@ -169,6 +199,14 @@ impl Provider {
                 self.fail_listener(serial, desk);
             }
         }
+    }
+
+    /// A connection that waited is gone. It may have been its turn.
+    pub(crate) fn wait_no_more(&mut self, serial: u64, turn: u64, desk: &mut Desk<'_>) {
+        if let Some(listener) = self.listeners.get_mut(&serial) {
+            listener.waiting.remove(&turn);
+        }
+        self.wake_waiting(serial, desk);
     }
 
     /// Looks at what was taken out of the rings of an application's listeners. Returns the slots that are still in them.
@@ -214,7 +252,7 @@ impl Provider {
             }
         }
         // They find nobody who wants them.
-        listener.waiting.into_iter().for_each(|notice| desk.notify(notice));
+        listener.waiting.into_values().for_each(|notice| desk.notify(notice));
         Some((listener.place, listener.slot))
     }
 }

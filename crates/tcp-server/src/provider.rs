@@ -115,7 +115,8 @@ struct Opening {
 /// Whether a connection gets a slot.
 pub(crate) enum Admission {
     Admitted(Link),
-    Wait,
+    /// Not yet: its turn.
+    Wait(u64),
     Unwanted,
 }
 
@@ -319,8 +320,8 @@ impl Provider {
             self.stats.resets.increment();
             return self.end(*channel, connection.reason);
         }
-        if let Origin::Listener(serial) = connection.origin {
-            self.wake_waiting(serial, desk);
+        if let (Origin::Listener(serial), Some(turn)) = (connection.origin, connection.waits) {
+            self.wait_no_more(serial, turn, desk);
         }
     }
 
@@ -476,7 +477,7 @@ impl Provider {
         };
         match adopted {
             Ok(id) => {
-                self.listen_on(place, slot, id);
+                self.listen_on(place, slot, id, backlog);
                 // It may have been closed meanwhile.
                 self.attend_slot(place, slot, desk);
             }
@@ -492,12 +493,12 @@ impl Provider {
     }
 
     /// A transport listens for the slot.
-    pub(crate) fn listen_on(&mut self, place: usize, slot: u32, id: ListenerId) {
+    fn listen_on(&mut self, place: usize, slot: u32, id: ListenerId, backlog: u16) {
         let serial = self.next_serial();
         let Some(attached) = &mut self.attached[place] else { return };
         attached.occupy(slot, Occupant::Listener(serial));
         self.by_id.insert(key(id), serial);
-        self.listeners.insert(serial, Listener::new(place, slot, id));
+        self.listeners.insert(serial, Listener::new(place, slot, id, backlog));
         attached.application.listening.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     }
 
@@ -519,11 +520,10 @@ impl Provider {
         let Some(attached) = &mut self.attached[place] else { return };
         attached.occupy(at.0, Occupant::Opening(tag));
         let at = Use { slot: at.0, generation: at.1 };
-        let _ = (socket, to);
         // Where it is closed meanwhile, its bit was seen before it was known.
         let commands = attached.application.region().slot(at.slot).commands();
         self.openings.insert(tag, Opening { place, at, is_closed: commands & command::CLOSE != 0 });
-        desk.open(Open::Stream(Address::Inet(to)), desk.owner(), tag);
+        desk.open(Open::With { socket, to: Address::Inet(to) }, desk.owner(), tag);
     }
 
     /// A process of the application is gone: abandons what nobody holds.
