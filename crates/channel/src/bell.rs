@@ -2,6 +2,10 @@
 //!
 //! The sleeper writes that it sleeps and looks once more whether something is there; who has something writes it and
 //! looks whether somebody sleeps. A fence lies between the two on both sides, so one of them sees the other.
+//!
+//! Applications leave the announcement to the sleeper to take back. One of their threads that took it back, and is
+//! stopped or killed before it rings, would leave the others with a sleeper who seems to be awake. The server may take
+//! it back, which spares it ringing twice: its end is seen by all.
 
 use std::sync::atomic::Ordering;
 
@@ -32,11 +36,18 @@ impl<'a, M: Memory> Bell<'a, M> {
         self.word().store(0, Ordering::Relaxed);
     }
 
-    /// Whether the sleeper has to be rung, which is then the caller's to do. Something was [set](crate::bitmap::Bitmap::set)
-    /// just before.
+    /// For the server: whether the sleeper has to be rung, which is then the caller's to do, and nobody else's. Something
+    /// was [set](crate::bitmap::Bitmap::set) just before.
     #[inline]
     pub fn must_ring(&self) -> bool {
         self.word().load(Ordering::Relaxed) != 0 && self.word().swap(0, Ordering::AcqRel) != 0
+    }
+
+    /// For the application: whether the sleeper has to be rung, by whoever sees it, until it is awake. Something was set
+    /// just before.
+    #[inline]
+    pub(crate) fn is_asleep(&self) -> bool {
+        self.word().load(Ordering::Relaxed) != 0
     }
 
     fn word(&self) -> &'a M::Word {

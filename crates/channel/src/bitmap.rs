@@ -34,8 +34,9 @@ impl<'a, M: Memory> Bitmap<'a, M> {
         // If it is seen set here, who clears it looks at the word later, and finds the bit.
         if summary.load(Ordering::Relaxed) & bit == 0 {
             summary.fetch_or(bit, Ordering::AcqRel);
-            self.memory.fence();
         }
+        // In either case: who has set it may have been killed before it could ring, so its fence does not do for ours.
+        self.memory.fence();
     }
 
     /// Whether some bit is set.

@@ -49,18 +49,24 @@ impl<'a, M: Memory> ByteRing<'a, M> {
     }
 
     /// Copies out from `index` on, without consuming. There are so many.
+    ///
+    /// # Panics
+    /// More than the ring holds.
     #[inline]
     pub fn read(&self, index: u32, into: &mut [u8]) {
-        let [first, second] = self.pieces(index, into.len() as u32);
+        let [first, second] = self.pieces(index, length(into));
         let (start, end) = into.split_at_mut(first.1);
         self.memory.read(first.0, start);
         self.memory.read(second.0, end);
     }
 
     /// Copies in from `index` on, without publishing. There is room.
+    ///
+    /// # Panics
+    /// More than the ring holds.
     #[inline]
     pub fn write(&self, index: u32, bytes: &[u8]) {
-        let [first, second] = self.pieces(index, bytes.len() as u32);
+        let [first, second] = self.pieces(index, length(bytes));
         let (start, end) = bytes.split_at(first.1);
         self.memory.write(first.0, start);
         self.memory.write(second.0, end);
@@ -94,4 +100,9 @@ impl<'a, M: Memory> ByteRing<'a, M> {
     pub fn size(&self) -> u32 {
         self.size
     }
+}
+
+/// What is too long for an index is too long for a ring.
+fn length(octets: &[u8]) -> u32 {
+    u32::try_from(octets.len()).unwrap_or(u32::MAX)
 }

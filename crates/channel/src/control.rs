@@ -10,9 +10,10 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
+use rustix::io::retry_on_intr;
 use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
-    SendFlags, SocketAddrUnix, SocketFlags, SocketType, connect, recvmsg, sendmsg, socket_with,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType, connect, recvmsg, sendmsg, socket_with,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -64,6 +65,7 @@ pub enum Request {
     /// Connects. With a TCP socket, bound or not.
     Connect {
         /// Whereto.
+        #[serde(with = "scoped")]
         to: SocketAddr,
     },
     /// Registers memory. With a memfd that is sealed against shrinking.
@@ -143,13 +145,35 @@ pub enum Reply {
     },
 }
 
+/// An address with its scope, without which a link-local one is none (RFC 4007 §6); serde's own form has none.
+mod scoped {
+    use std::net::{IpAddr, SocketAddr};
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(address: &SocketAddr, serializer: S) -> Result<S::Ok, S::Error> {
+        let scope = if let SocketAddr::V6(v6) = address { v6.scope_id() } else { 0 };
+        (address.ip(), address.port(), scope).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+        let (ip, port, scope) = <(IpAddr, u16, u32)>::deserialize(deserializer)?;
+        let mut address = SocketAddr::new(ip, port);
+        if let SocketAddr::V6(v6) = &mut address {
+            v6.set_scope_id(scope);
+        }
+        Ok(address)
+    }
+}
+
 /// Connects to a TCP server.
 ///
 /// # Errors
 /// As connect(2).
 pub fn connect_to(path: &Path) -> io::Result<OwnedFd> {
     let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
-    connect(&socket, &SocketAddrUnix::new(path)?)?;
+    let address = SocketAddrUnix::new(path)?;
+    retry_on_intr(|| connect(&socket, &address))?;
     Ok(socket)
 }
 
@@ -167,29 +191,22 @@ pub fn send<T: Serialize>(socket: BorrowedFd<'_>, message: &T, descriptors: &[Bo
     if !descriptors.is_empty() {
         ancillary.push(SendAncillaryMessage::ScmRights(descriptors));
     }
-    loop {
-        match sendmsg(socket, &[IoSlice::new(&octets)], &mut ancillary, SendFlags::NOSIGNAL) {
-            Err(rustix::io::Errno::INTR) => {}
-            result => return Ok(result.map(drop)?),
-        }
-    }
+    retry_on_intr(|| sendmsg(socket, &[IoSlice::new(&octets)], &mut ancillary, SendFlags::NOSIGNAL))?;
+    Ok(())
 }
 
-/// Receives one packet; `None` at the end.
+/// Receives one packet; `None` at the end, for which an empty packet is taken as well.
 ///
 /// # Errors
-/// It is no such message, or the socket fails.
+/// It is no such message, or more than one; it is longer than a packet may be, or has more descriptors; or the socket
+/// fails. The descriptors that came are closed.
 pub fn receive<T: DeserializeOwned>(socket: BorrowedFd<'_>) -> io::Result<Option<(T, Vec<OwnedFd>)>> {
     let mut octets = vec![0; MAX_PACKET];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-    let received = loop {
-        let mut pieces = [IoSliceMut::new(&mut octets)];
-        match recvmsg(socket, &mut pieces, &mut ancillary, RecvFlags::CMSG_CLOEXEC) {
-            Err(rustix::io::Errno::INTR) => {}
-            result => break result?,
-        }
-    };
+    let mut pieces = [IoSliceMut::new(&mut octets)];
+    let received =
+        retry_on_intr(|| recvmsg(socket, &mut pieces, &mut ancillary, RecvFlags::CMSG_CLOEXEC | RecvFlags::TRUNC))?;
     let mut descriptors = Vec::new();
     for message in ancillary.drain() {
         if let RecvAncillaryMessage::ScmRights(passed) = message {
@@ -199,8 +216,14 @@ pub fn receive<T: DeserializeOwned>(socket: BorrowedFd<'_>) -> io::Result<Option
     if received.bytes == 0 {
         return Ok(None);
     }
-    let message = postcard::from_bytes(&octets[..received.bytes])
-        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+    // The kernel aligns the space for descriptors, so that some more than asked for may fit.
+    if received.bytes > MAX_PACKET
+        || received.flags.contains(ReturnFlags::CTRUNC)
+        || descriptors.len() > MAX_DESCRIPTORS
+    {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "the packet is too long, or has too many descriptors"));
+    }
+    let message = decode(&octets[..received.bytes])?;
     Ok(Some((message, descriptors)))
 }
 
@@ -214,5 +237,15 @@ pub fn ask(socket: BorrowedFd<'_>, request: &Request, with: &[BorrowedFd<'_>]) -
         Some((Reply::Refused { errno, .. }, _)) => Err(io::Error::from_raw_os_error(errno)),
         Some(answer) => Ok(answer),
         None => Err(io::ErrorKind::ConnectionReset.into()),
+    }
+}
+
+/// Reads a packet that is one message and nothing more.
+pub(crate) fn decode<T: DeserializeOwned>(packet: &[u8]) -> io::Result<T> {
+    let invalid = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what);
+    match postcard::take_from_bytes(packet) {
+        Ok((message, [])) => Ok(message),
+        Ok(_) => Err(invalid("octets behind the message")),
+        Err(error) => Err(invalid(&error.to_string())),
     }
 }

@@ -2,7 +2,9 @@
 //! is forked.
 //!
 //! A process that lets go of a slot clears its own entry first and looks at the others' then, so of several that let
-//! go at once the last one, at least, sees that nobody is left. For a process that has died the server does the same.
+//! go at once the last one, at least, sees that nobody is left; all of them may. For a process that has died the server
+//! clears its entries, and then looks at every slot that is given out: the process may have let go of one and died
+//! before it looked at the others' entries.
 
 use std::sync::atomic::Ordering;
 

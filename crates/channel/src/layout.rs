@@ -6,7 +6,7 @@
 //!   attend bits        per engine          application → server: this slot has something for you
 //!   queue bells        128 octets each     who waits on this queue sleeps
 //!   happened bits      per queue           server → application: something happened on this slot
-//!   holds              per process         octet per slot: how many descriptors of the process refer to it
+//!   holds              per process         octet per slot: not zero if the process refers to it
 //!   slots              2 KiB each          words of either side, jobs, receives
 //!   rings              per slot            octets received, then octets to send
 //! ```
@@ -69,6 +69,8 @@ pub mod header {
     pub const RING: usize = 24;
     /// Not zero when the server has ended the application's attachment: nothing moves any more.
     pub const ENDED: usize = 64;
+    /// How many processes' places have been given out so far, from the first on; zero if the server does not say.
+    pub const PLACES: usize = 128;
 }
 
 /// Words of a slot, from its start. `server` words are written by the server alone, `application` words by the
@@ -103,7 +105,7 @@ pub mod words {
     pub const COMMANDS: usize = 80;
     /// Application: octets that somebody waits for, beyond what eager receive brings by itself.
     pub const WANTED: usize = 84;
-    /// Application: not zero while somebody waits for room in the send ring, for a job, or for a receive.
+    /// Application: how many wait for room in the send ring, for a job, or for a receive.
     pub const WAITS: usize = 88;
     /// Application: of the receives posted, so many are not wanted any more, if they are not done.
     pub const RECEIVES_CANCELLED: usize = 92;
@@ -166,8 +168,14 @@ impl Geometry {
             && within(queues, MAX_QUEUES)
             && within(processes, MAX_PROCESSES)
             && RING_SIZES.contains(&ring);
-        let (slots, ring) = (slots.next_multiple_of(32), ring.checked_next_power_of_two()?);
-        fits.then_some(Geometry { slots, engines, queues, processes, ring })
+        // Only then: a region's header may say anything, and what is rounded up must not overflow.
+        fits.then(|| Geometry {
+            slots: slots.next_multiple_of(32),
+            engines,
+            queues,
+            processes,
+            ring: ring.next_power_of_two(),
+        })
     }
 
     /// Slots.
@@ -344,5 +352,6 @@ mod tests {
         assert!(Geometry::new(1, 1, 1, 1, 4095).is_none());
         assert!(Geometry::new(1, 1, 1, 1, (1 << 20) + 1).is_none());
         assert!(Geometry::new(65537, 1, 1, 1, 4096).is_none());
+        assert!(Geometry::new(u32::MAX, u32::MAX, u32::MAX, u32::MAX, u32::MAX).is_none());
     }
 }

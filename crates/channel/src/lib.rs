@@ -17,6 +17,7 @@ pub mod bell;
 pub mod bitmap;
 pub mod byte_ring;
 pub mod control;
+pub mod fuzz;
 pub mod holds;
 pub mod job_ring;
 pub mod layout;

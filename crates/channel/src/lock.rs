@@ -3,7 +3,9 @@
 //! The word holds the owner's thread id. What it guards is committed by one store each time, so what a dead owner
 //! leaves is whole, and its lock can be taken from it. Held for a copy, never while somebody waits for the network.
 
-use rustix::process::{Pid, test_kill_process};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, pidfd_open, test_kill_process};
 use rustix::thread::sched_yield;
 
 use crate::memory::Word;
@@ -36,7 +38,8 @@ pub fn lock<W: Word>(word: &W, thread: u32) -> Option<Guard<'_, W>> {
 
 /// Takes the lock if nobody holds it.
 pub fn try_lock<W: Word>(word: &W, thread: u32) -> Option<Guard<'_, W>> {
-    word.compare_exchange(0, thread).is_ok().then_some(Guard { word })
+    // Not `then_some`: a guard that is made is dropped, and lets go of what another thread holds.
+    word.compare_exchange(0, thread).is_ok().then(|| Guard { word })
 }
 
 impl<W: Word> Drop for Guard<'_, W> {
@@ -48,5 +51,13 @@ impl<W: Word> Drop for Guard<'_, W> {
 fn is_alive(thread: u32) -> bool {
     let Some(pid) = i32::try_from(thread).ok().and_then(Pid::from_raw) else { return false };
     // EPERM is an answer of somebody who lives.
-    test_kill_process(pid) != Err(rustix::io::Errno::SRCH)
+    test_kill_process(pid) != Err(Errno::SRCH) && !is_zombie(pid)
+}
+
+/// Whether it is a process that has ended and that its parent has not waited for: it may be the parent that asks. A
+/// thread that is not its process's first is none of that kind, and has no such descriptor.
+fn is_zombie(pid: Pid) -> bool {
+    let Ok(process) = pidfd_open(pid, PidfdFlags::empty()) else { return false };
+    let mut ended = [PollFd::new(&process, PollFlags::IN)];
+    poll(&mut ended, Some(&Timespec::default())).is_ok() && ended[0].revents().contains(PollFlags::IN)
 }

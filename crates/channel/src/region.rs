@@ -7,10 +7,11 @@ use std::sync::atomic::Ordering;
 
 use afpa_platform::foreign::ForeignMemory;
 
+use crate::Forged;
 use crate::bell::Bell;
 use crate::bitmap::Bitmap;
 use crate::holds::Holds;
-use crate::layout::{Geometry, MAGIC, VERSION, header};
+use crate::layout::{Geometry, MAGIC, MAX_QUEUES, VERSION, header};
 use crate::memory::{Memory, Word};
 use crate::slot::Slot;
 
@@ -55,18 +56,8 @@ impl Region {
         if !memory.is_writable() {
             return Err(invalid("the TCP server's region cannot be written"));
         }
-        let word = |at| Memory::word(&memory, at).load(Ordering::Acquire);
-        if word(header::MAGIC) != MAGIC || word(header::VERSION) != VERSION {
-            return Err(invalid("the TCP server's region is of another version"));
-        }
-        let [slots, engines, queues, processes, ring] =
-            [header::SLOTS, header::ENGINES, header::QUEUES, header::PROCESSES, header::RING].map(word);
-        match Geometry::new(slots, engines, queues, processes, ring) {
-            Some(geometry) if geometry.size() == size && geometry.slots() == slots && geometry.ring() == ring => {
-                Ok(Region { memory: Arc::new(memory), geometry })
-            }
-            _ => Err(invalid("the TCP server's region is malformed")),
-        }
+        let geometry = read_header(&memory, size).map_err(|Forged(what)| invalid(what))?;
+        Ok(Region { memory: Arc::new(memory), geometry })
     }
 
     /// The descriptor to pass on.
@@ -153,15 +144,36 @@ impl<M: Memory> Region<M> {
         // A server that lies here harms nobody but those who attached to it.
         let engine = slot.engine().min(self.geometry.engines() - 1);
         self.attend_bits(engine).set(slot.number());
-        self.engine_bell(engine).must_ring().then_some(engine)
+        self.engine_bell(engine).is_asleep().then_some(engine)
+    }
+
+    /// For the server: a process has this place, before its holds are written.
+    pub fn server_place(&self, process: u32) {
+        let word = self.memory.word(header::PLACES);
+        if word.load(Ordering::Relaxed) <= process {
+            word.store(process + 1, Ordering::Release);
+        }
+    }
+
+    /// Whether some process refers to the slot.
+    pub fn is_held(&self, slot: u32) -> bool {
+        let all = self.geometry.processes();
+        let places = match self.memory.word(header::PLACES).load(Ordering::Acquire) {
+            0 => all,
+            places => places.min(all),
+        };
+        (0..places).any(|process| self.holds(process).has(slot))
     }
 
     /// For the server: tells the queues that want to know that something happened on a slot; `ring` is called with
     /// those that sleep. Of exclusive ones, one that sleeps is told, or all if none does: they look by themselves.
     pub fn tell(&self, slot: Slot<'_, M>, mut ring: impl FnMut(u32)) {
+        // What was published before is seen by who subscribes just now, or its subscription is seen here.
+        self.memory.fence();
         let mut exclusive_told = false;
-        let mut awake = Vec::new();
-        for word in 0..self.geometry.queues().div_ceil(32) as usize {
+        let mut awake = [0; (MAX_QUEUES / 32) as usize];
+        let words = self.geometry.queues().div_ceil(32) as usize;
+        for (word, awake) in awake.iter_mut().enumerate().take(words) {
             let (all, exclusive) = slot.server_subscribers(word);
             for queue in bits(all, word).filter(|queue| *queue < self.geometry.queues()) {
                 self.tell_queue(queue, slot.number(), &mut ring);
@@ -175,12 +187,12 @@ impl<M: Memory> Region<M> {
                     ring(queue);
                     exclusive_told = true;
                 } else {
-                    awake.push(queue);
+                    *awake |= 1 << (queue % 32);
                 }
             }
         }
         if !exclusive_told {
-            for queue in awake {
+            for queue in awake.into_iter().enumerate().flat_map(|(word, awake)| bits(awake, word)) {
                 self.tell_queue(queue, slot.number(), &mut ring);
             }
         }
@@ -204,6 +216,19 @@ impl<M: Memory> Region<M> {
     pub fn has_ended(&self) -> bool {
         self.memory.word(header::ENDED).load(Ordering::Acquire) != 0
     }
+}
+
+/// The geometry of a region of `size` octets, as its header has it.
+pub(crate) fn read_header<M: Memory>(memory: &M, size: usize) -> Result<Geometry, Forged> {
+    let word = |at| memory.word(at).load(Ordering::Acquire);
+    if word(header::MAGIC) != MAGIC || word(header::VERSION) != VERSION {
+        return Err(Forged("the TCP server's region is of another version"));
+    }
+    let [slots, engines, queues, processes, ring] =
+        [header::SLOTS, header::ENGINES, header::QUEUES, header::PROCESSES, header::RING].map(word);
+    Geometry::new(slots, engines, queues, processes, ring)
+        .filter(|geometry| geometry.size() == size && geometry.slots() == slots && geometry.ring() == ring)
+        .ok_or(Forged("the TCP server's region is malformed"))
 }
 
 fn bits(mut word: u32, at: usize) -> impl Iterator<Item = u32> {

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use crate::Forged;
 use crate::byte_ring::ByteRing;
 use crate::job_ring::{self, Job, Receive, Received};
-use crate::layout::{ACCEPTED, JOBS, RECEIVES, words};
+use crate::layout::{ACCEPTED, JOBS, MAX_QUEUES, RECEIVES, words};
 use crate::memory::{Memory, Word};
 
 /// What the server says of a slot's connection: bits.
@@ -212,7 +212,7 @@ impl<'a, M: Memory> Slot<'a, M> {
         self.memory.fence();
     }
 
-    /// How many jobs are posted beyond `known`.
+    /// How many jobs are posted beyond `known`: those that are done, lest more be under way than fit.
     ///
     /// # Errors
     /// More than fit.
@@ -234,7 +234,7 @@ impl<'a, M: Memory> Slot<'a, M> {
         self.word(words::JOBS_DONE).store(done, Ordering::Release);
     }
 
-    /// How many receives are posted beyond `known`.
+    /// How many receives are posted beyond `known`: those that are done, lest more be under way than fit.
     ///
     /// # Errors
     /// More than fit.
@@ -316,6 +316,7 @@ impl<'a, M: Memory> Slot<'a, M> {
     }
 
     /// Says whether somebody waits for room, for a job or for a receive. Who says so looks once more before he sleeps.
+    /// For who knows that nobody else waits; otherwise [`Slot::begin_wait`].
     pub fn wait(&self, waits: bool) {
         let word = self.word(words::WAITS);
         if waits {
@@ -404,7 +405,11 @@ impl<'a, M: Memory> Slot<'a, M> {
     }
 
     /// Has `queue` told of what happens; with `exclusive`, one of those that are exclusive.
+    ///
+    /// # Panics
+    /// No region has such a queue.
     pub fn subscribe(&self, queue: u32, exclusive: bool) {
+        assert!(queue < MAX_QUEUES);
         let line = if exclusive { words::EXCLUSIVE } else { words::SUBSCRIBERS };
         self.word(line + 4 * (queue as usize / 32)).fetch_or(1 << (queue % 32), Ordering::AcqRel);
         // What happens from now on is told; what happened before is the caller's to look at.
@@ -412,7 +417,11 @@ impl<'a, M: Memory> Slot<'a, M> {
     }
 
     /// Has `queue` told no more.
+    ///
+    /// # Panics
+    /// No region has such a queue.
     pub fn unsubscribe(&self, queue: u32) {
+        assert!(queue < MAX_QUEUES);
         for line in [words::SUBSCRIBERS, words::EXCLUSIVE] {
             self.word(line + 4 * (queue as usize / 32)).fetch_and(!(1 << (queue % 32)), Ordering::AcqRel);
         }

@@ -330,7 +330,7 @@ impl Attachment {
     /// This process holds the slot no more. Returns whether nobody does.
     pub(crate) fn release(&self, slot: u32) -> bool {
         self.region.holds(self.place()).release(slot);
-        (0..self.region.geometry().processes()).all(|place| !self.region.holds(place).has(slot))
+        !self.region.is_held(slot)
     }
 
     fn control(&self) -> MutexGuard<'_, OwnedFd> {

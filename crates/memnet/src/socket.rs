@@ -195,7 +195,12 @@ impl Socket {
         }
     }
 
-    /// For an event loop that owns the socket: it does not wait for room, or for a job, any more.
+    /// For an event loop that owns the socket: it waits for room, or for the end of a send, and is told of them.
+    pub fn start_waiting(&self) {
+        self.channel().slot().wait(true);
+    }
+
+    /// For an event loop that owns the socket: it does not wait for room, or for the end of a send, any more.
     pub fn stop_waiting(&self) {
         self.channel().slot().wait(false);
     }

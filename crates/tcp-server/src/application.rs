@@ -12,7 +12,7 @@ use afpa_channel::{Geometry, Region};
 use afpa_engine::mailbox::Waker;
 use afpa_platform::foreign::ForeignMemory;
 use afpa_platform::source::SourceFile;
-use rustix::net::{SendFlags, send};
+use rustix::io::write;
 
 use crate::bell::EngineBell;
 use crate::limits::{Ceiling, Limits};
@@ -110,6 +110,7 @@ impl Application {
     /// A place for a process, which lives from now on.
     pub fn admit_process(&self) -> Option<u32> {
         let place = self.alive.iter().position(|alive| !alive.load(Ordering::Acquire))?;
+        self.region.server_place(place as u32);
         let holds = self.region.holds(place as u32);
         // Left by a process that died while it wrote them, or by one that lies.
         holds.each(|slot| holds.release(slot));
@@ -166,7 +167,7 @@ impl Application {
         self.region.tell(slot, |queue| {
             stats.rung.increment();
             // One that is full rings already; one that is closed is nobody's any more.
-            self.queues.with(queue, |queue| send(&*queue.doorbell, &[0], SendFlags::DONTWAIT | SendFlags::NOSIGNAL));
+            self.queues.with(queue, |queue| write(&*queue.doorbell, &[0]));
         });
     }
 

@@ -1,0 +1,63 @@
+//! The TCP server itself, on the kernel's sockets, in this process.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::thread::{self, JoinHandle};
+
+use afpa_engine::workers::Workers;
+use afpa_engine::{Engine, EngineHandle, Time};
+use afpa_platform::clock;
+use afpa_sockets::{Sockets, SocketsConfig};
+use afpa_tcp_server::{Control, ControlConfig, Notify, Port, Provider, ProviderStats, Settings, SocketProvider};
+
+pub(crate) struct Real {
+    directory: tempfile::TempDir,
+    control: Option<Control>,
+    handle: EngineHandle,
+    engine: Option<JoinHandle<()>>,
+}
+
+impl Real {
+    pub(crate) fn start() -> Real {
+        // The engine shares the machine with those who wait for it.
+        Real::with(Settings { notify: Notify::Interrupt, ..Settings::default() })
+    }
+
+    pub(crate) fn with(settings: Settings) -> Real {
+        let (tell, told) = channel();
+        let engine = thread::spawn(move || {
+            let mut engine = Engine::new(Workers::start(1, 16).unwrap(), || Time(clock::now())).unwrap();
+            let stats = Arc::new(ProviderStats::default());
+            let provider = Provider::new(0, engine.handle(), settings, stats.clone());
+            let (owner, _) = engine.install::<SocketProvider>(provider);
+            engine.add_transport(Box::new(Sockets::new(SocketsConfig::default()).unwrap())).unwrap();
+            let handle = engine.handle();
+            tell.send(Port { handle, owner, stats }).unwrap();
+            engine.run().unwrap();
+        });
+        let port = told.recv().unwrap();
+        let handle = port.handle.clone();
+        let directory = tempfile::tempdir().unwrap();
+        let control = Control::start(ControlConfig::new(directory.path().join("control")), vec![port]).unwrap();
+        Real { directory, control: Some(control), handle, engine: Some(engine) }
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
+        self.directory.path().join("control")
+    }
+
+    pub(crate) fn stop(&mut self) {
+        self.control = None;
+        self.handle.stop(std::time::Duration::ZERO);
+        if let Some(engine) = self.engine.take() {
+            engine.join().unwrap();
+        }
+    }
+}
+
+impl Drop for Real {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
