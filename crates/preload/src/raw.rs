@@ -74,6 +74,12 @@ pub(crate) fn fail(error: Errno) -> isize {
     -1
 }
 
+/// The errno of the last call that has failed.
+pub(crate) fn last() -> Errno {
+    // SAFETY: the C library's word for the calling thread.
+    Errno::from_raw_os_error(unsafe { *libc::__errno_location() })
+}
+
 /// A result as a C function's.
 #[inline]
 pub(crate) fn result(result: Result<usize, Errno>) -> isize {
