@@ -152,6 +152,15 @@ impl Application {
         Entry { kind, application: self.index, number: slot as u16, generation }
     }
 
+    /// One more use of a slot that another process of the application holds.
+    pub(crate) fn claim(&self, entry: Entry) {
+        if !self.use_again(entry.number.into()) {
+            self.uses[usize::from(entry.number)].store(1, Ordering::Release);
+        }
+        let holds = self.attachment.region().holds(self.attachment.place());
+        self.each_slot(entry, |channel| holds.hold(channel.number()));
+    }
+
     /// One more use of a slot, if there is one already.
     fn use_again(&self, slot: u32) -> bool {
         let more = |uses| if uses == 0 { None } else { Some(uses + 1) };

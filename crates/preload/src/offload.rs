@@ -306,7 +306,7 @@ impl Socket {
 }
 
 /// A descriptor whose number stands for a connection.
-fn placeholder(close_on_exec: bool) -> Result<OwnedFd, Errno> {
+pub(crate) fn placeholder(close_on_exec: bool) -> Result<OwnedFd, Errno> {
     let original = match PLACEHOLDER.get() {
         Some(original) => original,
         None => {

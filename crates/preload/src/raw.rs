@@ -93,6 +93,12 @@ fn checked(result: isize) -> Result<usize, Errno> {
     if (-4095..0).contains(&result) { Err(Errno::from_raw_os_error(-result as i32)) } else { Ok(result as usize) }
 }
 
+/// dup3(2).
+pub(crate) fn duplicate_over(descriptor: RawFd, onto: RawFd, flags: c_int) -> Result<usize, Errno> {
+    // SAFETY: numbers; what `onto` was is nobody's any more.
+    checked(unsafe { call!(SYS_dup3, descriptor, onto, flags) })
+}
+
 /// The program's descriptor, for as long as a call of the program is under way that names it.
 pub(crate) fn borrow<'a>(descriptor: RawFd) -> Result<BorrowedFd<'a>, Errno> {
     if descriptor < 0 {

@@ -171,6 +171,18 @@ impl Socket {
         }
     }
 
+    /// How many octets a send would take, which waits for room unless it is impatient.
+    pub(crate) fn room(&self, manner: Manner) -> Result<usize, Errno> {
+        let room = std::cell::Cell::new(0);
+        self.send_by(1, manner, |_| {
+            self.channel().send_with(usize::MAX, |_, pieces| {
+                room.set(pieces[0].1 + pieces[1].1);
+                Ok(0)
+            })
+        })?;
+        Ok(room.get())
+    }
+
     /// What a receive that failed returns: an error of the connection is told once, then it is at its end.
     fn failed(&self, error: Errno) -> Result<usize, Errno> {
         if error == Errno::AGAIN || error == Errno::INTR {

@@ -2,7 +2,6 @@
 //! library's.
 
 use std::ffi::{c_char, c_int, c_void};
-use std::os::fd::RawFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use libc::pid_t;
@@ -27,19 +26,12 @@ macro_rules! kept {
         #[unsafe(no_mangle)]
         unsafe extern "C" fn $name(list: *mut c_void, $($argument: $type),*) -> c_int {
             type Function = unsafe extern "C" fn(*mut c_void, $($type),*) -> c_int;
-            let name = const {
-                match std::ffi::CStr::from_bytes_with_nul(concat!(stringify!($name), "\0").as_bytes()) {
-                    Ok(name) => name,
-                    Err(_) => panic!("a name"),
-                }
-            };
             static NEXT: super::Next = super::Next::new(const {
                 match std::ffi::CStr::from_bytes_with_nul(concat!(stringify!($name), "\0").as_bytes()) {
                     Ok(name) => name,
                     Err(_) => panic!("a name"),
                 }
             });
-            let _ = name;
             let address = NEXT.address();
             if address == 0 {
                 return libc::ENOSYS;
@@ -110,6 +102,3 @@ unsafe extern "C" fn posix_spawnp(
 fn spawned(result: c_int, environment: Environment) -> c_int {
     if result != 0 { environment.failed(result) } else { 0 }
 }
-
-/// What [`Action`] calls a descriptor.
-const _: fn(c_int) -> RawFd = |descriptor| descriptor;
