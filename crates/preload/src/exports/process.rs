@@ -23,12 +23,13 @@ pub(super) unsafe extern "C" fn fork() -> pid_t {
     }
     let _undisturbed = Undisturbed::new();
     let attaching = offload::hold();
+    // Before the attachments, in the order in which others lock them.
+    let instances = epoll::hold_all();
     let prepared: Vec<(&Application, Option<Fork<'_>>)> = Application::all()
         .map(|application| {
             (application, (!application.is_gone()).then(|| application.attachment().before_fork().ok()).flatten())
         })
         .collect();
-    let instances = epoll::hold_all();
     // SAFETY: as the program wants; nobody else is at what the child finds.
     let child = unsafe { fork() };
     drop(instances);
