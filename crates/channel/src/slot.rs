@@ -298,6 +298,12 @@ impl<'a, M: Memory> Slot<'a, M> {
         self.word(words::TAKEN).load(Ordering::Relaxed)
     }
 
+    /// Octets put into the receive ring so far, taken out or not: for comparisons alone.
+    #[inline]
+    pub fn received_so_far(&self) -> u32 {
+        self.get(words::RECEIVED)
+    }
+
     /// Octets put into the send ring so far.
     #[inline]
     pub fn given(&self) -> u32 {

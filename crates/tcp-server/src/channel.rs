@@ -126,8 +126,8 @@ impl Channel {
             return Ok(RESET);
         }
         let mut happened = if commands & command::DISCARD != 0 {
-            self.receiving.discard(&mut cx.input);
-            false
+            // Whoever waits for octets waits for none any more.
+            self.receiving.discard(&mut cx.input)
         } else {
             self.receiving.take(cx, &self.link, &mut self.state)?
         };
