@@ -75,6 +75,8 @@ int main(int count, char **arguments) {
     must(memnet_queue_open(attachment, &queue), "queue");
     memnet_listener_t *listener = listen_on(attachment, arguments[2]);
     memnet_queue_subscribe_listener(queue, listener, NULL, 0);
+    /* Who came before is not told of. */
+    accept_all(listener, queue);
     for (;;) {
         uint32_t told[TOLD];
         int numbers = must(memnet_queue_wait(queue, told, TOLD, -1), "wait");

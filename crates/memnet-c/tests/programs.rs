@@ -20,8 +20,8 @@ fn compile(source: &str, to: &Path) -> Option<PathBuf> {
         return None;
     }
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    // Beside the tests' directory.
-    let built = std::env::current_exe().unwrap().ancestors().nth(2).unwrap().join("libmemnet.a");
+    // As cargo built it for this test, beside it.
+    let built = std::env::current_exe().unwrap().with_file_name("libmemnet.a");
     let program = to.join(Path::new(source).file_stem().unwrap());
     let status = Command::new("gcc")
         .args(["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-O1", "-I"])

@@ -104,7 +104,7 @@ static memnet_socket_t *connect_to(memnet_listener_t *listener, memnet_socket_t 
     memnet_socket_t *client;
     assert(memnet_listener_address(listener, &to) == 0);
     assert(memnet_accept(listener, 0, server) == -EAGAIN);
-    assert(memnet_connect(attachment, (struct sockaddr *)&to, sizeof(struct sockaddr_in), 0, 20000, &client) == 0);
+    must(memnet_connect(attachment, (struct sockaddr *)&to, sizeof(struct sockaddr_in), 0, 20000, &client), "connect");
     assert(memnet_accept(listener, 20000, server) == 0);
     return client;
 }

@@ -159,8 +159,7 @@ impl Channel {
     /// Takes what has come. Returns whether something happened for the application.
     fn receive(&mut self, cx: &mut Cx<'_>, commands: u32) -> Result<bool, Trouble> {
         if commands & command::DISCARD != 0 {
-            self.receiving.discard(&mut cx.input);
-            return Ok(false);
+            return Ok(self.receiving.discard(&mut cx.input));
         }
         Ok(self.receiving.take(cx, &self.link, &mut self.state)?)
     }

@@ -242,6 +242,9 @@ impl Provider {
         let commands = attached.application.region().slot(listener.slot).commands();
         if commands & command::CLOSE != 0 {
             self.close_listener(serial, desk);
+        } else if commands & command::DISCARD != 0 {
+            // As shutdown(2) does to a listener of the kernel: whoever waits learns that nobody will come.
+            self.fail_listener(serial, Errno::CONNABORTED, desk);
         } else {
             self.wake_waiting(serial, desk);
         }
