@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Args, Subcommand, ValueEnum};
 
@@ -19,6 +20,7 @@ for others. Who may open that file may attach; see --mode.
 Examples:
   afpa tcp-server --cores 3                       one engine, on CPU 3
   afpa tcp-server --cores 2-3 --notify poll       two engines that never sleep
+  afpa tcp-server --cores 1-3 --active 1-3        as many of three as there is work for
   afpa tcp-server --admin 127.0.0.1:9090          with metrics
   afpa tcp-server status                          who is attached, and how busy engines are
   afpa offload -- nginx -g 'daemon off;'          a program whose TCP it runs";
@@ -39,6 +41,9 @@ pub struct TcpServer {
     /// CPUs that get an engine each, as taskset writes them: 0 or 0,2-3; all: every CPU that the process may use
     #[arg(long, value_name = "LIST", default_value = "all")]
     pub cores: Cores,
+    /// How many engines accept connections, or from how many to how many, as load asks for: 2 or 1-3 [default: all]
+    #[arg(long, value_name = "MIN[-MAX]")]
+    pub active: Option<Active>,
     /// Whose TCP it is
     #[arg(long, value_enum, default_value_t = Provider::Kernel)]
     pub provider: Provider,
@@ -96,6 +101,27 @@ pub struct TcpServerStatus {
     /// Write JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// How many engines are active: at least, and at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Active {
+    /// One or more.
+    pub min: usize,
+    /// As many as that, or more.
+    pub max: usize,
+}
+
+impl FromStr for Active {
+    type Err = Malformed;
+
+    fn from_str(text: &str) -> Result<Active, Malformed> {
+        let (min, max) = text.split_once('-').unwrap_or((text, text));
+        match (min.parse(), max.parse()) {
+            (Ok(min), Ok(max)) if 0 < min && min <= max => Ok(Active { min, max }),
+            _ => Err(Malformed::new("a number of engines such as 2, or a range such as 1-3", text)),
+        }
+    }
 }
 
 /// Whose TCP it is.

@@ -11,13 +11,13 @@ use std::time::{Duration, Instant};
 
 use afpa_channel::layout::MAX_ENGINES;
 use afpa_engine::workers::Workers;
-use afpa_tcp_server::{Control, ControlConfig};
+use afpa_tcp_server::{Control, ControlConfig, balance};
 use rustix::process::getuid;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use crate::admin::{self, AdminServer};
 use crate::args::TcpServer;
-use crate::args::tcp_server::{Directions, Provider};
+use crate::args::tcp_server::{Active, Directions, Provider};
 use crate::config::Admin;
 use crate::process;
 use crate::signals::{Request, Signals};
@@ -92,6 +92,7 @@ fn start(args: &TcpServer, path: PathBuf) -> Result<Started, String> {
     if cpus.len() > MAX_ENGINES as usize {
         return Err(format!("a TCP server has at most {MAX_ENGINES} engines; name fewer with --cores"));
     }
+    let balance = balance_of(args, cpus.len())?;
     let socket = args.admin.map(|listen| {
         admin::listen(&Admin { listen, allow_remote: args.admin_allow_remote }, None).map_err(|error| error.to_string())
     });
@@ -107,6 +108,7 @@ fn start(args: &TcpServer, path: PathBuf) -> Result<Started, String> {
         mode: args.mode,
         slots: args.slots,
         ring: args.ring.0 as u32,
+        balance,
         ..ControlConfig::new(path.clone())
     };
     let interface = seats.first().map_or("nothing", |seat| seat.interface);
@@ -177,6 +179,17 @@ fn refuse_what_is_not_offered(args: &TcpServer) -> Result<(), String> {
         return Err("--offload receive: this version offers both directions together only".into());
     }
     Ok(())
+}
+
+/// How many of these engines are active.
+fn balance_of(args: &TcpServer, engines: usize) -> Result<balance::Settings, String> {
+    match args.active {
+        None => Ok(balance::Settings::default()),
+        Some(Active { min, max }) if max <= engines => Ok(balance::Settings { min, max, moves: true }),
+        Some(Active { max, .. }) => {
+            Err(format!("--active: {max} engines cannot be active of {engines}; name more CPUs with --cores"))
+        }
+    }
 }
 
 /// Where applications attach.

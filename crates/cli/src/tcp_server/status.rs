@@ -47,10 +47,17 @@ fn strange(path: &Path, what: &dyn std::fmt::Display) -> String {
 }
 
 fn table(status: &Status) -> String {
-    let mut rows = vec![["engine", "connections", "load", "now"].map(str::to_owned)];
-    rows.extend(status.engines.iter().enumerate().map(|(number, EngineStatus { connections, load, sleeping })| {
-        let now = if *sleeping { "asleep" } else { "awake" };
-        [number.to_string(), connections.to_string(), format!("{:.0}%", load * 100.0), now.to_owned()]
+    let mut rows = vec![["engine", "connections", "load", "moved in", "moved out", "now"].map(str::to_owned)];
+    rows.extend(status.engines.iter().enumerate().map(|(number, engine)| {
+        let EngineStatus { connections, load, sleeping, active, moved_in, moved_out } = engine;
+        let now = match (sleeping, active) {
+            (true, true) => "asleep",
+            (false, true) => "awake",
+            (true, false) => "retired, asleep",
+            (false, false) => "retired, awake",
+        };
+        let load = format!("{:.0}%", load * 100.0);
+        [number.to_string(), connections.to_string(), load, moved_in.to_string(), moved_out.to_string(), now.to_owned()]
     }));
     let mut text = aligned(&rows) + "\n";
     let heading = ["application", "user", "processes", "listening", "connections", "of slots", "registered"];
@@ -105,11 +112,22 @@ mod tests {
                 registered: 0,
             }],
             more: 0,
-            engines: vec![EngineStatus { connections: 50, load: 0.375, sleeping: false }],
+            engines: vec![
+                EngineStatus {
+                    connections: 50,
+                    load: 0.375,
+                    sleeping: false,
+                    active: true,
+                    moved_in: 12,
+                    moved_out: 0,
+                },
+                EngineStatus { connections: 0, load: 0.0, sleeping: true, active: false, moved_in: 0, moved_out: 12 },
+            ],
         };
         let expected = "\
-engine  connections  load    now
-0                50   38%  awake
+engine  connections  load  moved in  moved out              now
+0                50   38%        12          0            awake
+1                 0    0%         0         12  retired, asleep
 
 application   user  processes  listening  connections  of slots  registered
 redis-server   999      41,42          2           50      4096           0
