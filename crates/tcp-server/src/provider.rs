@@ -201,6 +201,9 @@ impl Provider {
         self.since = now;
         if self.patience.rest(now) != Rest::Sleep {
             self.stats.polls.increment();
+            if self.patience.offers(now) {
+                rustix::thread::sched_yield();
+            }
             return Rest::Stay;
         }
         let mut may_sleep = true;
