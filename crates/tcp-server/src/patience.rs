@@ -132,6 +132,12 @@ mod tests {
         Time(micros * 1000)
     }
 
+    fn look_until_asleep(patience: &mut Patience, now: &mut u64) {
+        while patience.rest(micros(*now)) == Rest::Stay {
+            *now += 5;
+        }
+    }
+
     #[test]
     fn polling_and_interrupts_do_not_adapt() {
         let (mut poll, mut interrupt) = (Patience::new(Notify::Poll), Patience::new(Notify::Interrupt));
@@ -152,8 +158,7 @@ mod tests {
         }
         for expected in [100, 50, 25] {
             assert_eq!(patience.rest(micros(now)), Rest::Stay);
-            now += 10_000;
-            assert_eq!(patience.rest(micros(now)), Rest::Sleep);
+            look_until_asleep(&mut patience, &mut now);
             assert_eq!(patience.interval(), Duration::from_micros(expected));
             now += 10_000;
             patience.worked(micros(now));
@@ -165,9 +170,7 @@ mod tests {
         let mut patience = Patience::new(Notify::Adaptive);
         let mut now = 0;
         for _ in 0..20 {
-            while patience.rest(micros(now)) == Rest::Stay {
-                now += 100;
-            }
+            look_until_asleep(&mut patience, &mut now);
             now += 50_000;
             patience.worked(micros(now));
         }
@@ -199,9 +202,8 @@ mod tests {
     #[test]
     fn woken_without_work_it_sleeps_on() {
         let mut patience = Patience::new(Notify::Adaptive);
-        while patience.rest(micros(0)) == Rest::Stay {
-            patience.rest(micros(1_000));
-        }
-        assert_eq!(patience.rest(micros(2_000)), Rest::Sleep);
+        let mut now = 0;
+        look_until_asleep(&mut patience, &mut now);
+        assert_eq!(patience.rest(micros(now + 1000)), Rest::Sleep);
     }
 }
