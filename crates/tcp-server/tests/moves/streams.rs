@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{JoinHandle, scope, spawn};
 use std::time::Duration;
@@ -220,6 +221,83 @@ fn jobs_and_posted_receives_go_on_while_connections_move() {
             until("the jobs are done", || words.jobs_done() == 4);
             assert!(app.has(slot, state::FINISHED));
         });
+        assert!(server.sum(|stats| stats.moved_in.get()) > 0);
+    });
+}
+
+#[test]
+fn however_connections_end_while_they_move_nothing_is_left_of_them() {
+    servers(|server| {
+        let app = server.attach();
+        let region = app.region.clone();
+        let (listeners, address) = listen(&app);
+        stirred(server, || {
+            let mut kept = Vec::new();
+            for number in 0..90u32 {
+                let mut client = TcpStream::connect(address).unwrap();
+                client.write_all(&pattern(500)).unwrap();
+                let mut accepted = None;
+                until("a connection waits", || {
+                    accepted = listeners.iter().find_map(|listener| app.accept(*listener));
+                    accepted.is_some()
+                });
+                let slot = accepted.unwrap();
+                let words = app.slot(slot);
+                until("octets have come", || words.receive_ring().readable(0) == Ok(500));
+                app.give(slot, &pattern(700));
+                let close = |bits| {
+                    app.region.holds(app.place).release(slot);
+                    app.command(slot, command::CLOSE | bits);
+                };
+                match number % 6 {
+                    // The peer resets.
+                    0 => {
+                        rustix::net::sockopt::set_socket_linger(&client, Some(Duration::ZERO)).unwrap();
+                        drop(client);
+                        until("the reset is told", || app.has(slot, state::FAILED));
+                        close(0);
+                    }
+                    // The application leaves octets unread.
+                    1 => {
+                        close(0);
+                        let error = client.read_to_end(&mut Vec::new()).unwrap_err();
+                        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+                    }
+                    2 => {
+                        app.take(slot, 500);
+                        close(0);
+                        let mut octets = Vec::new();
+                        client.read_to_end(&mut octets).unwrap();
+                        assert!(octets == pattern(700));
+                    }
+                    3 => {
+                        close(command::ABORT);
+                        let error = client.read_to_end(&mut Vec::new()).unwrap_err();
+                        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+                    }
+                    4 => {
+                        app.command(slot, command::ABORT);
+                        until("the abort is told", || app.has(slot, state::FAILED));
+                        close(0);
+                    }
+                    // The process dies, in the end.
+                    _ => kept.push((client, slot)),
+                }
+            }
+            let held: Vec<u32> = kept.iter().map(|(_, slot)| *slot).collect();
+            held.iter().for_each(|slot| drop(app.take(*slot, 500)));
+            drop(app);
+            for (mut client, _) in kept {
+                let mut octets = Vec::new();
+                client.read_to_end(&mut octets).unwrap();
+                assert!(octets == pattern(700));
+            }
+        });
+        until("all slots are free", || {
+            (0..region.geometry().slots()).all(|slot| region.slot(slot).generation().is_multiple_of(2))
+        });
+        until("the region is let go", || Arc::strong_count(region.memory()) == 1);
+        assert_eq!(server.sum(|stats| stats.open.get()), 0);
         assert!(server.sum(|stats| stats.moved_in.get()) > 0);
     });
 }
