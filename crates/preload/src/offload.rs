@@ -122,6 +122,10 @@ pub(crate) fn listen(descriptor: RawFd, backlog: i32) -> Result<bool, Errno> {
     }
     let flags = raw::fcntl(descriptor, libc::F_GETFL, 0)?;
     let backlog = u32::try_from(backlog).unwrap_or(0).min(65535);
+    let reused = raw::option(descriptor, libc::SOL_SOCKET, libc::SO_REUSEADDR).is_ok_and(|value| value != 0);
+    // The server closes connections in its own order: what would wait at the client's end may wait at this one, and must
+    // not keep the address from a successor (RFC 9293 §3.6.1).
+    let _ = rustix::net::sockopt::set_socket_reuseaddr(socket, true);
     let mut listened = application.attachment().listen(socket, backlog);
     for _ in 0..PATIENCE.as_millis() {
         if listened.as_ref().err().map(errno) != Some(Errno::ADDRINUSE) {
@@ -145,7 +149,9 @@ pub(crate) fn listen(descriptor: RawFd, backlog: i32) -> Result<bool, Errno> {
         channel.forget();
     }
     let entry = application.adopt(Kind::Listener, first);
-    describe(application.description(entry.number.into()), descriptor, v6, flags);
+    let description = application.description(entry.number.into());
+    describe(description, descriptor, v6, flags);
+    description.set(flag::REUSE_ADDRESS, reused);
     table::put(descriptor, Some(entry));
     epoll::migrate(descriptor, entry);
     Ok(true)
@@ -170,6 +176,10 @@ pub(crate) fn connect(descriptor: RawFd, to: SocketAddr) -> Result<bool, Errno> 
     let Some(application) = application()? else { return Ok(false) };
     let socket = raw::borrow(descriptor)?;
     let flags = raw::fcntl(descriptor, libc::F_GETFL, 0)?;
+    if blocks.is_some() {
+        // The kernel's socket may still be in the attempt that has failed.
+        let _ = rustix::net::connect_unspec(socket);
+    }
     let channel = match application.attachment().connect(socket, to) {
         Ok(channel) => channel,
         Err(error) => return refused(&error, settings),

@@ -172,7 +172,7 @@ impl Channel {
         self.sending.taken(cx.taken(), self.link.slot(), &cx.global.stats);
         self.sending.give(cx, &self.link)?;
         if !self.sending.is_given() {
-            return Ok(IDLE);
+            return Ok(self.be_patient(cx));
         }
         if self.finish == Finish::No {
             cx.output.finish();
@@ -186,24 +186,24 @@ impl Channel {
             return RESET;
         }
         self.sending.taken(cx.taken(), self.link.slot(), &cx.global.stats);
-        if self.sending.is_taken() { TAKEN } else { IDLE }
+        if self.sending.is_taken() { TAKEN } else { self.be_patient(cx) }
     }
 
-    /// Whether a connection that the application has closed comes to nothing: octets arrive, or the peer has not taken any
-    /// for too long.
+    /// Whether octets arrive on a connection that the application has closed.
     fn is_refused(&mut self, cx: &mut Cx<'_>) -> bool {
-        if cx.input.is_present() && !cx.input.unread().is_empty() {
-            return true;
-        }
-        let delivered = cx.delivered();
+        cx.input.is_present() && !cx.input.unread().is_empty()
+    }
+
+    /// Waits for the peer of a closed connection, unless it has taken nothing for too long.
+    fn be_patient(&mut self, cx: &mut Cx<'_>) -> Outcome {
         match cx.wake {
-            Wake::Continued => self.looked_at = delivered,
-            Wake::Expired if delivered == self.looked_at => return true,
-            Wake::Expired => self.looked_at = delivered,
-            _ => return false,
+            Wake::Expired if cx.taken() == self.looked_at => return RESET,
+            Wake::Continued | Wake::Expired => {}
+            _ => return IDLE,
         }
+        self.looked_at = cx.taken();
         cx.arm_after(cx.global.settings.close_patience);
-        false
+        IDLE
     }
 
     /// The connection is gone. Publishes how, unless the application knows; whether the slot is free.

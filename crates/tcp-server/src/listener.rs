@@ -12,6 +12,7 @@ use afpa_engine::{Desk, Notice};
 use rustix::io::Errno;
 
 use crate::application::Memory;
+use crate::channel::Origin;
 use crate::provider::{Admission, Fate, Provider};
 
 /// A listening slot on this engine.
@@ -152,6 +153,22 @@ impl Provider {
             attached.application.slots.starve(engine);
         }
         listener.wait(notice)
+    }
+
+    /// A connection waits no more, for now.
+    pub(crate) fn end_turn(&mut self, origin: Origin, turn: u64) {
+        if let Origin::Listener(serial) = origin
+            && let Some(listener) = self.listeners.get_mut(&serial)
+        {
+            listener.waiting.remove(&turn);
+        }
+    }
+
+    /// Whether connections of this listener's application wait for slots.
+    pub(crate) fn starves(&self, origin: Origin) -> bool {
+        let Origin::Listener(serial) = origin else { return false };
+        let place = self.listeners.get(&serial).map(|listener| listener.place);
+        place.and_then(|place| self.attached[place].as_ref()).is_some_and(|attached| attached.starves)
     }
 
     /// Slots may have been freed.

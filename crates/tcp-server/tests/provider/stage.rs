@@ -83,12 +83,12 @@ impl Stage {
 
     /// Passes until something is so.
     pub(crate) fn until(&mut self, what: &str, mut is_so: impl FnMut(&mut Stage) -> bool) {
-        for _ in 0..5000 {
+        for attempt in 0..10_000 {
             if is_so(self) {
                 return;
             }
             self.pass();
-            if !is_so(self) {
+            if attempt > 100 {
                 std::thread::sleep(Duration::from_micros(500));
             }
         }
