@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use memnet::Attachment;
+use memnet::{Attachment, Channel};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
@@ -149,6 +149,7 @@ pub(crate) fn listen(descriptor: RawFd, backlog: i32) -> Result<bool, Errno> {
         channel.forget();
     }
     let entry = application.adopt(Kind::Listener, first);
+    application.each_slot(entry, Channel::renew);
     let description = application.description(entry.number.into());
     describe(description, descriptor, v6, flags);
     description.set(flag::REUSE_ADDRESS, reused);
