@@ -117,7 +117,10 @@ impl Setting<'_> {
         let Configuration::Dedicated(dedicated) = self.configuration else { return None };
         let end = &self.topology.server;
         let mut command = end.command_among(&placement.tcp_server, self.afpa);
-        command.args(["tcp-server", "--cores", &affinity::list(&placement.tcp_server), "--interface", &end.device]);
+        command.args(["tcp-server", "--cores", &affinity::list(&placement.tcp_server)]);
+        if dedicated.provider == "direct" {
+            command.args(["--interface", &end.device]);
+        }
         command.args(["--provider", dedicated.provider, "--notify", dedicated.notify, "--offload", dedicated.offload]);
         command.arg("--socket").arg(self.socket());
         Some(command)
