@@ -3,7 +3,7 @@
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use afpa_channel::Forged;
 use afpa_channel::lock::lock;
@@ -20,7 +20,7 @@ pub struct Channel {
     attachment: Arc<Attachment>,
     slot: u32,
     /// The use of the slot that it is.
-    generation: u32,
+    generation: AtomicU32,
     /// Closed, or given to [`Channel::forget`].
     gone: AtomicBool,
 }
@@ -44,7 +44,7 @@ pub struct Readiness {
 
 impl Channel {
     pub(crate) fn new(attachment: Arc<Attachment>, slot: u32) -> Channel {
-        let generation = attachment.region().slot(slot).generation();
+        let generation = AtomicU32::new(attachment.region().slot(slot).generation());
         Channel { attachment, slot, generation, gone: AtomicBool::new(false) }
     }
 
@@ -299,6 +299,11 @@ impl Channel {
         }
     }
 
+    /// Means the slot's present use, which the process holds, from now on: for who keeps a channel for each slot.
+    pub fn renew(&self) {
+        self.generation.store(self.slot().generation(), Ordering::Relaxed);
+    }
+
     /// Lets go of it without closing: the process's hold stays, for who has the slot's number.
     pub fn forget(self) {
         self.gone.store(true, Ordering::Release);
@@ -330,7 +335,7 @@ impl Channel {
 
     fn command(&self, bits: u32) {
         let slot = self.slot();
-        slot.command(self.generation, bits);
+        slot.command(self.generation.load(Ordering::Relaxed), bits);
         self.attachment.attend(slot);
     }
 

@@ -3,7 +3,6 @@
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use afpa_channel::slot::command;
 use memnet::{Attachment, Channel};
@@ -18,9 +17,6 @@ use crate::table::{self, Entry, Kind};
 const APPLICATIONS: usize = 64;
 static ALL: [OnceLock<Application>; APPLICATIONS] = [const { OnceLock::new() }; APPLICATIONS];
 static COUNT: AtomicUsize = AtomicUsize::new(0);
-
-/// How long who closes a listener waits at most.
-const MOMENT: Duration = Duration::from_millis(100);
 
 /// Channels of a region's slots are made so many at a time.
 const CHUNK: usize = 256;
@@ -147,7 +143,7 @@ impl Application {
         // All that comes, whenever it is read: readiness has to be told of what nobody has asked for.
         channel.slot().want(u32::MAX);
         channel.forget();
-        self.channel(slot);
+        self.channel(slot).renew();
         self.uses[slot as usize].store(1, Ordering::Release);
         Entry { kind, application: self.index, number: slot as u16, generation }
     }
@@ -158,7 +154,10 @@ impl Application {
             self.uses[usize::from(entry.number)].store(1, Ordering::Release);
         }
         let holds = self.attachment.region().holds(self.attachment.place());
-        self.each_slot(entry, |channel| holds.hold(channel.number()));
+        self.each_slot(entry, |channel| {
+            holds.hold(channel.number());
+            channel.renew();
+        });
     }
 
     /// One more use of a slot, if there is one already.
@@ -167,34 +166,21 @@ impl Application {
         self.uses[slot as usize].fetch_update(Ordering::AcqRel, Ordering::Relaxed, more).is_ok()
     }
 
-    /// One use less; the last one closes what the entry says.
+    /// One use less; the last one closes what the entry says. Returns whether nobody has it any more, in any process.
     #[inline]
-    pub(crate) fn release(&self, entry: Entry) {
-        if self.uses[usize::from(entry.number)].fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.close(entry);
-        }
+    pub(crate) fn release(&self, entry: Entry) -> bool {
+        self.uses[usize::from(entry.number)].fetch_sub(1, Ordering::AcqRel) == 1 && self.close(entry)
     }
 
-    fn close(&self, entry: Entry) {
+    fn close(&self, entry: Entry) -> bool {
         let first = u32::from(entry.number);
         let reset = entry.kind == Kind::Stream && self.description(first).linger() == Some(0);
-        let mut last = None;
+        let mut nobody = true;
         self.each_slot(entry, |channel| {
             channel.let_go(reset);
-            last = Some(channel.number());
+            nobody &= channel.slot().commands() & command::CLOSE != 0;
         });
-        // Who closes a listener may bind its address at once: the server has it for a moment longer.
-        let Some(slot) = last.filter(|_| entry.kind == Kind::Listener && !self.is_gone()) else { return };
-        let slot = self.channel(slot).slot();
-        let generation = slot.generation();
-        for _ in 0..MOMENT.as_millis() {
-            if generation.is_multiple_of(2) || slot.generation() != generation || slot.commands() & command::CLOSE == 0
-            {
-                return;
-            }
-            let pause = rustix::event::Timespec { tv_sec: 0, tv_nsec: 1_000_000 };
-            let _ = rustix::event::poll(&mut [], Some(&pause));
-        }
+        nobody
     }
 
     /// Calls `each` with the channels of an entry: a listener has one for each engine.

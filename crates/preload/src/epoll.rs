@@ -255,8 +255,11 @@ impl Instance {
         let at_once = timeout.is_some_and(|timeout| timeout.is_zero());
         // What the kernel has is looked at after a sleep that it has ended, and for who does not sleep.
         let mut look_in_kernel = at_once;
+        let mut slept = false;
         loop {
             let (mut told, due) = self.collect(into);
+            // Who has slept has looked there.
+            let due = due && !slept;
             if (look_in_kernel || due) && told < into.len() {
                 let kernels = self.collect_in_kernel(descriptor, &mut into[told..])?;
                 told += kernels;
@@ -269,6 +272,7 @@ impl Instance {
             }
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
             look_in_kernel = self.sleep(descriptor, left, mask)?;
+            slept = true;
         }
     }
 

@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::path::PathBuf;
 use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
-use memnet::Attachment;
+use memnet::{Attachment, Channel};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
@@ -24,6 +25,9 @@ struct Settings {
     filter: Filter,
     required: bool,
 }
+
+/// How long an address is waited for that may just become free.
+const PATIENCE: Duration = Duration::from_millis(100);
 
 /// `None` if nothing is to be offloaded.
 static SETTINGS: OnceLock<Option<Settings>> = OnceLock::new();
@@ -118,7 +122,19 @@ pub(crate) fn listen(descriptor: RawFd, backlog: i32) -> Result<bool, Errno> {
     }
     let flags = raw::fcntl(descriptor, libc::F_GETFL, 0)?;
     let backlog = u32::try_from(backlog).unwrap_or(0).min(65535);
-    let listener = match application.attachment().listen(socket, backlog) {
+    let reused = raw::option(descriptor, libc::SOL_SOCKET, libc::SO_REUSEADDR).is_ok_and(|value| value != 0);
+    // The server closes connections in its own order: what would wait at the client's end may wait at this one, and must
+    // not keep the address from a successor (RFC 9293 §3.6.1).
+    let _ = rustix::net::sockopt::set_socket_reuseaddr(socket, true);
+    let mut listened = application.attachment().listen(socket, backlog);
+    for _ in 0..PATIENCE.as_millis() {
+        if listened.as_ref().err().map(errno) != Some(Errno::ADDRINUSE) {
+            break;
+        }
+        pause();
+        listened = application.attachment().listen(socket, backlog);
+    }
+    let listener = match listened {
         Ok(listener) => listener,
         Err(error) => return refused(&error, settings),
     };
@@ -133,7 +149,10 @@ pub(crate) fn listen(descriptor: RawFd, backlog: i32) -> Result<bool, Errno> {
         channel.forget();
     }
     let entry = application.adopt(Kind::Listener, first);
-    describe(application.description(entry.number.into()), descriptor, v6, flags);
+    application.each_slot(entry, Channel::renew);
+    let description = application.description(entry.number.into());
+    describe(description, descriptor, v6, flags);
+    description.set(flag::REUSE_ADDRESS, reused);
     table::put(descriptor, Some(entry));
     epoll::migrate(descriptor, entry);
     Ok(true)
@@ -141,10 +160,13 @@ pub(crate) fn listen(descriptor: RawFd, backlog: i32) -> Result<bool, Errno> {
 
 /// connect(2). `Ok(false)`: the socket is the kernel's.
 pub(crate) fn connect(descriptor: RawFd, to: SocketAddr) -> Result<bool, Errno> {
+    let mut blocks = None;
     if let Some(socket) = Socket::get(descriptor) {
         if socket.connect_again()? {
             return Ok(true);
         }
+        // What the kernel says of that is by now the server's affair.
+        blocks = Some(!socket.description().has(flag::NONBLOCKING));
         let entry = table::put(descriptor, None);
         drop(socket);
         release(entry);
@@ -155,6 +177,10 @@ pub(crate) fn connect(descriptor: RawFd, to: SocketAddr) -> Result<bool, Errno> 
     let Some(application) = application()? else { return Ok(false) };
     let socket = raw::borrow(descriptor)?;
     let flags = raw::fcntl(descriptor, libc::F_GETFL, 0)?;
+    if blocks.is_some() {
+        // The kernel's socket may still be in the attempt that has failed.
+        let _ = rustix::net::connect_unspec(socket);
+    }
     let channel = match application.attachment().connect(socket, to) {
         Ok(channel) => channel,
         Err(error) => return refused(&error, settings),
@@ -162,6 +188,9 @@ pub(crate) fn connect(descriptor: RawFd, to: SocketAddr) -> Result<bool, Errno> 
     let entry = application.adopt(Kind::Stream, channel);
     let description = application.description(entry.number.into());
     describe(description, descriptor, v6, flags);
+    if let Some(blocks) = blocks {
+        description.set(flag::NONBLOCKING, !blocks);
+    }
     table::put(descriptor, Some(entry));
     epoll::migrate(descriptor, entry);
     drop(undisturbed);
@@ -319,6 +348,34 @@ pub(crate) fn placeholder(close_on_exec: bool) -> Result<OwnedFd, Errno> {
     let placeholder =
         if close_on_exec { rustix::io::fcntl_dupfd_cloexec(original, 0)? } else { rustix::io::dup(original)? };
     if table::has_place(placeholder.as_raw_fd()) { Ok(placeholder) } else { Err(Errno::MFILE) }
+}
+
+/// As [`release`], of a descriptor that is about to be closed. If it was a listener's last one, nobody connects to it
+/// from now on, although the server has the kernel's socket for a moment longer.
+pub(crate) fn release_closing(descriptor: RawFd, entry: Entry) {
+    let application = Application::of(entry.application).filter(|_| entry.kind == Kind::Listener);
+    match application {
+        Some(application) if application.release(entry) => raw::shut_down(descriptor),
+        Some(_) => {}
+        None => release(Some(entry)),
+    }
+}
+
+/// bind(2): an address that a listener has just had is free when its server has closed it as well.
+pub(crate) fn bind(now: impl Fn() -> isize) -> isize {
+    for _ in 0..PATIENCE.as_millis() {
+        let result = now();
+        if result >= 0 || raw::last() != Errno::ADDRINUSE || !is_wanted() {
+            return result;
+        }
+        pause();
+    }
+    now()
+}
+
+fn pause() {
+    let pause = rustix::event::Timespec { tv_sec: 0, tv_nsec: 1_000_000 };
+    let _ = rustix::event::poll(&mut [], Some(&pause));
 }
 
 /// The descriptor does not refer to the entry any more.

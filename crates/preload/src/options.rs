@@ -37,6 +37,7 @@ pub(crate) fn get(socket: &Socket, level: i32, name: i32, into: &mut [u8]) -> Re
         }
         (SOL_SOCKET, libc::SO_ACCEPTCONN) => i32::from(socket.is_listener()),
         (IPPROTO_TCP, libc::TCP_INFO) => return Ok(written(&info(socket), into)),
+        (SOL_SOCKET, libc::SO_REUSEADDR) if socket.is_listener() => flag(flag::REUSE_ADDRESS),
         _ if !description.has(flag::PLACEHOLDER) => return Ok(Answer::Kernel),
         (SOL_SOCKET, libc::SO_TYPE) => libc::SOCK_STREAM,
         (SOL_SOCKET, libc::SO_DOMAIN) => {

@@ -93,6 +93,12 @@ fn checked(result: isize) -> Result<usize, Errno> {
     if (-4095..0).contains(&result) { Err(Errno::from_raw_os_error(-result as i32)) } else { Ok(result as usize) }
 }
 
+/// shutdown(2) of both ways. A socket that is not connected is left as it is.
+pub(crate) fn shut_down(descriptor: RawFd) {
+    // SAFETY: numbers.
+    unsafe { call!(SYS_shutdown, descriptor, libc::SHUT_RDWR) };
+}
+
 /// dup3(2).
 pub(crate) fn duplicate_over(descriptor: RawFd, onto: RawFd, flags: c_int) -> Result<usize, Errno> {
     // SAFETY: numbers; what `onto` was is nobody's any more.

@@ -17,6 +17,10 @@ use std::process::Command;
 pub(super) enum Program {
     /// `afpa-bench web`, unmodified on either side: with a TCP server under `afpa offload`
     Simple,
+    /// The same server written for MemNet: where there is a TCP server, its sends wait until they are the server's
+    MemnetSync,
+    /// The same, and its sends are jobs
+    MemnetAsync,
     /// nginx, unmodified on either side
     Nginx,
 }
@@ -37,12 +41,13 @@ impl Program {
     pub(super) fn command(self, setting: &Setting<'_>, placement: &Placement) -> Result<Command> {
         let threads = placement.application.len();
         let words = match self {
-            Program::Simple => self.simple(setting, threads)?,
+            Program::Simple | Program::MemnetSync | Program::MemnetAsync => self.simple(setting, threads)?,
             Program::Nginx => self.nginx(setting, threads)?,
         };
         let end = &setting.topology.server;
         let words = match setting.configuration {
             Configuration::Kernel { .. } => words,
+            Configuration::Dedicated(_) if self.is_written_for_it() => words,
             Configuration::Dedicated(_) => {
                 let offload = [setting.afpa.into(), "offload".into(), "--socket".into(), setting.socket().into()];
                 offload.into_iter().chain(["--".into()]).chain(words).collect()
@@ -58,7 +63,18 @@ impl Program {
         let listen = format!("{}:{PORT}", topology::SERVER);
         let mut words = vec![this.into(), "web".into(), setting.documents.into()];
         words.extend(["--listen".into(), listen.into(), "--threads".into(), threads.to_string().into()]);
+        let sockets = match (self, setting.configuration) {
+            (Program::MemnetSync, Configuration::Dedicated(_)) => "memnet-sync",
+            (Program::MemnetAsync, Configuration::Dedicated(_)) => "memnet-async",
+            _ => return Ok(words),
+        };
+        words.extend(["--sockets".into(), sockets.into(), "--tcp-server".into(), setting.socket().into()]);
         Ok(words)
+    }
+
+    /// Whether it needs no `afpa offload`.
+    fn is_written_for_it(self) -> bool {
+        matches!(self, Program::MemnetSync | Program::MemnetAsync)
     }
 
     fn nginx(self, setting: &Setting<'_>, workers: usize) -> Result<Vec<OsString>> {
@@ -101,7 +117,10 @@ impl Setting<'_> {
         let Configuration::Dedicated(dedicated) = self.configuration else { return None };
         let end = &self.topology.server;
         let mut command = end.command_among(&placement.tcp_server, self.afpa);
-        command.args(["tcp-server", "--cores", &affinity::list(&placement.tcp_server), "--interface", &end.device]);
+        command.args(["tcp-server", "--cores", &affinity::list(&placement.tcp_server)]);
+        if dedicated.provider == "direct" {
+            command.args(["--interface", &end.device]);
+        }
         command.args(["--provider", dedicated.provider, "--notify", dedicated.notify, "--offload", dedicated.offload]);
         command.arg("--socket").arg(self.socket());
         Some(command)

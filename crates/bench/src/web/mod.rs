@@ -6,15 +6,17 @@
 
 mod documents;
 mod kernel;
+mod memnet;
 mod request;
 mod server;
 mod sockets;
 
 use crate::interrupt;
 use anyhow::{Context, Result, bail};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use documents::Documents;
 use kernel::Kernel;
+use memnet::MemNet;
 use server::Server;
 use sockets::Sockets;
 use std::net::SocketAddr;
@@ -35,12 +37,29 @@ pub(crate) struct WebArgs {
     /// Threads, each with connections of its own
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=256))]
     threads: u32,
+    /// Whose sockets
+    #[arg(long, value_enum, default_value_t = Family::Kernel)]
+    sockets: Family,
+    /// Where the TCP server of the memnet sockets is
+    #[arg(long, value_name = "PATH", required_if_eq_any = [("sockets", "memnet-sync"), ("sockets", "memnet-async")])]
+    tcp_server: Option<PathBuf>,
+}
+
+/// Whose sockets a server uses.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+enum Family {
+    /// The kernel's
+    Kernel,
+    /// A TCP server's, and a send waits until the octets are the server's
+    MemnetSync,
+    /// A TCP server's, and a send is a job
+    MemnetAsync,
 }
 
 impl WebArgs {
     /// A server with one thread.
     pub(crate) fn new(root: PathBuf, listen: SocketAddr) -> WebArgs {
-        WebArgs { root, listen, threads: 1 }
+        WebArgs { root, listen, threads: 1, sockets: Family::Kernel, tcp_server: None }
     }
 
     /// Serves until interrupted.
@@ -49,7 +68,14 @@ impl WebArgs {
     /// The files cannot be read, or the address not be listened to.
     pub(crate) fn run(&self) -> Result<()> {
         let documents = Documents::load(&self.root)?;
-        self.serve::<Kernel>(documents)
+        if let Some(path) = &self.tcp_server {
+            memnet::attach(path).with_context(|| format!("cannot attach to the TCP server at {}", path.display()))?;
+        }
+        match self.sockets {
+            Family::Kernel => self.serve::<Kernel>(documents),
+            Family::MemnetSync => self.serve::<MemNet<true>>(documents),
+            Family::MemnetAsync => self.serve::<MemNet<false>>(documents),
+        }
     }
 
     fn serve<S: Sockets>(&self, (index, octets): (Documents, Vec<u8>)) -> Result<()> {

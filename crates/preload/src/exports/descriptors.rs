@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use super::int;
 use crate::application::Socket;
 use crate::description::flag;
-use crate::offload::{release, retain};
+use crate::offload::{release, release_closing, retain};
 use crate::raw::{self, fail, pass};
 use crate::table::{self, Closing, Entry, Kind};
 
@@ -18,11 +18,9 @@ pub(super) unsafe extern "C" fn close(descriptor: c_int) -> c_int {
             return int(fail(Errno::BADF));
         }
         // Before the number is free: whoever gets it next has an entry of his own.
-        let entry = table::put(descriptor, None);
-        // SAFETY: a number.
-        let done = int(unsafe { pass!(SYS_close, descriptor) });
-        release(entry);
-        return done;
+        if let Some(entry) = table::put(descriptor, None) {
+            release_closing(descriptor, entry);
+        }
     }
     // SAFETY: a number.
     int(unsafe { pass!(SYS_close, descriptor) })

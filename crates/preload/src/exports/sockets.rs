@@ -23,6 +23,12 @@ pub(super) unsafe extern "C" fn listen(descriptor: c_int, backlog: c_int) -> c_i
 }
 
 #[unsafe(no_mangle)]
+pub(super) unsafe extern "C" fn bind(descriptor: c_int, to: *const sockaddr, length: socklen_t) -> c_int {
+    // SAFETY: the program's arguments.
+    int(offload::bind(|| unsafe { pass!(SYS_bind, descriptor, to as usize, length) }))
+}
+
+#[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn connect(descriptor: c_int, to: *const sockaddr, length: socklen_t) -> c_int {
     // SAFETY: the program's address, of that length.
     let offloaded = match address::parse(unsafe { readable(to.cast(), length as usize) }) {
@@ -73,6 +79,11 @@ pub(super) unsafe extern "C" fn shutdown(descriptor: c_int, how: c_int) -> c_int
         // SAFETY: numbers only.
         return int(unsafe { pass!(SYS_shutdown, descriptor, how) });
     };
+    if socket.is_listener() {
+        // The kernel's socket listens as well, in the server.
+        // SAFETY: numbers.
+        unsafe { pass!(SYS_shutdown, descriptor, how) };
+    }
     let done = match how {
         libc::SHUT_RD => socket.shut_down(true, false),
         libc::SHUT_WR => socket.shut_down(false, true),

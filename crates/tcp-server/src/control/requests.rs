@@ -11,7 +11,7 @@ use afpa_platform::foreign::ForeignMemory;
 use afpa_platform::source::SourceFile;
 use rustix::fs::{OFlags, fcntl_getfl};
 use rustix::io::Errno;
-use rustix::net::sockopt::{socket_domain, socket_protocol, socket_type};
+use rustix::net::sockopt::{set_tcp_nodelay, socket_domain, socket_protocol, socket_type};
 use rustix::net::{AddressFamily, SocketAddrAny, SocketType, getsockname, ipproto, listen};
 
 use crate::bell::Doorbell;
@@ -112,6 +112,7 @@ impl Registry {
     /// A listening slot on each engine.
     fn listen(&mut self, member: &Member, socket: OwnedFd, backlog: u32) -> Result<Reply, Refusal> {
         check_tcp(&socket)?;
+        leave_at_once(&socket);
         if !is_bound(&socket) {
             return refuse(Errno::INVAL, "the socket is not bound");
         }
@@ -145,6 +146,7 @@ impl Registry {
     /// A slot on the active engine with the fewest connections.
     fn connect(&mut self, member: &Member, socket: OwnedFd, to: std::net::SocketAddr) -> Result<Reply, Refusal> {
         check_tcp(&socket)?;
+        leave_at_once(&socket);
         let family = if to.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
         if socket_domain(&socket) != Ok(family) {
             return refuse(Errno::AFNOSUPPORT, "the socket is of another address family");
@@ -216,6 +218,13 @@ fn check_tcp(socket: &OwnedFd) -> Result<(), Refusal> {
         Ok(protocol) if is_inet && is_stream && protocol.is_none_or(|protocol| protocol == ipproto::TCP) => Ok(()),
         _ => refuse(Errno::OPNOTSUPP, "that is no TCP socket"),
     }
+}
+
+/// What lies in a ring together leaves together anyway, and what has to wait for room there must not wait for the peer's
+/// acknowledgment as well (RFC 9293 §3.7.4). Accepted connections inherit it.
+fn leave_at_once(socket: &OwnedFd) {
+    // It fails only for what is no TCP socket.
+    let _ = set_tcp_nodelay(socket, true);
 }
 
 fn is_bound(socket: &OwnedFd) -> bool {

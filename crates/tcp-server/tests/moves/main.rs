@@ -6,3 +6,4 @@ mod common;
 mod events;
 mod server;
 mod streams;
+mod waiting;

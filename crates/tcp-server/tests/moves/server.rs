@@ -61,6 +61,10 @@ impl Server {
         App::attach(self.control.as_ref().unwrap(), "test")
     }
 
+    pub(crate) fn path(&self) -> std::path::PathBuf {
+        self.control.as_ref().unwrap().path().to_owned()
+    }
+
     pub(crate) fn sum(&self, of: impl Fn(&ProviderStats) -> u64) -> u64 {
         self.ports.iter().map(|port| of(&port.stats)).sum()
     }

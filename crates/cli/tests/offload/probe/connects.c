@@ -26,8 +26,10 @@ static struct sockaddr_in nobody(void) {
 static void same_connection(int near, int far) {
     char buffer[8];
     put(near, "there");
+    arrived(far, 5);
     HEAR(recv(far, buffer, 5, MSG_WAITALL));
     put(far, "back");
+    arrived(near, 4);
     HEAR(recv(near, buffer, 4, MSG_WAITALL));
 }
 
