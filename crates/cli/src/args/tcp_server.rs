@@ -166,3 +166,17 @@ fn ring(text: &str) -> Result<Size, String> {
     let is_sound = (Size::kib(4)..=Size::mib(1)).contains(&size);
     if is_sound { Ok(size) } else { Err(format!("expected a size from 4 KiB to 1 MiB, found {size}")) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn active_engines_are_a_number_or_a_range() {
+        assert_eq!("2".parse(), Ok(Active { min: 2, max: 2 }));
+        assert_eq!("1-3".parse(), Ok(Active { min: 1, max: 3 }));
+        for wrong in ["", "0", "0-2", "3-1", "1-", "-1", "1-2-3", "all"] {
+            assert!(wrong.parse::<Active>().is_err(), "{wrong}");
+        }
+    }
+}
