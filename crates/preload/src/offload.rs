@@ -112,6 +112,9 @@ pub(crate) fn listen(descriptor: RawFd, backlog: i32) -> Result<bool, Errno> {
         return if socket.is_listener() { Ok(true) } else { Err(Errno::INVAL) };
     }
     let Some((v6, address)) = tcp_socket(descriptor) else { return Ok(false) };
+    if raw::option(descriptor, libc::SOL_SOCKET, libc::SO_ACCEPTCONN) == Ok(1) {
+        return Ok(false);
+    }
     let Some(settings) = settings().filter(|settings| settings.filter.takes(address)) else { return Ok(false) };
     let _undisturbed = Undisturbed::new();
     let Some(application) = application()? else { return Ok(false) };
@@ -175,6 +178,10 @@ pub(crate) fn connect(descriptor: RawFd, to: SocketAddr) -> Result<bool, Errno> 
     let undisturbed = Undisturbed::new();
     let Some(application) = application()? else { return Ok(false) };
     let socket = raw::borrow(descriptor)?;
+    if rustix::net::getpeername(socket).is_ok() {
+        // The kernel's already, by a call that did not pass through here.
+        return Ok(false);
+    }
     let flags = raw::fcntl(descriptor, libc::F_GETFL, 0)?;
     if blocks.is_some() {
         // The kernel's socket may still be in the attempt that has failed.
