@@ -77,7 +77,7 @@ fn nginx_serves_files_with_sendfile_and_without() {
         "sendfile on; tcp_nopush on;",
         "sendfile on; sendfile_max_chunk 100k;",
         "sendfile off;",
-        "sendfile off; aio threads;",
+        "sendfile on; aio threads;",
     ] {
         let mut server = nginx(&stack, free_address(), settings);
         assert_serves_files(server.address);

@@ -20,7 +20,7 @@ macro_rules! cases {
 }
 
 cases! {
-    peek dont_wait wait_all more vectors messages many_messages send_file large_both_ways small_pieces zero_lengths
+    peek dont_wait wait_all more vectors messages many_messages send_file splices large_both_ways small_pieces zero_lengths
     lengths_at_run_time standard_streams
     shutdown_of_writing shutdown_of_reading shutdown_both_ways shutdown_unconnected broken_pipe end_with_unread_data
     linger_zero_resets end_before_accept end_of_listener data_before_end

@@ -1,6 +1,6 @@
 /* Every case, each a function of this name. */
 #define CASES(X)                                                                                             \
-    X(peek) X(dont_wait) X(wait_all) X(more) X(vectors) X(messages) X(many_messages) X(send_file)            \
+    X(peek) X(dont_wait) X(wait_all) X(more) X(vectors) X(messages) X(many_messages) X(send_file) X(splices) \
     X(large_both_ways) X(small_pieces) X(zero_lengths) X(lengths_at_run_time) X(standard_streams)            \
     X(shutdown_of_writing) X(shutdown_of_reading) X(shutdown_both_ways) X(shutdown_unconnected)              \
     X(broken_pipe) X(end_with_unread_data) X(linger_zero_resets) X(end_before_accept)                        \

@@ -184,6 +184,28 @@ void send_file(void) {
     close_both(pair);
 }
 
+void splices(void) {
+    struct pair in = connected(), out = connected();
+    int pipes[2];
+    char buffer[32];
+    MUST(pipe(pipes));
+    not_blocking(in.far);
+    TELL(splice(in.far, NULL, pipes[1], NULL, 100, 0));
+    put(in.near, "through a pipe, by the kernel");
+    arrived(in.far, 29);
+    TELL(splice(in.far, NULL, pipes[1], NULL, 15, 0));
+    TELL(splice(in.far, NULL, pipes[1], NULL, 100, 0));
+    TELL(splice(pipes[0], NULL, out.near, NULL, 20, SPLICE_F_MORE));
+    TELL(splice(pipes[0], NULL, out.near, NULL, 100, 0));
+    HEAR(recv(out.far, buffer, 29, MSG_WAITALL));
+    MUST(shutdown(in.near, SHUT_WR));
+    settled(in.far, POLLIN, POLLIN);
+    TELL(splice(in.far, NULL, pipes[1], NULL, 100, 0));
+    TELL(splice(in.far, NULL, out.near, NULL, 100, 0));
+    close_both(in);
+    close_both(out);
+}
+
 enum { LARGE = 8 << 20 };
 
 static void *write_large(void *descriptor) {
