@@ -61,6 +61,7 @@ fn programs_serve_again_with_a_successor() {
     assert_eq!(kept.ask(request("GET", "/100", "", b"")).status, 200);
     let mut slow = Connection::to(web.address);
     slow.send(request("GET", "/8388608", "", b""));
+    assert!(!slow.has_ended(), "it is under way");
     let mut idle = TcpStream::connect_timeout(&store.address, PATIENCE).unwrap();
     idle.set_read_timeout(Some(PATIENCE)).unwrap();
     stack.kill_server();

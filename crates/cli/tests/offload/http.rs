@@ -49,7 +49,7 @@ impl Connection {
         self.response(is_head).unwrap()
     }
 
-    /// Whether the peer ended it, with nothing unread.
+    /// Whether the peer ended it, with nothing unread. Waits for the end, or for something to read.
     pub(crate) fn has_ended(&mut self) -> bool {
         self.stream.fill_buf().is_ok_and(<[u8]>::is_empty)
     }

@@ -20,7 +20,10 @@ pub(crate) fn nginx(stack: &Stack, address: SocketAddr, settings: &str) -> Daemo
     fs::write(&file, configuration(stack.directory(), address, settings)).unwrap();
     let mut command = stack.run("nginx");
     command.arg("-c").arg(&file).arg("-p").arg(stack.directory()).arg("-e").arg(stack.file("nginx.errors"));
-    Daemon::start(command, address, &stack.file("nginx.log"))
+    let server = Daemon::start(command, address, &stack.file("nginx.log"));
+    // It listens before it has any.
+    eventually("the start of the workers", || server.children().len() == 2);
+    server
 }
 
 fn configuration(directory: &Path, address: SocketAddr, settings: &str) -> String {
@@ -81,7 +84,6 @@ fn nginx_serves_files_with_sendfile_and_without() {
     ] {
         let mut server = nginx(&stack, free_address(), settings);
         assert_serves_files(server.address);
-        assert_eq!(server.children().len(), 2, "workers");
         server.signal(Signal::QUIT);
         assert!(server.end().success(), "{}", server.said());
     }
@@ -156,6 +158,7 @@ fn nginx_reloads_under_traffic_and_no_request_fails() {
         // One that the workers that go have to finish.
         let mut slow = Connection::to(server.address);
         slow.send(request("GET", "/8388608", "", b""));
+        assert!(!slow.has_ended(), "it is under way");
         for _ in 0..3 {
             let (old, before) = (server.children(), served.load(Ordering::Relaxed));
             server.signal(Signal::HUP);
@@ -181,6 +184,7 @@ fn nginx_finishes_what_is_in_flight_when_it_quits() {
     let mut server = nginx(&stack, free_address(), "");
     let mut slow = Connection::to(server.address);
     slow.send(request("GET", "/8388608", "", b""));
+    assert!(!slow.has_ended(), "it is under way");
     let mut idle = Connection::to(server.address);
     assert_eq!(idle.ask(request("GET", "/100", "", b"")).status, 200);
     server.signal(Signal::QUIT);
