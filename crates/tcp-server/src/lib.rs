@@ -4,7 +4,7 @@
 //! - [`control`]: the Unix socket on which applications attach, and what they ask for there.
 //! - [`application`]: what the server keeps of an application, shared by all engines.
 //! - [`provider`]: the socket provider, one on each engine: a protocol module between TCP and the slots of the region.
-//! - [`channel`], [`receiving`], [`sending`]: one connection of it.
+//! - [`channel`]: one connection of it, with `receiving` and `sending`.
 //! - [`listener`]: connections that are accepted ahead of the application.
 //! - [`patience`]: for how long an engine looks for work before it sleeps.
 //!

@@ -178,9 +178,11 @@ impl Provider {
             return;
         }
         attached.starves = false;
-        let serials: Vec<u64> =
-            self.listeners.iter().filter(|(_, listener)| listener.place == place).map(|(serial, _)| *serial).collect();
-        serials.into_iter().for_each(|serial| self.wake_waiting(serial, desk));
+        self.listeners_of(place).into_iter().for_each(|serial| self.wake_waiting(serial, desk));
+    }
+
+    fn listeners_of(&self, place: usize) -> Vec<u64> {
+        self.listeners.iter().filter(|(_, listener)| listener.place == place).map(|(serial, _)| *serial).collect()
     }
 
     /// An application has told of a listener.
@@ -249,6 +251,11 @@ impl Provider {
         if let Some((place, slot)) = self.end_listener(serial, desk) {
             self.free(place, slot);
         }
+    }
+
+    /// Closes all of an application.
+    pub(crate) fn close_listeners(&mut self, place: usize, desk: &mut Desk<'_>) {
+        self.listeners_of(place).into_iter().for_each(|serial| self.close_listener(serial, desk));
     }
 
     fn fail_listener(&mut self, serial: u64, desk: &mut Desk<'_>) {

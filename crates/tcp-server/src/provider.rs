@@ -388,7 +388,9 @@ impl Provider {
         let Some(attached) = &mut self.attached[place] else { return };
         match attached.occupants.get_mut(slot as usize) {
             Some(Occupant::Connection(notice, known)) => {
-                *known = fate;
+                if *known == Fate::Kept {
+                    *known = fate;
+                }
                 desk.notify(*notice);
             }
             Some(Occupant::Opening(tag)) => {
@@ -554,6 +556,8 @@ impl Provider {
     /// The application is gone: abandons everything of it.
     pub fn finish(&mut self, application: u64, desk: &mut Desk<'_>) {
         let Some(place) = self.place_of(application) else { return };
+        // First, for what nobody has accepted is reset.
+        self.close_listeners(place, desk);
         let slots = self.attached[place].as_ref().map_or(0, |attached| attached.occupants.len());
         for slot in 0..slots as u32 {
             self.abandon(place, slot, Fate::Abandoned, desk);

@@ -114,7 +114,6 @@ fn when_the_last_process_is_gone_its_connections_end_and_nothing_is_left() {
     drop(app);
     stage.until("the slot is free", |_| region.slot(slot).generation().is_multiple_of(2));
     assert_eq!((peer.read(100), peer.ending()), (b"last words".to_vec(), Some(Ending::Finished)));
-    stage.until("the region is let go", |_| std::sync::Arc::strong_count(region.memory()) == 1);
     assert!(region.has_ended());
     let status = stage.status();
     assert_eq!((status.applications.len(), stage.stats.open.get()), (0, 0));

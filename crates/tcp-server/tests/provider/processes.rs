@@ -1,10 +1,11 @@
 //! Applications of several processes, and what is left of them.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use afpa_channel::control::{self, Reply, Request, VERSION};
 use afpa_channel::slot::{command, state};
 use afpa_engine::memory::Ending;
+use afpa_platform::foreign::ForeignMemory;
 use afpa_tcp_server::{Limits, Settings};
 use rustix::io::Errno;
 
@@ -94,30 +95,34 @@ fn nobody_joins_without_a_place_and_the_token() {
 #[test]
 fn an_application_that_comes_and_goes_leaves_nothing() {
     let mut stage = stage();
-    let (other, slot, peer) = stage.connected();
-    let before = descriptors();
-    for _ in 0..5 {
-        let (app, listener) = stage.listener();
-        let region = app.region.clone();
-        drop(app);
-        stage.until("the listener is gone", |_| region.slot(listener).generation().is_multiple_of(2));
-        assert!(region.has_ended());
-        drop(region);
-    }
-    stage.until("descriptors are closed", |stage| {
-        stage.pass();
-        descriptors() <= before
+    let (first, listener) = stage.listener();
+    let (other, slot, peer) = stage.another(&first);
+    let (memory, region) = (ForeignMemory::create(4096).unwrap(), first.region.clone());
+    let (mut end, doorbell) = std::io::pipe().unwrap();
+    first.register(&memory);
+    first.ask(&Request::OpenQueue, &[doorbell.as_fd()]).unwrap();
+    drop(doorbell);
+    let waiting = stage.network.connect(stage.owner);
+    stage.passes(3);
+    assert_eq!((mappings(region.descriptor()), mappings(memory.descriptor())), (2, 2), "ours and the server's");
+    drop(first);
+    stage.until("the server has let go of its memory", |_| {
+        mappings(region.descriptor()) == 1 && mappings(memory.descriptor()) == 1
     });
-    assert_eq!(stage.status().applications.len(), 1);
+    assert!(region.has_ended() && region.slot(listener).generation().is_multiple_of(2));
+    assert_eq!(waiting.ending(), Some(Ending::Reset));
+    assert_eq!(std::io::Read::read(&mut end, &mut [0; 8]).unwrap(), 0, "nobody has the doorbell");
+    assert_eq!((stage.status().applications.len(), stage.stats.open.get()), (1, 1));
     peer.send(b"undisturbed");
     stage.passes(2);
     assert_eq!(other.take(slot, 100), b"undisturbed");
 }
 
-fn descriptors() -> usize {
-    // Of this thread's process alone: tests run in processes of many threads, so only regions count.
-    let links = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
-    links.filter(|link| std::fs::read_link(link.path()).is_ok_and(|to| to.to_string_lossy().contains("bell"))).count()
+/// How often the process has mapped a memfd.
+fn mappings(memfd: BorrowedFd<'_>) -> usize {
+    let inode = rustix::fs::fstat(memfd).unwrap().st_ino.to_string();
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+    maps.lines().filter(|line| line.contains("afpa-shared") && line.split(' ').any(|word| word == inode)).count()
 }
 
 #[test]

@@ -88,11 +88,17 @@ fn until(what: &str, mut is_so: impl FnMut() -> bool) {
 
 /// Listens: the slots, and where.
 fn listen(app: &App) -> (Vec<u32>, SocketAddr) {
+    let (_, slots, address) = listen_with(app);
+    (slots, address)
+}
+
+/// As [`listen`], with the socket.
+fn listen_with(app: &App) -> (OwnedFd, Vec<u32>, SocketAddr) {
     let socket: OwnedFd = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
     bind(&socket, &SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
     let address = SocketAddr::try_from(getsockname(&socket).unwrap()).unwrap();
     match app.ask(&Request::Listen { backlog: 64 }, &[socket.as_fd()]).unwrap() {
-        Reply::Listening { slots } => (slots, address),
+        Reply::Listening { slots } => (socket, slots, address),
         other => panic!("{other:?}"),
     }
 }
@@ -261,5 +267,40 @@ fn a_process_that_dies_leaves_what_the_kernel_would_leave() {
         });
         until("nobody listens", || TcpStream::connect(address).is_err());
         assert!(region.has_ended());
+    });
+}
+
+#[test]
+fn small_parts_do_not_wait_for_the_peers_acknowledgment() {
+    let server = Server::start(1, Interface::Epoll, Settings::default());
+    let (socket, ..) = listen_with(&server.attach());
+    // Accepted connections inherit it (Nagle's algorithm, RFC 9293 §3.7.4).
+    assert_eq!(rustix::net::sockopt::tcp_nodelay(&socket), Ok(true));
+}
+
+#[test]
+fn an_application_that_changes_its_sockets_mode_holds_nobody_up() {
+    on_each(|server| {
+        for is_nonblocking in [true, false] {
+            let app = server.attach();
+            let (socket, listeners, address) = listen_with(&app);
+            until("the engines have it", || {
+                server.attach().ask(&Request::Status, &[]).is_ok_and(|reply| match reply {
+                    Reply::Status(json) => json.contains(&format!("\"listening\":{}", listeners.len())),
+                    other => panic!("{other:?}"),
+                })
+            });
+            rustix::io::ioctl_fionbio(&socket, is_nonblocking).unwrap();
+            for _ in 0..5 {
+                let mut client = TcpStream::connect(address).unwrap();
+                let slot = accept(&app, &listeners);
+                app.give(slot, b"hello");
+                app.command(slot, command::CLOSE);
+                let mut octets = Vec::new();
+                client.read_to_end(&mut octets).unwrap();
+                assert_eq!(octets, b"hello");
+                until("all engines sleep", || server.ports.iter().all(|port| port.stats.sleeping.get() == 1));
+            }
+        }
     });
 }
