@@ -30,6 +30,8 @@ pub(crate) struct Server {
     connections: Vec<Option<Box<Connection>>>,
     /// For connections to come.
     spare: Vec<Box<Connection>>,
+    /// Kept for its memory.
+    told: Vec<u32>,
 }
 
 struct Connection {
@@ -57,7 +59,7 @@ impl Server {
         listener.engines().iter().for_each(|engine| queue.subscribe(engine, true));
         let slots = attachment.region().geometry().slots();
         let connections = (0..slots).map(|_| None).collect();
-        Ok(Server { site, queue, listener, connections, spare: Vec::new() })
+        Ok(Server { site, queue, listener, connections, spare: Vec::new(), told: Vec::new() })
     }
 
     /// Where it listens.
@@ -73,26 +75,35 @@ impl Server {
     /// # Errors
     /// It is gone.
     pub(crate) fn run(&mut self) -> io::Result<()> {
-        let mut told = Vec::new();
         // Who came before the queue was subscribed is not told of.
         self.accept()?;
         loop {
-            self.queue.take(|slot| told.push(slot));
-            if told.is_empty() {
-                self.queue.wait(None)?;
-            }
-            for slot in told.drain(..) {
-                match &mut self.connections[slot as usize] {
-                    Some(connection) => {
-                        if connection.go_on(&self.site).is_err() {
-                            self.close(slot);
-                        }
-                    }
-                    None if self.listener.is_ready() => self.accept()?,
-                    None => {}
-                }
-            }
+            self.turn()?;
         }
+    }
+
+    /// Does what there is to do, or waits until there is something.
+    ///
+    /// # Errors
+    /// The TCP server is gone.
+    pub(crate) fn turn(&mut self) -> io::Result<()> {
+        let mut told = std::mem::take(&mut self.told);
+        self.queue.take(|slot| told.push(slot));
+        if told.is_empty() {
+            self.queue.wait(None)?;
+        }
+        told.drain(..).try_for_each(|slot| self.attend(slot))?;
+        self.told = told;
+        Ok(())
+    }
+
+    /// Something has happened.
+    fn attend(&mut self, slot: u32) -> io::Result<()> {
+        let Some(connection) = &mut self.connections[slot as usize] else { return self.accept() };
+        if connection.go_on(&self.site).is_err() {
+            self.close(slot);
+        }
+        Ok(())
     }
 
     fn accept(&mut self) -> io::Result<()> {

@@ -1,5 +1,7 @@
 //! The examples, against the TCP server itself and clients of the kernel.
 
+#![allow(clippy::duplicate_mod, reason = "two examples have the same modules")]
+
 #[path = "../examples/echo_async.rs"]
 mod echo_async;
 #[path = "../examples/echo_sync.rs"]
