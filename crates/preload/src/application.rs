@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 use crate::description::Description;
 use crate::queues::Queues;
-use crate::raw::Undisturbed;
+use crate::raw::{self, Undisturbed};
 use crate::table::{self, Entry, Kind};
 
 /// Successive servers of one process.
@@ -95,8 +95,19 @@ impl Application {
         self.gone.load(Ordering::Relaxed)
     }
 
-    /// Its server is gone: nothing moves any more.
+    /// Its server is gone: nothing moves any more. Nobody is left waiting for a listener that nobody serves, whose socket
+    /// the kernel still has.
     pub(crate) fn lose(&self) {
+        if self.gone.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        table::all()
+            .filter(|(_, entry)| entry.kind == Kind::Listener && entry.application == self.index)
+            .for_each(|(descriptor, _)| raw::shut_down(descriptor));
+    }
+
+    /// This process, which has come out of a fork, is none of its server's: its sockets are its parent's alone.
+    pub(crate) fn disown(&self) {
         self.gone.store(true, Ordering::Release);
     }
 

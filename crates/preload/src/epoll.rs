@@ -55,6 +55,8 @@ struct State {
     sleepers: u32,
     nudge: Option<OwnedFd>,
     looks: u32,
+    /// How many were ready when some were.
+    last_count: usize,
     /// There may be more in the kernel's instance: there was something, or somebody has slept.
     kernel_next: bool,
     /// It was inherited by a fork, and its queues are the parent's.
@@ -340,7 +342,11 @@ impl Instance {
             state.nudge();
         }
         state.looks = state.looks.wrapping_add(1);
-        let turn = state.kernel_next || state.looks.is_multiple_of(FAIRNESS);
+        // Who is told of little has time to look there each time.
+        let turn = state.kernel_next || state.last_count <= 1 || state.looks.is_multiple_of(FAIRNESS);
+        if count > 0 {
+            state.last_count = count;
+        }
         (count, count > 0 && turn && state.interests.kernel() > 0)
     }
 

@@ -112,6 +112,9 @@ pub(crate) fn listen(descriptor: RawFd, backlog: i32) -> Result<bool, Errno> {
         return if socket.is_listener() { Ok(true) } else { Err(Errno::INVAL) };
     }
     let Some((v6, address)) = tcp_socket(descriptor) else { return Ok(false) };
+    if raw::option(descriptor, libc::SOL_SOCKET, libc::SO_ACCEPTCONN) == Ok(1) {
+        return Ok(false);
+    }
     let Some(settings) = settings().filter(|settings| settings.filter.takes(address)) else { return Ok(false) };
     let _undisturbed = Undisturbed::new();
     let Some(application) = application()? else { return Ok(false) };
@@ -120,9 +123,8 @@ pub(crate) fn listen(descriptor: RawFd, backlog: i32) -> Result<bool, Errno> {
         let any = SocketAddr::new(if v6 { std::net::Ipv6Addr::UNSPECIFIED.into() } else { UNBOUND.ip() }, 0);
         rustix::net::bind(socket, &any)?;
     }
-    let flags = raw::fcntl(descriptor, libc::F_GETFL, 0)?;
+    let settled = Settled::on(descriptor, v6)?;
     let backlog = u32::try_from(backlog).unwrap_or(0).min(65535);
-    let reused = raw::option(descriptor, libc::SOL_SOCKET, libc::SO_REUSEADDR).is_ok_and(|value| value != 0);
     // The server closes connections in its own order: what would wait at the client's end may wait at this one, and must
     // not keep the address from a successor (RFC 9293 §3.6.1).
     let _ = rustix::net::sockopt::set_socket_reuseaddr(socket, true);
@@ -151,8 +153,7 @@ pub(crate) fn listen(descriptor: RawFd, backlog: i32) -> Result<bool, Errno> {
     let entry = application.adopt(Kind::Listener, first);
     application.each_slot(entry, Channel::renew);
     let description = application.description(entry.number.into());
-    describe(description, descriptor, v6, flags);
-    description.set(flag::REUSE_ADDRESS, reused);
+    settled.describe(description);
     table::put(descriptor, Some(entry));
     epoll::migrate(descriptor, entry);
     Ok(true)
@@ -176,7 +177,11 @@ pub(crate) fn connect(descriptor: RawFd, to: SocketAddr) -> Result<bool, Errno> 
     let undisturbed = Undisturbed::new();
     let Some(application) = application()? else { return Ok(false) };
     let socket = raw::borrow(descriptor)?;
-    let flags = raw::fcntl(descriptor, libc::F_GETFL, 0)?;
+    if rustix::net::getpeername(socket).is_ok() {
+        // The kernel's already, by a call that did not pass through here.
+        return Ok(false);
+    }
+    let settled = Settled::on(descriptor, v6)?;
     if blocks.is_some() {
         // The kernel's socket may still be in the attempt that has failed.
         let _ = rustix::net::connect_unspec(socket);
@@ -187,7 +192,7 @@ pub(crate) fn connect(descriptor: RawFd, to: SocketAddr) -> Result<bool, Errno> 
     };
     let entry = application.adopt(Kind::Stream, channel);
     let description = application.description(entry.number.into());
-    describe(description, descriptor, v6, flags);
+    settled.describe(description);
     if let Some(blocks) = blocks {
         description.set(flag::NONBLOCKING, !blocks);
     }
@@ -220,36 +225,52 @@ fn tcp_socket(descriptor: RawFd) -> Option<(bool, SocketAddr)> {
     Some((v6, SocketAddr::try_from(address).unwrap_or(UNBOUND)))
 }
 
-/// Takes over what was set on the kernel's socket. `flags` are those of before the server had it.
-fn describe(description: Description<'_>, descriptor: RawFd, v6: bool, flags: usize) {
-    use libc::{IPPROTO_TCP, SO_KEEPALIVE, SO_LINGER, SO_RCVTIMEO, SO_SNDTIMEO, SOL_SOCKET, TCP_NODELAY};
-    let is_on = |level, name| raw::option(descriptor, level, name).is_ok_and(|value| value != 0);
-    for (flag, on) in [
-        (flag::V6, v6),
-        (flag::NONBLOCKING, flags & libc::O_NONBLOCK as usize != 0),
-        (flag::NO_DELAY, is_on(IPPROTO_TCP, TCP_NODELAY)),
-        (flag::KEEP_ALIVE, is_on(SOL_SOCKET, SO_KEEPALIVE)),
-    ] {
-        description.set(flag, on);
+/// What was set on the kernel's socket before the server has it, and sets what it wants.
+struct Settled {
+    flags: u32,
+    timeouts: [Duration; 2],
+    linger: libc::linger,
+    halves: [(Half, u16); 4],
+}
+
+impl Settled {
+    fn on(descriptor: RawFd, v6: bool) -> Result<Settled, Errno> {
+        use libc::{IPPROTO_TCP, SO_KEEPALIVE, SO_LINGER, SO_RCVTIMEO, SO_REUSEADDR, SO_SNDTIMEO, SOL_SOCKET};
+        let is_on = |level, name| raw::option(descriptor, level, name).is_ok_and(|value| value != 0);
+        let status = raw::fcntl(descriptor, libc::F_GETFL, 0)?;
+        let flags = [
+            (flag::V6, v6),
+            (flag::NONBLOCKING, status & libc::O_NONBLOCK as usize != 0),
+            (flag::NO_DELAY, is_on(IPPROTO_TCP, libc::TCP_NODELAY)),
+            (flag::CORK, is_on(IPPROTO_TCP, libc::TCP_CORK)),
+            (flag::KEEP_ALIVE, is_on(SOL_SOCKET, SO_KEEPALIVE)),
+            (flag::REUSE_ADDRESS, is_on(SOL_SOCKET, SO_REUSEADDR)),
+        ];
+        let nothing = libc::timeval { tv_sec: 0, tv_usec: 0 };
+        let off = libc::linger { l_onoff: 0, l_linger: 0 };
+        let half = |half, level, name| (half, raw::option(descriptor, level, name).unwrap_or(0) as u16);
+        Ok(Settled {
+            flags: flags.into_iter().filter(|(_, on)| *on).fold(0, |flags, (flag, _)| flags | flag),
+            timeouts: [SO_RCVTIMEO, SO_SNDTIMEO].map(|name| {
+                let value = raw::option_of(descriptor, SOL_SOCKET, name, nothing).unwrap_or(nothing);
+                crate::options::duration(value.tv_sec, value.tv_usec)
+            }),
+            linger: raw::option_of(descriptor, SOL_SOCKET, SO_LINGER, off).unwrap_or(off),
+            halves: [
+                half(Half::KeepIdle, IPPROTO_TCP, libc::TCP_KEEPIDLE),
+                half(Half::KeepInterval, IPPROTO_TCP, libc::TCP_KEEPINTVL),
+                half(Half::KeepCount, IPPROTO_TCP, libc::TCP_KEEPCNT),
+                half(Half::Service, libc::IPPROTO_IP, libc::IP_TOS),
+            ],
+        })
     }
-    for (half, level, name) in [
-        (Half::KeepIdle, IPPROTO_TCP, libc::TCP_KEEPIDLE),
-        (Half::KeepInterval, IPPROTO_TCP, libc::TCP_KEEPINTVL),
-        (Half::KeepCount, IPPROTO_TCP, libc::TCP_KEEPCNT),
-        (Half::Service, libc::IPPROTO_IP, libc::IP_TOS),
-    ] {
-        description.set_half(half, raw::option(descriptor, level, name).unwrap_or(0) as u16);
-    }
-    let nothing = libc::timeval { tv_sec: 0, tv_usec: 0 };
-    let timeout = |name| {
-        let value = raw::option_of(descriptor, SOL_SOCKET, name, nothing).unwrap_or(nothing);
-        crate::options::duration(value.tv_sec, value.tv_usec)
-    };
-    description.set_receive_timeout(timeout(SO_RCVTIMEO));
-    description.set_send_timeout(timeout(SO_SNDTIMEO));
-    let off = libc::linger { l_onoff: 0, l_linger: 0 };
-    if let Ok(linger) = raw::option_of(descriptor, SOL_SOCKET, SO_LINGER, off) {
-        description.set_linger(linger.l_onoff != 0, linger.l_linger.max(0) as u32);
+
+    fn describe(&self, description: Description<'_>) {
+        description.set(self.flags, true);
+        description.set_receive_timeout(self.timeouts[0]);
+        description.set_send_timeout(self.timeouts[1]);
+        description.set_linger(self.linger.l_onoff != 0, self.linger.l_linger.max(0) as u32);
+        self.halves.iter().for_each(|(half, value)| description.set_half(*half, *value));
     }
 }
 

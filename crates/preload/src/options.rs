@@ -37,6 +37,8 @@ pub(crate) fn get(socket: &Socket, level: i32, name: i32, into: &mut [u8]) -> Re
         }
         (SOL_SOCKET, libc::SO_ACCEPTCONN) => i32::from(socket.is_listener()),
         (IPPROTO_TCP, libc::TCP_INFO) => return Ok(written(&info(socket), into)),
+        (IPPROTO_TCP, libc::TCP_NODELAY) => flag(flag::NO_DELAY),
+        (IPPROTO_TCP, libc::TCP_CORK) => flag(flag::CORK),
         (SOL_SOCKET, libc::SO_REUSEADDR) if socket.is_listener() => flag(flag::REUSE_ADDRESS),
         _ if !description.has(flag::PLACEHOLDER) => return Ok(Answer::Kernel),
         (SOL_SOCKET, libc::SO_TYPE) => libc::SOCK_STREAM,
@@ -55,8 +57,6 @@ pub(crate) fn get(socket: &Socket, level: i32, name: i32, into: &mut [u8]) -> Re
         (SOL_SOCKET, libc::SO_RCVBUF) => buffer(description.buffers().1, socket.channel().slot().receive_ring().size()),
         (SOL_SOCKET, libc::SO_RCVLOWAT | libc::SO_SNDLOWAT) => 1,
         (SOL_SOCKET, _) => 0,
-        (IPPROTO_TCP, libc::TCP_NODELAY) => flag(flag::NO_DELAY),
-        (IPPROTO_TCP, libc::TCP_CORK) => flag(flag::CORK),
         (IPPROTO_TCP, libc::TCP_MAXSEG) => 1460,
         // The kernel's defaults (tcp(7)).
         (IPPROTO_TCP, libc::TCP_KEEPIDLE) => half(Half::KeepIdle, 7200),
@@ -117,7 +117,9 @@ pub(crate) fn set(socket: &Socket, level: i32, name: i32, value: &[u8]) -> Resul
         _ if description.has(flag::PLACEHOLDER) => return Err(Errno::NOPROTOOPT),
         _ => {}
     }
-    Ok(description.has(flag::PLACEHOLDER))
+    // How octets are put into segments is the server's affair.
+    let servers = level == IPPROTO_TCP && matches!(name, libc::TCP_NODELAY | libc::TCP_CORK);
+    Ok(servers || description.has(flag::PLACEHOLDER))
 }
 
 /// A time as C has it.

@@ -19,6 +19,8 @@ pub(crate) struct Connection {
     pub(crate) is_opened: bool,
     /// It was taken over as it is: no answer of the peer is waited for.
     pub(crate) is_made: bool,
+    /// Another process has the socket as well: that it is closed here ends nothing.
+    pub(crate) is_shared: bool,
     /// Gone while the kernel closes it behind the last send.
     pub(crate) socket: Option<OwnedFd>,
     pub(crate) unread: Unread,
@@ -112,6 +114,7 @@ impl Connection {
             is_conversation: false,
             is_opened: false,
             is_made: false,
+            is_shared: false,
             socket: None,
             unread: Unread::default(),
             outgoing: VecDeque::new(),
@@ -132,7 +135,7 @@ impl Connection {
     pub(crate) fn occupy(&mut self, socket: OwnedFd, owner: Owner, phase: Phase) {
         self.owner = owner;
         self.phase = phase;
-        (self.is_conversation, self.is_made) = (false, false);
+        (self.is_conversation, self.is_made, self.is_shared) = (false, false, false);
         self.is_opened = phase == Phase::Connecting;
         self.socket = Some(socket);
         (self.queued, self.unreported) = (0, 0);
@@ -181,6 +184,7 @@ impl Connection {
 
     /// Whether closing now makes the kernel send FIN rather than a reset.
     pub(crate) fn may_close_at_once(&self) -> bool {
-        (self.peer_finished || self.quiet) && !self.driver.receiving
+        let ends = !self.is_shared || self.finish == Finish::Sent;
+        (self.peer_finished || self.quiet) && !self.driver.receiving && ends
     }
 }

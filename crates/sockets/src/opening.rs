@@ -36,7 +36,11 @@ impl Table {
         let started = connect_to(&socket, to);
         match started {
             Err(error) if !is_answer(&error) => Err(error),
-            started => Ok(self.await_answer(socket, started, owner)),
+            started => {
+                let id = self.await_answer(socket, started, owner);
+                self.connection(id.index()).is_shared = true;
+                Ok(id)
+            }
         }
     }
 

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::programs::{Daemon, are_installed, free_address, output, program};
+use crate::programs::{Daemon, are_installed, eventually, free_address, output, program};
 use crate::stack::Stack;
 
 /// Octets of one transfer.
@@ -17,9 +17,11 @@ pub(crate) fn iperf(mut command: Command, stack: &Stack, address: SocketAddr) ->
 }
 
 /// Transfers there and back, on one connection and on three.
-fn assert_transfers(client: impl Fn() -> Command, address: SocketAddr) {
-    let (port, length) = (address.port().to_string(), LENGTH.to_string());
-    for direction in [&[][..], &["-R"], &["-P", "3"], &["-P", "3", "-R"]] {
+fn assert_transfers(client: impl Fn() -> Command, server: &Daemon) {
+    let (port, length) = (server.address.port().to_string(), LENGTH.to_string());
+    for (number, direction) in [&[][..], &["-R"], &["-P", "3"], &["-P", "3", "-R"]].into_iter().enumerate() {
+        // It is busy until it has cleared away the test before.
+        eventually("that it listens again", || server.said().contains(&format!("(test #{})", number + 1)));
         let mut client = client();
         client.args(["-c", "127.0.0.1", "-p", &port, "-n", &length, "-J"]).args(direction);
         let report: Value = serde_json::from_slice(&output(&mut client)).unwrap();
@@ -37,7 +39,7 @@ fn iperf_serves_clients_on_other_sockets() {
     }
     let Some(stack) = Stack::start() else { return };
     let server = iperf(stack.run("iperf3"), &stack, free_address());
-    assert_transfers(|| program("iperf3"), server.address);
+    assert_transfers(|| program("iperf3"), &server);
 }
 
 #[test]
@@ -47,7 +49,7 @@ fn iperf_clients_on_these_sockets_are_served() {
     }
     let Some(stack) = Stack::start() else { return };
     let server = iperf(program("iperf3"), &stack, free_address());
-    assert_transfers(|| stack.run("iperf3"), server.address);
+    assert_transfers(|| stack.run("iperf3"), &server);
 }
 
 #[test]
@@ -57,5 +59,5 @@ fn iperf_serves_a_client_on_the_same_sockets() {
     }
     let Some(stack) = Stack::start() else { return };
     let server = iperf(stack.run("iperf3"), &stack, free_address());
-    assert_transfers(|| stack.run("iperf3"), server.address);
+    assert_transfers(|| stack.run("iperf3"), &server);
 }

@@ -14,6 +14,7 @@ mod stdio;
 mod syscall;
 mod transfer;
 
+use std::borrow::Cow;
 use std::ffi::{CStr, c_void};
 use std::io::{IoSlice, IoSliceMut};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -50,28 +51,55 @@ unsafe fn readable<'a>(address: *const c_void, length: usize) -> &'a [u8] {
 ///
 /// # Safety
 /// As above, of the array and of its pieces.
-unsafe fn pieces<'a>(vector: *const libc::iovec, count: usize) -> Result<&'a [IoSlice<'a>], Errno> {
-    match count {
-        0 => Ok(&[]),
-        _ if vector.is_null() => Err(Errno::FAULT),
+unsafe fn pieces<'a>(vector: *const libc::iovec, count: usize) -> Result<Cow<'a, [IoSlice<'a>]>, Errno> {
+    // SAFETY: the caller's.
+    let vector = unsafe { vector_of(vector, count) }?;
+    if vector.iter().any(is_empty) {
         // SAFETY: the caller's.
-        1..=1024 => Ok(unsafe { std::slice::from_raw_parts(vector.cast(), count) }),
-        _ => Err(Errno::INVAL),
+        let piece = |piece: &libc::iovec| unsafe { IoSlice::new(readable(piece.iov_base, piece.iov_len)) };
+        return Ok(Cow::Owned(vector.iter().map(piece).collect()));
     }
+    // SAFETY: the caller's; none is null.
+    Ok(Cow::Borrowed(unsafe { std::slice::from_raw_parts(vector.as_ptr().cast(), vector.len()) }))
 }
 
 /// The pieces of an `iovec` array that are written to.
 ///
 /// # Safety
 /// As above.
-unsafe fn pieces_mut<'a>(vector: *const libc::iovec, count: usize) -> Result<&'a mut [IoSliceMut<'a>], Errno> {
+unsafe fn with_pieces<T>(
+    vector: *const libc::iovec,
+    count: usize,
+    f: impl FnOnce(&mut [IoSliceMut<'_>]) -> Result<T, Errno>,
+) -> Result<T, Errno> {
+    const FEW: usize = 16;
+    // SAFETY: the caller's.
+    let vector = unsafe { vector_of(vector, count) }?;
+    // SAFETY: the caller's.
+    let piece = |piece: &libc::iovec| unsafe { IoSliceMut::new(writable(piece.iov_base, piece.iov_len)) };
+    if vector.len() <= FEW {
+        let mut few = [(); FEW].map(|()| IoSliceMut::new(&mut []));
+        few.iter_mut().zip(vector).for_each(|(place, found)| *place = piece(found));
+        return f(&mut few[..vector.len()]);
+    }
+    f(&mut vector.iter().map(piece).collect::<Vec<_>>())
+}
+
+/// # Safety
+/// There are so many at the address.
+unsafe fn vector_of<'a>(vector: *const libc::iovec, count: usize) -> Result<&'a [libc::iovec], Errno> {
     match count {
-        0 => Ok(&mut []),
+        0 => Ok(&[]),
         _ if vector.is_null() => Err(Errno::FAULT),
-        // SAFETY: the caller's; the array itself is not written to.
-        1..=1024 => Ok(unsafe { std::slice::from_raw_parts_mut(vector.cast_mut().cast(), count) }),
+        // SAFETY: the caller's.
+        1..=1024 => Ok(unsafe { std::slice::from_raw_parts(vector, count) }),
         _ => Err(Errno::INVAL),
     }
+}
+
+/// Pieces of no octets may have no address, as none of Rust's may.
+fn is_empty(piece: &libc::iovec) -> bool {
+    piece.iov_base.is_null()
 }
 
 /// A function of the C library that this library has taken the place of.

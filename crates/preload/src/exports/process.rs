@@ -50,7 +50,7 @@ fn begin_child(prepared: Vec<(&'static Application, Option<Fork<'static>>)>) {
         };
         if !joined {
             let _ = application.attachment().orphan();
-            application.lose();
+            application.disown();
         }
         application.queues().abandon();
         application.recount();

@@ -21,7 +21,7 @@ unsafe fn each(message: *const msghdr, mut each: impl FnMut(*mut RawFd)) {
         while let Some(found) = header.as_ref() {
             if found.cmsg_level == libc::SOL_SOCKET && found.cmsg_type == libc::SCM_RIGHTS {
                 let data = CMSG_DATA(header);
-                let octets = (found.cmsg_len as usize).saturating_sub(data.offset_from(header.cast()) as usize);
+                let octets = found.cmsg_len.saturating_sub(data.offset_from(header.cast()) as usize);
                 (0..octets / size_of::<RawFd>()).for_each(|at| each(data.cast::<RawFd>().add(at)));
             }
             header = CMSG_NXTHDR(message, header);
@@ -59,11 +59,11 @@ pub(super) unsafe fn send(descriptor: c_int, message: *const msghdr, flags: c_in
             return kernels();
         }
         // The program's message stays as it is.
-        let mut control = vec![0u64; (original.msg_controllen as usize).div_ceil(8)];
+        let mut control = vec![0u64; original.msg_controllen.div_ceil(8)];
         std::ptr::copy_nonoverlapping(
             original.msg_control.cast::<u8>(),
             control.as_mut_ptr().cast(),
-            original.msg_controllen as usize,
+            original.msg_controllen,
         );
         let mut copy = *original;
         copy.msg_control = control.as_mut_ptr().cast();

@@ -7,7 +7,7 @@ use std::time::Instant;
 use libc::{iovec, mmsghdr, msghdr, off64_t, size_t, sockaddr, socklen_t, ssize_t, timespec};
 use rustix::io::Errno;
 
-use super::{broken, pieces, pieces_mut, readable, rights, writable};
+use super::{broken, pieces, readable, rights, with_pieces, writable};
 use crate::application::Socket;
 use crate::raw::{self, fail, pass, result};
 use crate::splice;
@@ -80,8 +80,11 @@ pub(super) unsafe extern "C" fn readv(descriptor: c_int, vector: *const iovec, c
         return unsafe { pass!(SYS_readv, descriptor, vector as usize, count) };
     };
     // SAFETY: the program's memory.
-    let into = unsafe { pieces_mut(vector, usize::try_from(count).unwrap_or(usize::MAX)) };
-    result(into.and_then(|into| socket.receive(into, Manner::default())))
+    result(unsafe {
+        with_pieces(vector, usize::try_from(count).unwrap_or(usize::MAX), |into| {
+            socket.receive(into, Manner::default())
+        })
+    })
 }
 
 #[unsafe(no_mangle)]
@@ -169,8 +172,7 @@ unsafe fn receive_message(socket: &Socket, message: *mut msghdr, flags: c_int) -
     // SAFETY: the caller's.
     let message = unsafe { message.as_mut() }.ok_or(Errno::FAULT)?;
     // SAFETY: the program's memory.
-    let into = unsafe { pieces_mut(message.msg_iov, message.msg_iovlen) }?;
-    let received = receive(socket, into, flags)?;
+    let received = unsafe { with_pieces(message.msg_iov, message.msg_iovlen, |into| receive(socket, into, flags)) }?;
     (message.msg_namelen, message.msg_controllen, message.msg_flags) = (0, 0, 0);
     Ok(received)
 }
@@ -230,7 +232,7 @@ pub(super) unsafe extern "C" fn writev(descriptor: c_int, vector: *const iovec, 
     };
     // SAFETY: the program's memory.
     let from = unsafe { pieces(vector, usize::try_from(count).unwrap_or(usize::MAX)) };
-    broken(from.and_then(|from| socket.send(from, Manner::default())), false)
+    broken(from.and_then(|from| socket.send(&from, Manner::default())), false)
 }
 
 #[unsafe(no_mangle)]
@@ -280,7 +282,7 @@ unsafe fn send_message(socket: &Socket, message: *const msghdr, flags: c_int) ->
         return Err(Errno::OPNOTSUPP);
     }
     // SAFETY: the program's memory.
-    socket.send(unsafe { pieces(message.msg_iov, message.msg_iovlen) }?, manner(flags))
+    socket.send(&unsafe { pieces(message.msg_iov, message.msg_iovlen) }?, manner(flags))
 }
 
 #[unsafe(no_mangle)]
