@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::admin::AdminServer;
-use crate::args::{Command, Diagnostics, Module, in_flags};
+use crate::args::{Command, Diagnostics, Module, TcpServerCommand, in_flags};
 use crate::config::{self, Config, Interface, LogFormat, Transport};
 use crate::doctor::Report;
 use crate::graph::Graph;
@@ -15,7 +15,7 @@ use crate::server::{self, Legacy};
 use crate::signals::Signals;
 use crate::supervisor::{Engines, Origin, Supervisor};
 use crate::upgrade::{Predecessor, Program};
-use crate::{capture, explain, lab, process, purge, systemd, top};
+use crate::{capture, explain, lab, offload, process, purge, systemd, tcp_server, top};
 
 /// Does what the command line asks for.
 pub fn execute(command: Command) -> ExitCode {
@@ -41,6 +41,7 @@ pub fn execute(command: Command) -> ExitCode {
                 Module::HttpUpstream => Graph::of::<afpa_http::fetch::Fetch>(),
                 Module::Dns => Graph::of::<afpa_dns::Dns>(),
                 Module::DnsUpstream => Graph::of::<afpa_dns::Fetch>(),
+                Module::SocketProvider => Graph::of::<afpa_tcp_server::SocketProvider>(),
             };
             print(&of.render(graph.format));
             ExitCode::SUCCESS
@@ -53,6 +54,18 @@ pub fn execute(command: Command) -> ExitCode {
         }
         Command::Top(top) => told(top::execute(&top)),
         Command::Purge(purge) => told(purge::execute(&purge)),
+        Command::TcpServer(server) => match server.command {
+            Some(TcpServerCommand::Status(status)) => told(tcp_server::status(&status)),
+            None => {
+                start_diagnostics(server.diagnostics);
+                match tcp_server::run(&server, |line| print(&format!("{line}\n"))) {
+                    Ok(()) => ExitCode::SUCCESS,
+                    Err(problem) => refuse(&[problem]),
+                }
+            }
+        },
+        // Returns only if it fails.
+        Command::Offload(offload) => refuse(&[offload::execute(&offload)]),
         Command::Capture(capture) => match capture::execute(&capture) {
             Ok(summary) => {
                 complain(&summary);

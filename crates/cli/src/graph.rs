@@ -57,12 +57,13 @@ pub enum Format {
 
 impl Graph {
     /// The control tables of all modules that a server may have.
-    pub fn all() -> [Graph; 4] {
+    pub fn all() -> [Graph; 5] {
         [
             Graph::of::<afpa_http::Http>(),
             Graph::of::<afpa_http::fetch::Fetch>(),
             Graph::of::<afpa_dns::Dns>(),
             Graph::of::<afpa_dns::Fetch>(),
+            Graph::of::<afpa_tcp_server::SocketProvider>(),
         ]
     }
 
@@ -197,7 +198,7 @@ mod tests {
         ]);
         assert_eq!((&graph["start"], &graph["edges"]), (&"derive request".into(), &expected));
         let names = Graph::all().map(|graph| graph.module);
-        assert_eq!(names, ["http", "http-upstream", "dns", "dns-upstream"]);
+        assert_eq!(names, ["http", "http-upstream", "dns", "dns-upstream", "socket-provider"]);
     }
 
     #[test]

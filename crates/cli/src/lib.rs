@@ -6,6 +6,7 @@
 //! - [`admin`], [`stats`], [`access_log`], [`graph`]: what the server tells.
 //! - [`top`]: what a running server tells, in a terminal. [`purge`]: what it is told to take out of its caches.
 //! - [`lab`], [`doctor`], [`capture`]: what helps with the direct transport.
+//! - [`tcp_server`]: TCP for other processes; [`offload`] runs programs on it.
 #![forbid(unsafe_code)]
 
 pub mod access_log;
@@ -20,6 +21,7 @@ pub mod explain;
 pub mod fuzz;
 pub mod graph;
 pub mod lab;
+pub mod offload;
 pub mod process;
 pub mod purge;
 pub mod server;
@@ -27,6 +29,7 @@ pub mod signals;
 pub mod stats;
 pub mod supervisor;
 pub mod systemd;
+pub mod tcp_server;
 pub mod top;
 pub mod units;
 pub mod upgrade;

@@ -42,33 +42,36 @@ pub struct ProviderStats {
     pub sleeping: Counter,
 }
 
+/// A number with its name and what it says.
+pub type Figure = (&'static str, &'static str, u64);
+
 impl ProviderStats {
-    /// Every counter with its name and what it says, for whoever exposes them; gauges last.
-    pub fn each(
-        &self,
-        mut counter: impl FnMut(&'static str, &'static str, u64),
-        mut gauge: impl FnMut(&'static str, &'static str, u64),
-    ) {
-        for (name, help, value) in [
-            ("accepted", "Connections accepted for applications", &self.accepted),
-            ("connected", "Connections that applications opened", &self.connected),
-            ("unreachable", "Connections that could not be opened", &self.unreachable),
-            ("closed", "Connections that ended as they should", &self.closed),
-            ("resets", "Connections reset by either side", &self.resets),
-            ("received_octets", "Octets received for applications", &self.received_octets),
-            ("sent_octets", "Octets of applications taken over by TCP", &self.sent_octets),
-            ("attended", "Slots that applications told of", &self.attended),
-            ("told", "Slots of which applications were told", &self.told),
-            ("rung", "Doorbells of applications that were rung", &self.rung),
-            ("forged", "Connections reset because of what an application wrote", &self.forged),
-            ("awaited_credit", "Connections that waited until others were accepted", &self.awaited_credit),
-            ("sleeps", "Times the engine went to sleep", &self.sleeps),
-            ("polls", "Times the engine looked again instead of sleeping", &self.polls),
-            ("busy_nanoseconds", "Nanoseconds in which the engine had something to do", &self.busy),
-        ] {
-            counter(name, help, value.get());
-        }
-        gauge("open", "Connections of applications", self.open.get());
-        gauge("sleeping", "Whether the engine sleeps", self.sleeping.get());
+    /// Everything that only grows, for whoever exposes it.
+    pub fn counters(&self) -> [Figure; 15] {
+        [
+            ("accepted", "Connections accepted for applications", self.accepted.get()),
+            ("connected", "Connections that applications opened", self.connected.get()),
+            ("unreachable", "Connections that could not be opened", self.unreachable.get()),
+            ("closed", "Connections that ended as they should", self.closed.get()),
+            ("resets", "Connections reset by either side", self.resets.get()),
+            ("received_octets", "Octets received for applications", self.received_octets.get()),
+            ("sent_octets", "Octets of applications taken over by TCP", self.sent_octets.get()),
+            ("attended", "Slots that applications told of", self.attended.get()),
+            ("told", "Slots of which applications were told", self.told.get()),
+            ("rung", "Doorbells of applications that were rung", self.rung.get()),
+            ("forged", "Connections reset because of what an application wrote", self.forged.get()),
+            ("awaited_credit", "Connections that waited until others were accepted", self.awaited_credit.get()),
+            ("sleeps", "Times the engine went to sleep", self.sleeps.get()),
+            ("polls", "Times the engine looked again instead of sleeping", self.polls.get()),
+            ("busy_nanoseconds", "Nanoseconds in which the engine had something to do", self.busy.get()),
+        ]
+    }
+
+    /// What holds at the moment.
+    pub fn gauges(&self) -> [Figure; 2] {
+        [
+            ("open", "Connections of applications", self.open.get()),
+            ("sleeping", "Whether the engine sleeps", self.sleeping.get()),
+        ]
     }
 }

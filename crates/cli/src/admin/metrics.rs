@@ -9,7 +9,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
 
-use super::{relay_metrics, tcp_metrics};
+use super::{provider_metrics, relay_metrics, tcp_metrics};
 use crate::stats::{Engine, Latency, Snapshot, Tcp};
 
 /// The media type of [`render`]'s text.
@@ -50,6 +50,7 @@ impl Collector for Metrics {
         self.cache(encoder)?;
         self.dns(encoder)?;
         relay_metrics::encode(&self.snapshot, encoder)?;
+        provider_metrics::encode(&self.snapshot.engines, encoder)?;
         tcp_metrics::encode(&self.tcp, encoder)
     }
 }

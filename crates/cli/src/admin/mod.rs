@@ -7,6 +7,7 @@ mod connections;
 mod guard;
 mod metrics;
 mod page;
+mod provider_metrics;
 mod purge;
 mod relay_metrics;
 mod tcp_metrics;

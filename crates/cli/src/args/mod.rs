@@ -6,10 +6,12 @@
 mod accelerate;
 mod dns;
 mod explain;
+mod offload;
 mod problem;
 mod purge;
 mod serve;
 mod server;
+pub mod tcp_server;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -19,10 +21,12 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use accelerate::{Accelerate, Upstream};
 pub use dns::{DnsServer, ZoneFile};
 pub use explain::{Explain, Header};
+pub use offload::{Addresses, Offload, Ports};
 pub use problem::in_flags;
 pub use purge::{FieldValue, Purge, Subjects};
 pub use serve::Serve;
 pub use server::{Diagnostics, DirectFlags, ServerFlags};
+pub use tcp_server::{TcpServer, TcpServerCommand, TcpServerStatus};
 
 use crate::graph::Format;
 use crate::units::{Malformed, Span};
@@ -44,6 +48,8 @@ Examples:
   afpa top                                           what a server with --admin 127.0.0.1:9090 does
   afpa doctor --interface eth0                       what this machine supports, and what is missing
   afpa lab up                                        a place to try the direct transport in
+  afpa tcp-server --cores 3                          TCP for other processes, on CPU 3
+  afpa offload -- redis-server                       a program whose TCP that server runs
   afpa capture a.pcapng --admin 127.0.0.1:9090       the frames that the direct transport sees
 
 Signals to a running server:
@@ -152,6 +158,12 @@ pub enum Command {
     /// Say which transports this machine supports, what they would give, and what is missing
     #[command(after_help = DOCTOR_HELP)]
     Doctor(Doctor),
+    /// Run TCP for other processes, on cores of its own
+    #[command(after_help = tcp_server::EXAMPLES)]
+    TcpServer(Box<TcpServer>),
+    /// Run a program whose TCP a TCP server runs
+    #[command(after_help = offload::EXAMPLES)]
+    Offload(Offload),
     /// Record the frames that a running server's direct transport receives and sends
     #[command(after_help = CAPTURE_EXAMPLES)]
     Capture(Capture),
@@ -264,6 +276,8 @@ pub enum Module {
     Dns,
     /// DNS towards backends
     DnsUpstream,
+    /// TCP towards the sockets of other processes
+    SocketProvider,
 }
 
 /// The command of `afpa NAME ARGUMENTS`.

@@ -391,7 +391,7 @@ fn enter(sockets: &mut Sockets, way: Way, owner: Owner) -> Result<ListenerId, St
     }
 }
 
-fn interface(io: Interface) -> afpa_sockets::Interface {
+pub(crate) fn interface(io: Interface) -> afpa_sockets::Interface {
     match io {
         Interface::Auto => afpa_sockets::Interface::Auto,
         Interface::Uring => afpa_sockets::Interface::Uring,
@@ -407,7 +407,8 @@ fn context(respond: Respond) -> afpa_sockets::Respond {
     }
 }
 
-fn message(panic: &(dyn Any + Send)) -> &str {
+/// What a panic says.
+pub(crate) fn message(panic: &(dyn Any + Send)) -> &str {
     panic
         .downcast_ref::<&str>()
         .copied()

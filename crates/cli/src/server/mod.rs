@@ -43,8 +43,10 @@ use direct::Wire;
 use dns::DnsPlan;
 use doors::{Door, Service};
 use engine::{Held, HttpPlan, Plan, Prepared, Seat};
+pub(crate) use engine::{interface, message as panic_message};
 use running::Entry;
 pub use running::Running;
+pub(crate) use running::transitions_of;
 use serving::Serving;
 
 /// A server that answers.

@@ -319,6 +319,7 @@ fn engine(seat: &Seat, backends: &[String]) -> stats::Engine {
         transitions: transitions(seat),
         latency: seat.http.as_ref().map_or_else(stats::Latency::default, |http| latency(&http.module)),
         dns: seat.dns.as_ref().map(|dns| dns_of(dns, backends)),
+        provider: None,
     }
 }
 
@@ -351,7 +352,8 @@ fn transitions(seat: &Seat) -> Vec<stats::Transition> {
     http.into_iter().chain(fetch).chain(dns.into_iter().flatten()).flatten().collect()
 }
 
-fn transitions_of<M: ProtocolModule>(stats: &ModuleStats) -> Vec<stats::Transition> {
+/// A module's transitions on one engine.
+pub(crate) fn transitions_of<M: ProtocolModule>(stats: &ModuleStats) -> Vec<stats::Transition> {
     let transition = |row: &afpa_engine::table::Row| stats::Transition {
         module: M::NAME,
         state: row.state.name,

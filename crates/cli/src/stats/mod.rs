@@ -113,6 +113,30 @@ pub struct Engine {
     pub latency: Latency,
     /// DNS, if that is served.
     pub dns: Option<Dns>,
+    /// Sockets of other processes, if the server has any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub provider: Option<Provider>,
+}
+
+/// What one engine counts of the sockets of other processes.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Provider {
+    /// What only grows.
+    pub counters: Vec<Figure>,
+    /// What holds at the moment.
+    pub gauges: Vec<Figure>,
+}
+
+/// A number with its name.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Figure {
+    /// Its name in metrics.
+    pub name: &'static str,
+    /// What it says.
+    #[serde(skip)]
+    pub help: &'static str,
+    /// The number.
+    pub value: u64,
 }
 
 /// Responses of one status.

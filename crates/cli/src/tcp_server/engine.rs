@@ -1,0 +1,106 @@
+//! One engine on its thread, with the sockets of other processes.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread::Builder;
+
+use afpa_engine::stats::ModuleStats;
+use afpa_engine::workers::Workers;
+use afpa_engine::{Engine, Time, TransportId};
+use afpa_platform::clock;
+use afpa_sockets::{Sockets, SocketsConfig, SocketsStats};
+use afpa_tcp_server::{Notify, Port, ProviderStats, Settings, SocketProvider};
+use tokio::sync::mpsc::UnboundedSender;
+
+use crate::args::{TcpServer, tcp_server};
+use crate::process;
+use crate::server::{interface, panic_message};
+use crate::supervisor::EngineEnd;
+
+/// What an engine is made of.
+pub(super) struct Plan {
+    cpu: usize,
+    number: u32,
+    settings: Settings,
+    sockets: SocketsConfig,
+    workers: Arc<Workers>,
+}
+
+/// What other threads know of it.
+pub(super) struct Seat {
+    pub(super) cpu: usize,
+    pub(super) port: Port,
+    pub(super) module: Arc<ModuleStats>,
+    pub(super) sockets: Arc<SocketsStats>,
+    pub(super) interface: &'static str,
+}
+
+impl Plan {
+    pub(super) fn new(args: &TcpServer, cpu: usize, number: u32, workers: Arc<Workers>) -> Plan {
+        let settings = Settings {
+            notify: match args.notify {
+                tcp_server::Notify::Poll => Notify::Poll,
+                tcp_server::Notify::Interrupt => Notify::Interrupt,
+                tcp_server::Notify::Adaptive => Notify::Adaptive,
+            },
+            eager_accept: args.eager_accept,
+            eager_receive: args.eager_receive.map_or(u32::MAX, |size| u32::try_from(size.0).unwrap_or(u32::MAX)),
+            ..Settings::default()
+        };
+        // Applications decide what is sent when.
+        let sockets =
+            SocketsConfig { interface: interface(args.io), peer_speaks_first: false, ..SocketsConfig::default() };
+        Plan { cpu, number, settings, sockets, workers }
+    }
+}
+
+/// Starts an engine. Its end, for whatever reason, is reported to `ends`.
+///
+/// # Errors
+/// It cannot be made: a sentence that says why.
+pub(super) fn start(plan: Plan, ends: UnboundedSender<EngineEnd>) -> Result<Seat, String> {
+    let cpu = plan.cpu;
+    let (made, seat) = sync_channel(1);
+    let live = move || {
+        let outcome = catch_unwind(AssertUnwindSafe(|| live(plan, made)))
+            .unwrap_or_else(|panic| Err(format!("it panicked: {}", panic_message(&*panic))));
+        // Nobody listens any more only when the process is ending.
+        let _ = ends.send(EngineEnd { cpu, outcome });
+    };
+    Builder::new()
+        .name(format!("engine-{cpu}"))
+        .spawn(live)
+        .map_err(|error| format!("the thread of the engine on CPU {cpu} cannot be started: {error}"))?;
+    seat.recv().unwrap_or_else(|_| Err(format!("the engine on CPU {cpu} ended while it started")))
+}
+
+/// The engine's life. It is built on its own thread: what it owns never leaves it.
+fn live(plan: Plan, made: SyncSender<Result<Seat, String>>) -> Result<(), String> {
+    match build(plan) {
+        Ok((mut engine, seat)) => {
+            let _ = made.send(Ok(seat));
+            engine.run().map_err(|error| error.to_string())
+        }
+        Err(reason) => {
+            let _ = made.send(Err(reason));
+            Ok(())
+        }
+    }
+}
+
+fn build(plan: Plan) -> Result<(Engine, Seat), String> {
+    let Plan { cpu, number, settings, sockets, workers } = plan;
+    let failed = |what: &str, error: &dyn std::fmt::Display| format!("the engine on CPU {cpu} cannot {what}: {error}");
+    process::pin_thread(cpu).map_err(|error| failed("be pinned", &error))?;
+    let sockets = Sockets::new(SocketsConfig { transport: TransportId(0), ..sockets })
+        .map_err(|error| failed("reach the network", &error))?;
+    let mut engine = Engine::new(workers, || Time(clock::now())).map_err(|error| failed("be woken", &error))?;
+    let stats = Arc::new(ProviderStats::default());
+    let provider = afpa_tcp_server::Provider::new(number, engine.handle(), settings, stats.clone());
+    let (owner, module) = engine.install::<SocketProvider>(provider);
+    let port = Port { handle: engine.handle(), owner, stats };
+    let seat = Seat { cpu, port, module, sockets: sockets.stats(), interface: sockets.interface().name() };
+    engine.add_transport(Box::new(sockets)).map_err(|error| failed("watch its mailbox", &error))?;
+    Ok((engine, seat))
+}

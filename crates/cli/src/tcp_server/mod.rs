@@ -1,0 +1,209 @@
+//! `afpa tcp-server`: engines that run TCP for other processes, and where these attach.
+
+mod engine;
+mod running;
+mod status;
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use afpa_channel::layout::MAX_ENGINES;
+use afpa_engine::workers::Workers;
+use afpa_tcp_server::{Control, ControlConfig};
+use rustix::process::getuid;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+use crate::admin::{self, AdminServer};
+use crate::args::TcpServer;
+use crate::args::tcp_server::{Directions, Provider};
+use crate::config::Admin;
+use crate::process;
+use crate::signals::{Request, Signals};
+use crate::supervisor::EngineEnd;
+use crate::systemd;
+use engine::Seat;
+use running::Running;
+
+pub use status::{ask_status, status};
+
+/// Where applications attach to root's server.
+const OF_ROOT: &str = "/run/afpa/tcp-server.sock";
+/// Threads that read files, and jobs that may wait for them.
+const WORKERS: (usize, usize) = (4, 1024);
+
+/// Runs until told to stop. `announce` is called with a line when applications can attach.
+///
+/// # Errors
+/// Something of the machine is missing or in use, or an engine failed: a sentence.
+pub fn run(args: &TcpServer, announce: impl FnOnce(&str)) -> Result<(), String> {
+    refuse_what_is_not_offered(args)?;
+    let path = socket_path(args.socket.as_deref())?;
+    prepare_directory(&path)?;
+    if let Err(error) = process::raise_descriptors() {
+        tracing::warn!("the limit on open descriptors stays as it is: {error}");
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("the main thread cannot be set up: {error}"))?;
+    runtime.block_on(async {
+        let mut signals = Signals::listen().map_err(|error| format!("signals cannot be received: {error}"))?;
+        let Started { running, control, mut ends, admin, line } = start(args, path)?;
+        announce(&line);
+        systemd::ready(&line);
+        let admin = admin.map(|admin| tokio::spawn(admin.serve()));
+        let outcome = serve(&mut signals, &mut ends).await;
+        if outcome.is_ok() {
+            let grace = args.grace_period;
+            tracing::info!("stopping: what is queued has {grace} to be sent");
+            systemd::stopping("sending what is queued");
+        }
+        running.drain();
+        drop(control);
+        running.stop(args.grace_period.0);
+        let outcome = match outcome {
+            Ok(()) => finish(&mut signals, &mut ends, running.count(), args.grace_period.0).await,
+            failure => failure,
+        };
+        admin.inspect(tokio::task::JoinHandle::abort);
+        match outcome {
+            Ok(()) => Ok(()),
+            Err(failure) => {
+                // An engine that is stuck cannot be taken apart.
+                tracing::error!("{failure}");
+                std::process::exit(1)
+            }
+        }
+    })
+}
+
+struct Started {
+    running: Arc<Running>,
+    control: Control,
+    ends: UnboundedReceiver<EngineEnd>,
+    admin: Option<AdminServer>,
+    line: String,
+}
+
+fn start(args: &TcpServer, path: PathBuf) -> Result<Started, String> {
+    let cpus = process::engine_cpus(&args.cores).map_err(|error| error.to_string())?;
+    if cpus.len() > MAX_ENGINES as usize {
+        return Err(format!("a TCP server has at most {MAX_ENGINES} engines; name fewer with --cores"));
+    }
+    let socket = args.admin.map(|listen| {
+        admin::listen(&Admin { listen, allow_remote: args.admin_allow_remote }, None).map_err(|error| error.to_string())
+    });
+    let socket = socket.transpose()?;
+    let workers = Workers::start(WORKERS.0, WORKERS.1)
+        .map_err(|error| format!("the worker threads cannot be started: {error}"))?;
+    let (sender, ends) = unbounded_channel();
+    let seats = cpus.iter().enumerate().map(|(number, cpu)| {
+        engine::start(engine::Plan::new(args, *cpu, number as u32, workers.clone()), sender.clone())
+    });
+    let seats: Vec<Seat> = seats.collect::<Result<_, _>>()?;
+    let config = ControlConfig {
+        mode: args.mode,
+        slots: args.slots,
+        ring: args.ring.0 as u32,
+        ..ControlConfig::new(path.clone())
+    };
+    let interface = seats.first().map_or("nothing", |seat| seat.interface);
+    let ports = seats.iter().map(|seat| seat.port.clone()).collect();
+    let control = Control::start(config, ports).map_err(|error| format!("applications cannot attach: {error}"))?;
+    let (engines, cores) = if cpus.len() == 1 { ("engine", "core") } else { ("engines", "cores") };
+    let line = format!(
+        "applications attach at {}; TCP runs on {} {engines} ({cores} {}) through {interface}",
+        path.display(),
+        cpus.len(),
+        process::show_cpus(&cpus),
+    );
+    let running = Arc::new(Running::new(seats, Instant::now()));
+    let admin = socket.map(|socket| AdminServer::new(socket, running.clone())).transpose();
+    let admin = admin.map_err(|error| format!("the admin server cannot start: {error}"))?;
+    Ok(Started { running, control, ends, admin, line })
+}
+
+/// Until told to stop.
+async fn serve(signals: &mut Signals, ends: &mut UnboundedReceiver<EngineEnd>) -> Result<(), String> {
+    loop {
+        tokio::select! {
+            request = signals.next() => match request {
+                Request::Stop => return Ok(()),
+                Request::Reload | Request::Reopen | Request::Upgrade => {
+                    tracing::warn!("a TCP server has no configuration to read, no log to open, and no successor");
+                }
+            },
+            Some(EngineEnd { cpu, outcome }) = ends.recv() => {
+                let reason = outcome.err().unwrap_or_else(|| "it stopped by itself".into());
+                return Err(format!("the engine on CPU {cpu} failed: {reason}"));
+            }
+        }
+    }
+}
+
+/// Until the last engine's end.
+async fn finish(
+    signals: &mut Signals,
+    ends: &mut UnboundedReceiver<EngineEnd>,
+    mut running: usize,
+    grace: Duration,
+) -> Result<(), String> {
+    // Engines keep their own deadline; beyond this one they are stuck.
+    let deadline = tokio::time::sleep(grace + Duration::from_secs(2));
+    tokio::pin!(deadline);
+    while running > 0 {
+        tokio::select! {
+            Some(EngineEnd { cpu, outcome }) = ends.recv() => match outcome {
+                Ok(()) => running -= 1,
+                Err(reason) => return Err(format!("the engine on CPU {cpu} failed: {reason}")),
+            },
+            request = signals.next() => if request == Request::Stop {
+                return Err("ended at once by a second signal; what was queued was cut off".into());
+            },
+            () = &mut deadline => return Err(format!("{running} engines did not end within the grace period")),
+        }
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn refuse_what_is_not_offered(args: &TcpServer) -> Result<(), String> {
+    if args.provider == Provider::Direct || args.interface.is_some() {
+        return Err("--provider direct and --interface: this version offers the kernel's TCP only".into());
+    }
+    if args.offload == Directions::Receive {
+        return Err("--offload receive: this version offers both directions together only".into());
+    }
+    Ok(())
+}
+
+/// Where applications attach.
+///
+/// # Errors
+/// It cannot be told: a sentence.
+pub fn socket_path(told: Option<&Path>) -> Result<PathBuf, String> {
+    match told {
+        Some(path) => std::path::absolute(path).map_err(|error| format!("{}: {error}", path.display())),
+        None if getuid().is_root() => Ok(OF_ROOT.into()),
+        None => match std::env::var_os("XDG_RUNTIME_DIR") {
+            Some(directory) => Ok(Path::new(&directory).join("afpa-tcp-server.sock")),
+            None => Err("XDG_RUNTIME_DIR is not set; say where with --socket".into()),
+        },
+    }
+}
+
+/// The directory of root's server, if it is not there. Others make their own.
+fn prepare_directory(path: &Path) -> Result<(), String> {
+    if path != Path::new(OF_ROOT) {
+        return Ok(());
+    }
+    let directory = path.parent().unwrap_or(path);
+    match std::fs::create_dir(directory) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+            Err(format!("{} cannot be made: {error}", directory.display()))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,121 @@
+//! What a running TCP server says of itself.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use afpa_channel::control::{Reply, Request, ask, connect_to};
+use afpa_tcp_server::status::{ApplicationStatus, EngineStatus, Status};
+
+use super::socket_path;
+use crate::args::TcpServerStatus;
+
+/// A running server's status, as a table or as JSON.
+///
+/// # Errors
+/// Nobody answers there: a sentence.
+pub fn status(args: &TcpServerStatus) -> Result<String, String> {
+    let path = socket_path(args.socket.as_deref())?;
+    let json = ask_status(&path)?;
+    let status: Status = serde_json::from_str(&json).map_err(|error| strange(&path, &error))?;
+    if args.json {
+        return serde_json::to_string_pretty(&status).map(|text| text + "\n").map_err(|error| error.to_string());
+    }
+    Ok(table(&status))
+}
+
+/// A running server's status in JSON.
+///
+/// # Errors
+/// Nobody answers there: a sentence.
+pub fn ask_status(path: &Path) -> Result<String, String> {
+    let socket = connect_to(path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+            format!("no TCP server is at {}; start one with: afpa tcp-server", path.display())
+        }
+        _ => format!("the TCP server at {} cannot be asked: {error}", path.display()),
+    })?;
+    match ask(socket.as_fd(), &Request::Status, &[]) {
+        Ok((Reply::Status(json), _)) => Ok(json),
+        Ok(_) => Err(strange(path, &"another answer")),
+        Err(error) => Err(strange(path, &error)),
+    }
+}
+
+fn strange(path: &Path, what: &dyn std::fmt::Display) -> String {
+    format!("what answers at {} is no TCP server of this version: {what}", path.display())
+}
+
+fn table(status: &Status) -> String {
+    let mut rows = vec![["engine", "connections", "load", "now"].map(str::to_owned)];
+    rows.extend(status.engines.iter().enumerate().map(|(number, EngineStatus { connections, load, sleeping })| {
+        let now = if *sleeping { "asleep" } else { "awake" };
+        [number.to_string(), connections.to_string(), format!("{:.0}%", load * 100.0), now.to_owned()]
+    }));
+    let mut text = aligned(&rows) + "\n";
+    let heading = ["application", "user", "processes", "listening", "connections", "of slots", "registered"];
+    let mut rows = vec![heading.map(str::to_owned)];
+    rows.extend(status.applications.iter().map(|application| {
+        let ApplicationStatus { name, uid, processes, listening, connections, slots, registered } = application;
+        let processes: Vec<_> = processes.iter().map(i32::to_string).collect();
+        [
+            name.clone(),
+            uid.to_string(),
+            processes.join(","),
+            listening.to_string(),
+            connections.to_string(),
+            slots.to_string(),
+            registered.to_string(),
+        ]
+    }));
+    text += &if rows.len() > 1 { aligned(&rows) } else { "no application is attached\n".to_owned() };
+    if status.more > 0 {
+        text += &format!("and {} more\n", status.more);
+    }
+    text
+}
+
+/// Columns as wide as their widest cell; all but the first to the right.
+fn aligned<const N: usize>(rows: &[[String; N]]) -> String {
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let line = |row: &[String; N]| {
+        let cells = row.iter().enumerate().map(|(column, cell)| {
+            let width = width(column);
+            if column == 0 { format!("{cell:width$}") } else { format!("  {cell:>width$}") }
+        });
+        cells.collect::<String>().trim_end().to_owned() + "\n"
+    };
+    rows.iter().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_is_a_table_for_each_of_its_parts() {
+        let mut status = Status {
+            applications: vec![ApplicationStatus {
+                name: "redis-server".into(),
+                uid: 999,
+                processes: vec![41, 42],
+                listening: 2,
+                connections: 50,
+                slots: 4096,
+                registered: 0,
+            }],
+            more: 0,
+            engines: vec![EngineStatus { connections: 50, load: 0.375, sleeping: false }],
+        };
+        let expected = "\
+engine  connections  load    now
+0                50   38%  awake
+
+application   user  processes  listening  connections  of slots  registered
+redis-server   999      41,42          2           50      4096           0
+";
+        assert_eq!(table(&status), expected);
+        status.applications.clear();
+        assert!(table(&status).ends_with("\nno application is attached\n"));
+    }
+}
