@@ -6,7 +6,7 @@ use std::sync::Arc;
 use afpa_channel::Forged;
 use afpa_channel::slot::{Slot, command, state};
 use afpa_engine::seam::Disconnect;
-use afpa_engine::{Outcome, Wake};
+use afpa_engine::{Notice, Outcome, Wake};
 use rustix::io::Errno;
 
 use crate::application::{Application, Memory, Use};
@@ -22,6 +22,8 @@ pub struct Connection {
     pub(crate) origin: Origin,
     /// Once it has a slot.
     pub(crate) channel: Option<Box<Channel>>,
+    /// Its name, while it waits for credit.
+    pub(crate) waits: Option<Notice>,
     /// How the transport says that it ended.
     pub(crate) reason: Option<Disconnect>,
 }
@@ -111,6 +113,9 @@ impl Channel {
         if fate == Fate::Aborted || commands & (command::CLOSE | command::ABORT) == command::CLOSE | command::ABORT {
             self.is_closed = true;
             return Ok(RESET);
+        }
+        if !self.receiving.look(&mut cx.input) {
+            return Ok(IDLE);
         }
         if fate == Fate::Abandoned || cx.draining() || commands & command::CLOSE != 0 {
             self.is_closed = true;
@@ -225,7 +230,8 @@ pub(crate) fn errno(reason: Option<Disconnect>) -> Errno {
     match reason {
         Some(Disconnect::TimedOut) => Errno::TIMEDOUT,
         Some(Disconnect::Refused) => Errno::CONNREFUSED,
-        Some(Disconnect::Unavailable) => Errno::NOBUFS,
+        Some(Disconnect::Unreachable) => Errno::HOSTUNREACH,
+        Some(Disconnect::Unavailable) => Errno::ADDRNOTAVAIL,
         _ => Errno::CONNRESET,
     }
 }

@@ -171,6 +171,14 @@ impl Provider {
         }
     }
 
+    /// A connection that waited is gone. It may have been its turn.
+    pub(crate) fn wait_no_more(&mut self, serial: u64, notice: Notice, desk: &mut Desk<'_>) {
+        if let Some(listener) = self.listeners.get_mut(&serial) {
+            listener.waiting.retain(|waiting| *waiting != notice);
+        }
+        self.wake_waiting(serial, desk);
+    }
+
     /// Looks at what was taken out of the rings of an application's listeners. Returns the slots that are still in them.
     pub(crate) fn look_at_listeners(&mut self, place: usize, desk: &mut Desk<'_>) -> HashSet<u32> {
         let eager = self.settings.eager_accept;

@@ -1,7 +1,7 @@
 //! The socket provider as a protocol module: its state functions, and what it does when no connection is at hand.
 
 use afpa_engine::seam::{Address, Disconnect};
-use afpa_engine::{ConnectionId, Context, ControlTable, Desk, Outcome, ProtocolModule, Rest, Time};
+use afpa_engine::{ConnectionId, Context, ControlTable, Desk, Outcome, ProtocolModule, Rest, Time, Wake};
 
 use crate::channel::{Channel, Connection, Trouble};
 use crate::provider::{Admission, Provider};
@@ -23,7 +23,7 @@ impl ProtocolModule for SocketProvider {
     type Request = ();
 
     fn connected(provider: &mut Provider, _: ConnectionId, origin: afpa_engine::seam::Origin, _: Time) -> Connection {
-        Connection { origin: provider.origin_of(origin), channel: None, reason: None }
+        Connection { origin: provider.origin_of(origin), channel: None, waits: None, reason: None }
     }
 
     fn ended(_: &mut Provider, connection: &mut Connection, reason: Disconnect) {
@@ -57,16 +57,23 @@ impl ProtocolModule for SocketProvider {
 
 /// Gives the connection a slot of its application, if there is one for it.
 pub(crate) fn admit(cx: &mut Cx<'_>) -> Outcome {
+    if cx.connection.waits.is_some() && !matches!(cx.wake, Wake::Notified | Wake::Draining) {
+        return table::NO_CREDIT;
+    }
     let notice = cx.notice();
     let addresses = (inet(cx.output.local()), inet(cx.output.peer()));
     let origin = cx.connection.origin;
     let admission = if cx.draining() { Admission::Unwanted } else { cx.global.admit(origin, notice, addresses) };
     match admission {
         Admission::Admitted(link) => {
+            cx.connection.waits = None;
             cx.connection.channel = Some(Channel::new(link));
             table::ADMITTED
         }
-        Admission::Wait => table::NO_CREDIT,
+        Admission::Wait => {
+            cx.connection.waits = Some(notice);
+            table::NO_CREDIT
+        }
         Admission::Unwanted => table::UNWANTED,
     }
 }

@@ -319,8 +319,8 @@ impl Provider {
             self.stats.resets.increment();
             return self.end(*channel, connection.reason);
         }
-        if let Origin::Listener(serial) = connection.origin {
-            self.wake_waiting(serial, desk);
+        if let (Origin::Listener(serial), Some(notice)) = (connection.origin, connection.waits) {
+            self.wait_no_more(serial, notice, desk);
         }
     }
 
@@ -519,11 +519,10 @@ impl Provider {
         let Some(attached) = &mut self.attached[place] else { return };
         attached.occupy(at.0, Occupant::Opening(tag));
         let at = Use { slot: at.0, generation: at.1 };
-        let _ = (socket, to);
         // Where it is closed meanwhile, its bit was seen before it was known.
         let commands = attached.application.region().slot(at.slot).commands();
         self.openings.insert(tag, Opening { place, at, is_closed: commands & command::CLOSE != 0 });
-        desk.open(Open::Stream(Address::Inet(to)), desk.owner(), tag);
+        desk.open(Open::With { socket, to: Address::Inet(to) }, desk.owner(), tag);
     }
 
     /// A process of the application is gone: abandons what nobody holds.

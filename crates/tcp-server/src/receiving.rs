@@ -21,9 +21,21 @@ pub(crate) struct Receiving {
     receives: u32,
     /// The transport has octets that there was no room for.
     held_back: bool,
+    /// What came before the connection had a slot was looked at.
+    has_looked: bool,
 }
 
 impl Receiving {
+    /// Whether it is known what the transport has; if not, it is asked.
+    pub(crate) fn look(&mut self, input: &mut Input<'_>) -> bool {
+        if !self.has_looked {
+            // Shown again, if this event brought none.
+            let _ = input.unread();
+            self.has_looked = input.is_present();
+        }
+        self.has_looked
+    }
+
     /// Puts what has come where the application wants it, as far as it does. Returns whether something happened for it.
     pub(crate) fn take(&mut self, cx: &mut Cx<'_>, link: &Link, bits: &mut u32) -> Result<bool, Forged> {
         let slot = link.slot();

@@ -18,20 +18,18 @@ pub(super) fn encode(engines: &[Engine], encoder: &mut DescriptorEncoder<'_>) ->
         engines.iter().filter_map(|engine| Some((engine.core, engine.provider.as_ref()?))).collect();
     let Some((_, first)) = providers.first() else { return Ok(()) };
     for (at, Figure { name, help, .. }) in first.counters.iter().enumerate() {
-        let mut metric = encoder.encode_descriptor(&prefixed(name), help, None, MetricType::Counter)?;
+        let name = format!("tcp_server_{name}");
+        let mut metric = encoder.encode_descriptor(&name, help, None, MetricType::Counter)?;
         for (core, Provider { counters, .. }) in &providers {
             ConstCounter::new(counters[at].value).encode(metric.encode_family(&[("core", *core)])?)?;
         }
     }
     for (at, Figure { name, help, .. }) in first.gauges.iter().enumerate() {
-        let mut metric = encoder.encode_descriptor(&prefixed(name), help, None, MetricType::Gauge)?;
+        let name = format!("tcp_server_{name}");
+        let mut metric = encoder.encode_descriptor(&name, help, None, MetricType::Gauge)?;
         for (core, Provider { gauges, .. }) in &providers {
             ConstGauge::new(gauges[at].value as i64).encode(metric.encode_family(&[("core", *core)])?)?;
         }
     }
     Ok(())
-}
-
-fn prefixed(name: &str) -> String {
-    format!("tcp_server_{name}")
 }

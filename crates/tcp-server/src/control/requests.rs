@@ -143,6 +143,10 @@ impl Registry {
     /// A slot on the engine with the fewest connections.
     fn connect(&mut self, member: &Member, socket: OwnedFd, to: std::net::SocketAddr) -> Result<Reply, Refusal> {
         check_tcp(&socket)?;
+        let family = if to.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+        if socket_domain(&socket) != Ok(family) {
+            return refuse(Errno::AFNOSUPPORT, "the socket is of another address family");
+        }
         let count = self.ports.len();
         self.next_engine = (self.next_engine + 1) % count;
         let order = (0..count).map(|at| (self.next_engine + at) % count);

@@ -121,6 +121,15 @@ impl Stage {
         (app, slot, peer)
     }
 
+    /// A connection of another application, which opens it. `_` is there before.
+    pub(crate) fn another(&mut self, _: &App) -> (App, u32, Peer) {
+        let app = self.attach();
+        let slot = app.connect("192.0.2.9:443".parse().unwrap());
+        self.until("the connection is there", |_| app.has(slot, afpa_channel::slot::state::CONNECTED));
+        let (peer, _) = self.network.accept().expect("a connection");
+        (app, slot, peer)
+    }
+
     pub(crate) fn status(&self) -> afpa_tcp_server::status::Status {
         let socket = control::connect_to(self.control.path()).unwrap();
         match control::ask(socket.as_fd(), &Request::Status, &[]).unwrap() {
@@ -167,9 +176,12 @@ impl App {
     }
 
     pub(crate) fn listen(&self) -> u32 {
-        let socket = bound();
-        match self.ask(&Request::Listen { backlog: 128 }, &[socket.as_fd()]).unwrap() {
-            Reply::Listening { slots } => slots[0],
+        self.try_listen().unwrap()
+    }
+
+    pub(crate) fn try_listen(&self) -> io::Result<u32> {
+        match self.ask(&Request::Listen { backlog: 128 }, &[bound().as_fd()])? {
+            Reply::Listening { slots } => Ok(slots[0]),
             other => panic!("{other:?}"),
         }
     }
