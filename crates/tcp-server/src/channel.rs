@@ -15,6 +15,7 @@ use crate::provider::Fate;
 use crate::receiving::Receiving;
 use crate::sending::Sending;
 use crate::stats::ProviderStats;
+use crate::steering::Lease;
 use crate::table::{CLOSED, GIVEN, IDLE, OVER, RESET, TAKEN};
 
 /// What the module keeps of a connection.
@@ -24,6 +25,8 @@ pub struct Connection {
     pub(crate) channel: Option<Box<Channel>>,
     /// Its name, while it waits for credit.
     pub(crate) waits: Option<Notice>,
+    /// The interface's frames, if it is of an interface.
+    pub(crate) _lease: Option<Arc<Lease>>,
     /// How the transport says that it ended.
     pub(crate) reason: Option<Disconnect>,
 }

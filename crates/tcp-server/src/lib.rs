@@ -6,6 +6,7 @@
 //! - [`provider`]: the socket provider, one on each engine: a protocol module between TCP and the slots of the region.
 //! - [`channel`], [`receiving`], [`sending`]: one connection of it.
 //! - [`listener`]: connections that are accepted ahead of the application.
+//! - [`steering`]: listeners whose frames come from an interface of ours.
 //! - [`patience`]: for how long an engine looks for work before it sleeps.
 //!
 //! The application lies, as far as the server is concerned. What it writes is validated before it is used, and what is
@@ -28,6 +29,7 @@ mod sending;
 mod slots;
 pub mod stats;
 pub mod status;
+pub mod steering;
 pub mod table;
 
 pub use application::Application;
@@ -37,3 +39,4 @@ pub use module::SocketProvider;
 pub use patience::Notify;
 pub use provider::{Port, Provider, Settings};
 pub use stats::ProviderStats;
+pub use steering::Steer;

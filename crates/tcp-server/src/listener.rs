@@ -2,6 +2,7 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use afpa_channel::Forged;
@@ -13,12 +14,17 @@ use rustix::io::Errno;
 
 use crate::application::Memory;
 use crate::provider::{Admission, Fate, Provider};
+use crate::steering::Lease;
 
 /// A listening slot on this engine.
 pub(crate) struct Listener {
     pub(crate) place: usize,
     pub(crate) slot: u32,
-    id: ListenerId,
+    pub(crate) id: ListenerId,
+    /// The kernel's, if `id` is an interface's.
+    pub(crate) beside: Option<ListenerId>,
+    /// The interface's frames for it.
+    pub(crate) lease: Option<Arc<Lease>>,
     /// Octets put into the ring.
     produced: u32,
     /// Connections that are in the ring, the oldest first.
@@ -32,7 +38,7 @@ pub(crate) struct Listener {
 impl Listener {
     pub(crate) fn new(place: usize, slot: u32, id: ListenerId) -> Listener {
         let (entries, waiting) = (VecDeque::new(), VecDeque::new());
-        Listener { place, slot, id, produced: 0, entries, waiting, is_stalled: false }
+        Listener { place, slot, id, beside: None, lease: None, produced: 0, entries, waiting, is_stalled: false }
     }
 
     /// Forgets entries that the application has taken out of the ring. Returns how many more are wanted in it.
@@ -211,6 +217,7 @@ impl Provider {
         let eager = self.settings.eager_accept;
         let mut listener = self.listeners.remove(&serial)?;
         self.stop_listening(listener.id);
+        self.stop_steered(listener.beside.take(), listener.lease.take());
         let attached = self.attached[listener.place].as_ref()?;
         let application = attached.application.clone();
         application.listening.fetch_sub(1, Ordering::Relaxed);

@@ -3,7 +3,7 @@
 use afpa_engine::seam::{Address, Disconnect};
 use afpa_engine::{ConnectionId, Context, ControlTable, Desk, Outcome, ProtocolModule, Rest, Time, Wake};
 
-use crate::channel::{Channel, Connection, Trouble};
+use crate::channel::{Channel, Connection, Origin, Trouble};
 use crate::provider::{Admission, Provider};
 use crate::table;
 
@@ -22,8 +22,13 @@ impl ProtocolModule for SocketProvider {
     type Connection = Connection;
     type Request = ();
 
-    fn connected(provider: &mut Provider, _: ConnectionId, origin: afpa_engine::seam::Origin, _: Time) -> Connection {
-        Connection { origin: provider.origin_of(origin), channel: None, waits: None, reason: None }
+    fn connected(provider: &mut Provider, id: ConnectionId, origin: afpa_engine::seam::Origin, _: Time) -> Connection {
+        let origin = provider.origin_of(origin);
+        let lease = match origin {
+            Origin::Listener(serial) => provider.lease_of(serial, id),
+            _ => None,
+        };
+        Connection { origin, channel: None, waits: None, _lease: lease, reason: None }
     }
 
     fn ended(_: &mut Provider, connection: &mut Connection, reason: Disconnect) {

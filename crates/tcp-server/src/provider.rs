@@ -470,13 +470,14 @@ impl Provider {
         transports: &mut [Box<dyn Transport>],
     ) {
         let Some(place) = self.place_of(application) else { return };
-        let adopted = match transports.first_mut() {
+        // The kernel's sockets, behind an interface's transport if there is one.
+        let adopted = match transports.last_mut() {
             Some(transport) => transport.adopt(socket, owner, backlog),
             None => Err(std::io::ErrorKind::Unsupported.into()),
         };
         match adopted {
             Ok(id) => {
-                self.listen_on(place, slot, id);
+                let _ = self.listen_on(place, slot, id);
                 // It may have been closed meanwhile.
                 self.attend_slot(place, slot, desk);
             }
@@ -492,13 +493,24 @@ impl Provider {
     }
 
     /// A transport listens for the slot.
-    pub(crate) fn listen_on(&mut self, place: usize, slot: u32, id: ListenerId) {
+    pub(crate) fn listen_on(&mut self, place: usize, slot: u32, id: ListenerId) -> Option<u64> {
         let serial = self.next_serial();
-        let Some(attached) = &mut self.attached[place] else { return };
+        let attached = self.attached[place].as_mut()?;
         attached.occupy(slot, Occupant::Listener(serial));
         self.by_id.insert(key(id), serial);
         self.listeners.insert(serial, Listener::new(place, slot, id));
         attached.application.listening.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        Some(serial)
+    }
+
+    /// Connections that `id` accepts are the listener's.
+    pub(crate) fn know(&mut self, id: ListenerId, serial: u64) {
+        self.by_id.insert(key(id), serial);
+    }
+
+    /// Runs something when what was commanded before is done.
+    pub(crate) fn later(&self, f: impl FnOnce() + Send + 'static) {
+        self.handle.command(move |_| f());
     }
 
     /// The listener is gone from the tables; the transport has to stop.

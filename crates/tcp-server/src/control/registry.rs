@@ -12,6 +12,7 @@ use crate::application::{Application, Identity, SlotCeiling};
 use crate::limits::Limits;
 use crate::provider::Port;
 use crate::status::Load;
+use crate::steering::Leases;
 
 /// How long a place waits for the process that was forked for it.
 const FORK_PATIENCE: Duration = Duration::from_secs(10);
@@ -27,6 +28,7 @@ pub(crate) struct Registry {
     count: u64,
     /// Where the next look for the least loaded engine starts.
     pub(crate) next_engine: usize,
+    pub(crate) leases: Leases,
 }
 
 /// An application.
@@ -52,7 +54,7 @@ impl Member {
 }
 
 impl Registry {
-    pub(crate) fn new(geometry: Geometry, limits: Limits, ports: Vec<Port>) -> Registry {
+    pub(crate) fn new(geometry: Geometry, limits: Limits, ports: Vec<Port>, leases: Leases) -> Registry {
         Registry {
             geometry,
             ceiling: SlotCeiling::new(&limits),
@@ -62,6 +64,7 @@ impl Registry {
             entries: HashMap::new(),
             count: 0,
             next_engine: 0,
+            leases,
         }
     }
 
@@ -144,6 +147,7 @@ impl Registry {
             late.extend(entry.forks.extract_if(.., |(_, until)| *until <= now).map(|(place, _)| (*number, place)));
         }
         late.into_iter().for_each(|(number, place)| self.free_place(number, place));
+        self.leases.tick(now);
         if !self.entries.is_empty() {
             self.load.sample(now, &self.ports);
         }
@@ -153,7 +157,9 @@ impl Registry {
     pub(crate) fn patience(&self, now: Instant) -> Option<Duration> {
         let forks = self.entries.values().flat_map(|entry| &entry.forks).map(|(_, until)| *until);
         let sample = (!self.entries.is_empty()).then(|| self.load.next());
-        forks.chain(sample).min().map(|next| next.saturating_duration_since(now) + Duration::from_millis(1))
+        let next = forks.chain(sample).min();
+        let next = next.map(|next| next.saturating_duration_since(now) + Duration::from_millis(1));
+        next.into_iter().chain(self.leases.patience()).min()
     }
 }
 
