@@ -232,7 +232,11 @@ impl Provider {
     ) -> Admission {
         self.worked = true;
         match origin {
-            Origin::Listener(serial) => self.accept(serial, notice, addresses),
+            Origin::Listener(serial) => {
+                let (local, peer) = addresses;
+                let addresses = (self.as_bound(serial, local), self.as_bound(serial, peer));
+                self.accept(serial, notice, addresses)
+            }
             Origin::Opening(tag) => self.establish(tag, notice, addresses),
             Origin::Nobody => Admission::Unwanted,
         }

@@ -45,6 +45,8 @@ pub(crate) struct Lease {
     steer: Arc<dyn Steer>,
     addresses: Vec<SocketAddr>,
     is_steered: AtomicBool,
+    /// Its socket is of IPv6 and takes IPv4, too.
+    pub(crate) is_mapped: bool,
     /// Engines that listen.
     listening: AtomicUsize,
     /// Since when none does.
@@ -52,9 +54,9 @@ pub(crate) struct Lease {
 }
 
 impl Lease {
-    fn new(steer: Arc<dyn Steer>, addresses: Vec<SocketAddr>) -> Lease {
+    fn new(steer: Arc<dyn Steer>, addresses: Vec<SocketAddr>, is_mapped: bool) -> Lease {
         let (is_steered, listening) = (AtomicBool::new(false), AtomicUsize::new(0));
-        Lease { steer, addresses, is_steered, listening, closed: Mutex::new(None) }
+        Lease { steer, addresses, is_steered, is_mapped, listening, closed: Mutex::new(None) }
     }
 
     fn begin(&self) -> Result<(), String> {
@@ -122,7 +124,7 @@ impl Leases {
         if address.is_ipv6() && address.ip().is_unspecified() && ipv6_v6only(socket) == Ok(false) {
             addresses.push((Ipv4Addr::UNSPECIFIED, address.port()).into());
         }
-        Some(Arc::new(Lease::new(steer, addresses)))
+        Some(Arc::new(Lease::new(steer, addresses, bound.is_ipv6())))
     }
 
     pub(crate) fn tick(&mut self, now: Instant) {
@@ -294,6 +296,17 @@ impl Provider {
             lease.close();
             // After what was commanded before: as long as the interface's transport listens, it has to be steered to.
             self.later(move || drop(lease));
+        }
+    }
+
+    /// A connection's address as a socket of the listener's family has it (RFC 4291 §2.5.5.2).
+    pub(crate) fn as_bound(&self, serial: u64, address: Option<SocketAddr>) -> Option<SocketAddr> {
+        let lease = self.listeners.get(&serial).and_then(|listener| listener.lease.as_ref());
+        match address? {
+            SocketAddr::V4(v4) if lease.is_some_and(|lease| lease.is_mapped) => {
+                Some((v4.ip().to_ipv6_mapped(), v4.port()).into())
+            }
+            address => Some(address),
         }
     }
 

@@ -14,9 +14,9 @@ use afpa_sockets::{Sockets, SocketsConfig, SocketsStats};
 use afpa_tcp_server::{Notify, Port, ProviderStats, Settings, SocketProvider};
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::interface::Interface;
 use crate::args::{TcpServer, tcp_server};
 use crate::process;
-use super::interface::Interface;
 use crate::server::{Observed, Owners, Seated, interface, panic_message};
 use crate::supervisor::EngineEnd;
 
@@ -121,8 +121,8 @@ fn build(plan: Plan) -> Result<(Engine, Seat), String> {
     process::pin_thread(cpu).map_err(|error| failed("be pinned", &error))?;
     // Behind the interface's transport, which sleeps, if there is one.
     let transport = TransportId(u8::from(wire.is_some()));
-    let sockets = Sockets::new(SocketsConfig { transport, ..sockets })
-        .map_err(|error| failed("reach the network", &error))?;
+    let sockets =
+        Sockets::new(SocketsConfig { transport, ..sockets }).map_err(|error| failed("reach the network", &error))?;
     let mut engine = Engine::new(workers, || Time(clock::now())).map_err(|error| failed("be woken", &error))?;
     let stats = Arc::new(ProviderStats::default());
     let provider = afpa_tcp_server::Provider::new(number, engine.handle(), settings, stats.clone());

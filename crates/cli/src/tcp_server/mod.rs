@@ -115,7 +115,8 @@ fn start(args: &TcpServer, path: PathBuf) -> Result<Started, String> {
     let interface = seats.first().map_or("nothing", |seat| seat.interface);
     let ports = seats.iter().map(|seat| seat.port.clone()).collect();
     let steer = wire.map(|wire| wire as Arc<dyn Steer>);
-    let control = Control::start_with(config, ports, steer).map_err(|error| format!("applications cannot attach: {error}"))?;
+    let control =
+        Control::start_with(config, ports, steer).map_err(|error| format!("applications cannot attach: {error}"))?;
     let (engines, cores) = if cpus.len() == 1 { ("engine", "core") } else { ("engines", "cores") };
     let line = format!(
         "applications attach at {}; TCP runs on {} {engines} ({cores} {}) through {interface}",
