@@ -298,6 +298,12 @@ impl<'a, M: Memory> Slot<'a, M> {
         self.word(words::TAKEN).load(Ordering::Relaxed)
     }
 
+    /// Octets put into the receive ring so far, taken out or not: for comparisons alone.
+    #[inline]
+    pub fn received_so_far(&self) -> u32 {
+        self.get(words::RECEIVED)
+    }
+
     /// Octets put into the send ring so far.
     #[inline]
     pub fn given(&self) -> u32 {
@@ -328,6 +334,7 @@ impl<'a, M: Memory> Slot<'a, M> {
     }
 
     /// Says whether somebody waits for room, for a job or for a receive. Who says so looks once more before he sleeps.
+    /// For who knows that nobody else waits; otherwise [`Slot::begin_wait`].
     pub fn wait(&self, waits: bool) {
         let word = self.word(words::WAITS);
         if waits {

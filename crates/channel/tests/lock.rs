@@ -20,7 +20,7 @@ fn idle() -> Child {
 #[test]
 fn a_lock_that_is_tried_in_vain_is_still_held() {
     let word = AtomicU32::new(0);
-    let guard = lock(&word, 1);
+    let guard = lock(&word, 1).unwrap();
     assert!(try_lock(&word, 2).is_none());
     assert!(try_lock(&word, 3).is_none(), "the attempt has let go of it");
     drop(guard);
@@ -35,7 +35,7 @@ fn what_is_guarded_is_one_threads_at_a_time() {
         for _ in 0..4 {
             scope.spawn(|| {
                 for _ in 0..1000 {
-                    let _guard = lock(&word, thread_id());
+                    let _guard = lock(&word, thread_id()).unwrap();
                     let before = count.load(Ordering::Relaxed);
                     thread::yield_now();
                     count.store(before + 1, Ordering::Relaxed);
@@ -56,7 +56,7 @@ fn a_dead_owners_lock_goes_to_one_of_those_who_wait() {
         thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {
-                    let _guard = lock(&word, thread_id());
+                    let _guard = lock(&word, thread_id()).unwrap();
                     let before = count.load(Ordering::Relaxed);
                     thread::yield_now();
                     count.store(before + 1, Ordering::Relaxed);
@@ -73,7 +73,7 @@ fn a_lock_is_taken_from_a_child_that_nobody_has_waited_for() {
     let mut process = idle();
     process.kill().unwrap();
     let word = AtomicU32::new(process.id());
-    drop(lock(&word, thread_id()));
+    drop(lock(&word, thread_id()).unwrap());
     process.wait().unwrap();
 }
 
@@ -94,7 +94,7 @@ fn a_lock_is_not_taken_from_who_lives() {
         for word in &words {
             let freed = &freed;
             scope.spawn(move || {
-                drop(lock(word, thread_id()));
+                drop(lock(word, thread_id()).unwrap());
                 assert_eq!(freed.load(Ordering::Acquire), 1, "taken from who lives");
             });
         }

@@ -26,7 +26,7 @@ fn version() {
 
 #[test]
 fn each_help_has_its_options_and_examples() {
-    let cases: [(&[&str], &[&str]); 14] = [
+    let cases: [(&[&str], &[&str]); 16] = [
         (
             &["--help"],
             &[
@@ -75,6 +75,27 @@ fn each_help_has_its_options_and_examples() {
                 "[default: cookies]",
                 "Examples:",
             ],
+        ),
+        (
+            &["tcp-server", "--help"],
+            &[
+                "--socket <PATH>",
+                "--cores <LIST>",
+                "--provider <PROVIDER>",
+                "--notify <NOTIFY>",
+                "[default: adaptive]",
+                "--offload <OFFLOAD>",
+                "[default: send+receive]",
+                "--eager-accept <N>",
+                "--eager-receive <SIZE>",
+                "--admin <ADDR>",
+                "status",
+                "Examples:",
+            ],
+        ),
+        (
+            &["offload", "--help"],
+            &["<PROGRAM>...", "--socket <PATH>", "--ports <LIST>", "--addresses <LIST>", "Examples:"],
         ),
         (
             &["dns", "--help"],
@@ -168,14 +189,14 @@ fn each_help_has_its_options_and_examples() {
 
 #[test]
 fn a_wrong_command_line_is_status_2_and_says_what_is_right() {
-    let cases: [(&[&str], &str); 20] = [
+    let cases: [(&[&str], &str); 25] = [
         (&[], "Usage: afpa <COMMAND>"),
         (&["serve"], "<DIR>"),
         (&["serv", "."], "serve"),
         (&["serve", ".", "--cores", "3-1"], "expected CPU numbers such as 0 or 0,2-3, or all, found \"3-1\""),
         (&["serve", ".", "--io", "kqueue"], "expected uring, epoll or auto, found \"kqueue\""),
         (&["serve", ".", "--listen", "8080"], "write :8080 for every IPv4 address"),
-        (&["graph", "ftp"], "[possible values: http, http-upstream, dns, dns-upstream]"),
+        (&["graph", "ftp"], "[possible values: http, http-upstream, dns, dns-upstream, socket-provider]"),
         (&["serve", ".", "--transport", "raw"], "expected sockets or direct, found \"raw\""),
         (&["serve", ".", "--zero-copy", "maybe"], "expected on or off, found \"maybe\""),
         (&["serve", ".", "--queues", "0"], "0 is not in 1..=1024"),
@@ -184,6 +205,11 @@ fn a_wrong_command_line_is_status_2_and_says_what_is_right() {
         (&["dns", "--zone", "example.com"], "expected a zone and its file such as example.com=/etc/zones/example.com"),
         (&["dns", "--zone", "a=b", "--respond", "inline"], "unexpected argument '--respond'"),
         (&["lab"], "Usage: afpa lab <COMMAND>"),
+        (&["tcp-server", "--ring", "1KiB"], "expected a size from 4 KiB to 1 MiB, found 1 KiB"),
+        (&["tcp-server", "--mode", "rw"], "expected a mode such as 600, 660 or 666, found \"rw\""),
+        (&["tcp-server", "--notify", "never"], "[possible values: poll, interrupt, adaptive]"),
+        (&["offload"], "<PROGRAM>..."),
+        (&["offload", "--ports", "http", "ls"], "expected ports such as 80 or 80,8000-8099, found \"http\""),
         (&["lab", "up", "--mtu", "500"], "500 is not in 1280..=65535"),
         (&["top", "--interval", "1ms"], "expected a duration from 100ms to 1h, found \"1ms\""),
         (&["top", "--interval", "5"], "a unit is missing; write 5s for seconds"),
@@ -199,7 +225,27 @@ fn a_wrong_command_line_is_status_2_and_says_what_is_right() {
 
 #[test]
 fn what_cannot_be_served_is_one_sentence_each_and_status_1() {
-    let cases: [(&[&str], &str); 9] = [
+    let cases: [(&[&str], &str); 14] = [
+        (
+            &["tcp-server", "--provider", "direct"],
+            "afpa: --provider direct and --interface: this version offers the kernel's TCP only\n",
+        ),
+        (
+            &["tcp-server", "--offload", "receive"],
+            "afpa: --offload receive: this version offers both directions together only\n",
+        ),
+        (
+            &["tcp-server", "--socket", "/nonexistent/socket"],
+            "afpa: applications cannot attach: /nonexistent/socket: No such file or directory (os error 2)\n",
+        ),
+        (
+            &["tcp-server", "status", "--socket", "/nonexistent/socket"],
+            "afpa: no TCP server is at /nonexistent/socket; start one with: afpa tcp-server\n",
+        ),
+        (
+            &["offload", "--socket", "/nonexistent/socket", "--", "ls"],
+            "afpa: no TCP server is at /nonexistent/socket; start one with: afpa tcp-server\n",
+        ),
         (
             &["dns", "--zone", "example.com=/nonexistent"],
             "afpa: --zone: /nonexistent cannot be opened: No such file or directory (os error 2)\n",

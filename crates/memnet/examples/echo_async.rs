@@ -33,10 +33,6 @@ pub(crate) fn run(listener: &Listener) -> io::Result<()> {
     let mut connections = HashMap::new();
     let (mut spare, mut told) = (Vec::new(), Vec::new());
     loop {
-        queue.take(|slot| told.push(slot));
-        if told.is_empty() {
-            queue.wait(None)?;
-        }
         while let Some(socket) = accepted(listener)? {
             let buffer = take(&mut spare, listener.attachment())?;
             let slot = socket.channel().number();
@@ -56,6 +52,10 @@ pub(crate) fn run(listener: &Listener) -> io::Result<()> {
                 Ok(turn) => drop(connections.insert(slot, (socket, turn))),
                 Err(buffer) => spare.push(buffer),
             }
+        }
+        queue.take(|slot| told.push(slot));
+        if told.is_empty() {
+            queue.wait(None)?;
         }
     }
 }

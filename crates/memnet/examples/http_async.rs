@@ -74,23 +74,26 @@ impl Server {
     /// It is gone.
     pub(crate) fn run(&mut self) -> io::Result<()> {
         let mut told = Vec::new();
+        // Who came before the queue was subscribed is not told of.
+        self.accept()?;
         loop {
             self.queue.take(|slot| told.push(slot));
             if told.is_empty() {
                 self.queue.wait(None)?;
             }
             for slot in told.drain(..) {
-                match &mut self.connections[slot as usize] {
-                    Some(connection) => {
-                        if connection.go_on(&self.site).is_err() {
-                            self.close(slot);
-                        }
-                    }
-                    None if self.listener.is_ready() => self.accept()?,
-                    None => {}
-                }
+                self.attend(slot)?;
             }
         }
+    }
+
+    /// Something has happened.
+    fn attend(&mut self, slot: u32) -> io::Result<()> {
+        let Some(connection) = &mut self.connections[slot as usize] else { return self.accept() };
+        if connection.go_on(&self.site).is_err() {
+            self.close(slot);
+        }
+        Ok(())
     }
 
     fn accept(&mut self) -> io::Result<()> {

@@ -208,6 +208,11 @@ impl Attachment {
         }
     }
 
+    /// Whether it is of the application that a bequest is of.
+    pub fn is_of(&self, bequest: Bequest) -> bool {
+        self.token == bequest.token
+    }
+
     /// The process has not replaced itself: nobody needs that place.
     pub fn take_back(&self, bequest: Bequest) {
         // A process that comes and goes leaves nothing.

@@ -242,6 +242,26 @@ impl ReceiveBuffer {
         Ok(())
     }
 
+    /// The same octets once more, for who keeps order among those who have them himself, as a C program does.
+    ///
+    /// # Panics
+    /// Beyond the end.
+    pub fn alias(&self, range: Range<usize>) -> ReceiveBuffer {
+        let start = self.at(range.start, range.len());
+        let range = start..start + range.len();
+        ReceiveBuffer { memory: self.memory.clone(), range, registered: self.registered.clone() }
+    }
+
+    /// Whether other parts of the same memory are about.
+    pub fn is_shared(&self) -> bool {
+        Arc::strong_count(&self.registered) > 1
+    }
+
+    /// The attachment that it is of.
+    pub fn attachment(&self) -> &Arc<Attachment> {
+        &self.registered.attachment
+    }
+
     /// Where it is in this process, for what is not Rust. The server may write it at any time.
     pub fn as_ptr(&self) -> NonNull<u8> {
         self.memory.pointer(self.range.start)

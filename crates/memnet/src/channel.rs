@@ -108,8 +108,8 @@ impl Channel {
     /// Queues as many octets as there is room for. `MSG_DONTWAIT`.
     ///
     /// # Errors
-    /// `WouldBlock`: there is no room, and who waits for it is told, as after a part was sent. `EPIPE` after [`Channel::finish`] or when the
-    /// connection has failed before; its error the first time.
+    /// `WouldBlock`: there is no room, and who waits for it is told, as after a part was sent. `EPIPE` after
+    /// [`Channel::finish`]; the connection's error.
     #[inline]
     pub fn send(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
         if !self.takes_octets() {
@@ -240,6 +240,23 @@ impl Channel {
             if slot.is_stalled() {
                 self.attachment.attend(slot);
             }
+        }
+        Ok(count)
+    }
+
+    /// Looks at what comes after the first `skip` octets that there are, and leaves all of it there.
+    ///
+    /// # Errors
+    /// As [`Channel::receive`].
+    pub fn peek_behind(&self, skip: usize, into: &mut [u8]) -> io::Result<usize> {
+        let slot = self.slot();
+        let ring = slot.receive_ring();
+        let _guard = lock(slot.receive_lock(), thread::id()).ok_or(Errno::AGAIN)?;
+        let taken = slot.taken();
+        let readable = ring.readable(taken).map_err(nonsense)? as usize;
+        let count = readable.saturating_sub(skip).min(into.len());
+        if count > 0 {
+            ring.read(taken.wrapping_add(skip as u32), &mut into[..count]);
         }
         Ok(count)
     }

@@ -1,5 +1,7 @@
 //! The examples, against the TCP server itself and clients of the kernel.
 
+#![allow(clippy::duplicate_mod, reason = "two examples have the same modules")]
+
 #[path = "../examples/echo_async.rs"]
 mod echo_async;
 #[path = "../examples/echo_sync.rs"]
@@ -15,14 +17,19 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
-use memnet::{Listener, Options};
+use memnet::{Attachment, Listener, Options};
 use real::Real;
 
 const ANY: &str = "127.0.0.1:0";
+
+fn attach(real: &Real) -> Arc<Attachment> {
+    Attachment::attach(&real.path(), "a test").unwrap()
+}
 
 fn client(address: SocketAddr) -> TcpStream {
     let client = TcpStream::connect(address).unwrap();
@@ -32,7 +39,7 @@ fn client(address: SocketAddr) -> TcpStream {
 
 fn echoes(run: fn(&Listener) -> std::io::Result<()>) {
     let real = Real::start();
-    let listener = Listener::bind(&real.attach(), ANY.parse().unwrap(), &Options::default()).unwrap();
+    let listener = Listener::bind(&attach(&real), ANY.parse().unwrap(), &Options::default()).unwrap();
     let address = listener.local_addr().unwrap();
     thread::spawn(move || run(&listener));
     let octets: Vec<u8> = (0..3_000_000u32).map(|at| (at % 251) as u8).collect();
@@ -105,7 +112,7 @@ fn serves(start: impl FnOnce(&Real, &Path) -> SocketAddr) {
 #[test]
 fn files_are_served_by_threads_that_wait() {
     serves(|real, root| {
-        let listener = Listener::bind(&real.attach(), ANY.parse().unwrap(), &Options::default()).unwrap();
+        let listener = Listener::bind(&attach(real), ANY.parse().unwrap(), &Options::default()).unwrap();
         let (address, root) = (listener.local_addr().unwrap(), root.to_owned());
         thread::spawn(move || http_sync::run(&listener, &root));
         address
@@ -116,7 +123,7 @@ fn files_are_served_by_threads_that_wait() {
 fn files_are_served_from_registered_memory() {
     serves(|real, root| {
         let (tell, told) = channel();
-        let (attachment, root) = (real.attach(), root.to_owned());
+        let (attachment, root) = (attach(real), root.to_owned());
         thread::spawn(move || {
             let mut server = http_async::Server::new(&attachment, ANY.parse().unwrap(), &root).unwrap();
             tell.send(server.address().unwrap()).unwrap();

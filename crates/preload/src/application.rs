@@ -3,7 +3,9 @@
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
+use afpa_channel::slot::command;
 use memnet::{Attachment, Channel};
 use rustix::io::Errno;
 
@@ -16,6 +18,9 @@ use crate::table::{self, Entry, Kind};
 const APPLICATIONS: usize = 64;
 static ALL: [OnceLock<Application>; APPLICATIONS] = [const { OnceLock::new() }; APPLICATIONS];
 static COUNT: AtomicUsize = AtomicUsize::new(0);
+
+/// How long who closes a listener waits at most.
+const MOMENT: Duration = Duration::from_millis(100);
 
 /// Channels of a region's slots are made so many at a time.
 const CHUNK: usize = 256;
@@ -147,6 +152,15 @@ impl Application {
         Entry { kind, application: self.index, number: slot as u16, generation }
     }
 
+    /// One more use of a slot that another process of the application holds.
+    pub(crate) fn claim(&self, entry: Entry) {
+        if !self.use_again(entry.number.into()) {
+            self.uses[usize::from(entry.number)].store(1, Ordering::Release);
+        }
+        let holds = self.attachment.region().holds(self.attachment.place());
+        self.each_slot(entry, |channel| holds.hold(channel.number()));
+    }
+
     /// One more use of a slot, if there is one already.
     fn use_again(&self, slot: u32) -> bool {
         let more = |uses| if uses == 0 { None } else { Some(uses + 1) };
@@ -164,7 +178,23 @@ impl Application {
     fn close(&self, entry: Entry) {
         let first = u32::from(entry.number);
         let reset = entry.kind == Kind::Stream && self.description(first).linger() == Some(0);
-        self.each_slot(entry, |channel| channel.let_go(reset));
+        let mut last = None;
+        self.each_slot(entry, |channel| {
+            channel.let_go(reset);
+            last = Some(channel.number());
+        });
+        // Who closes a listener may bind its address at once: the server has it for a moment longer.
+        let Some(slot) = last.filter(|_| entry.kind == Kind::Listener && !self.is_gone()) else { return };
+        let slot = self.channel(slot).slot();
+        let generation = slot.generation();
+        for _ in 0..MOMENT.as_millis() {
+            if generation.is_multiple_of(2) || slot.generation() != generation || slot.commands() & command::CLOSE == 0
+            {
+                return;
+            }
+            let pause = rustix::event::Timespec { tv_sec: 0, tv_nsec: 1_000_000 };
+            let _ = rustix::event::poll(&mut [], Some(&pause));
+        }
     }
 
     /// Calls `each` with the channels of an entry: a listener has one for each engine.

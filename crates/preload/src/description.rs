@@ -48,6 +48,23 @@ enum At {
     NextListening = 6,
     FirstListening = 7,
     Turn = 8,
+    /// Seconds of `TCP_KEEPIDLE`, and those of `TCP_KEEPINTVL` above them.
+    KeepTimes = 9,
+    /// `TCP_KEEPCNT`, and `IP_TOS` above it.
+    KeepCountAndService = 10,
+}
+
+/// Numbers that share a word with another.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Half {
+    /// `TCP_KEEPIDLE`.
+    KeepIdle,
+    /// `TCP_KEEPINTVL`.
+    KeepInterval,
+    /// `TCP_KEEPCNT`.
+    KeepCount,
+    /// `IP_TOS`, `IPV6_TCLASS`.
+    Service,
 }
 
 /// The words of a slot that are the application's.
@@ -153,9 +170,29 @@ impl<'a> Description<'a> {
         turn
     }
 
+    /// A number that was set; zero if it was not.
+    pub(crate) fn half(&self, half: Half) -> u16 {
+        let (at, shift) = half.place();
+        (self.get(at) >> shift) as u16
+    }
+
+    pub(crate) fn set_half(&self, half: Half, value: u16) {
+        let (at, shift) = half.place();
+        self.put(at, self.get(at) & !(0xffff << shift) | u32::from(value) << shift);
+    }
+
     /// Takes over what an accepted connection has from its listener.
     pub(crate) fn inherit(&self, listener: Description<'_>) {
-        for at in [At::ReceiveTimeout, At::SendTimeout, At::Linger, At::SendBuffer, At::ReceiveBuffer] {
+        let numbers = [
+            At::ReceiveTimeout,
+            At::SendTimeout,
+            At::Linger,
+            At::SendBuffer,
+            At::ReceiveBuffer,
+            At::KeepTimes,
+            At::KeepCountAndService,
+        ];
+        for at in numbers {
             let value = listener.get(at);
             if value != 0 {
                 self.put(at, value);
@@ -170,6 +207,17 @@ impl<'a> Description<'a> {
 
     fn put(&self, at: At, value: u32) {
         self.slot.scratch(at as usize).store(value, Ordering::Release);
+    }
+}
+
+impl Half {
+    fn place(self) -> (At, u32) {
+        match self {
+            Half::KeepIdle => (At::KeepTimes, 0),
+            Half::KeepInterval => (At::KeepTimes, 16),
+            Half::KeepCount => (At::KeepCountAndService, 0),
+            Half::Service => (At::KeepCountAndService, 16),
+        }
     }
 }
 

@@ -55,6 +55,8 @@ struct State {
     sleepers: u32,
     nudge: Option<OwnedFd>,
     looks: u32,
+    /// There may be more in the kernel's instance: there was something, or somebody has slept.
+    kernel_next: bool,
     /// It was inherited by a fork, and its queues are the parent's.
     inherited: bool,
 }
@@ -182,15 +184,23 @@ impl Instance {
     ) -> Result<(), Errno> {
         let mut state = self.lock();
         state.revive();
-        let current = state.interests.get(descriptor).is_some_and(|interest| interest.entry == Some(entry));
+        let exclusive = |events: u32| events & libc::EPOLLEXCLUSIVE as u32 != 0;
+        let known = state.interests.get(descriptor).filter(|interest| interest.entry == Some(entry));
+        let (current, is_exclusive) = (known.is_some(), known.is_some_and(Interest::is_exclusive));
         match operation {
             EPOLL_CTL_ADD => {
                 let (events, data) = event.ok_or(Errno::FAULT)?;
+                if exclusive(events) && events & (libc::EPOLLONESHOT | libc::EPOLLRDHUP) as u32 != 0 {
+                    return Err(Errno::INVAL);
+                }
                 self.add(&mut state, descriptor, entry, events, data)
             }
             _ if !current => Err(Errno::NOENT),
             EPOLL_CTL_MOD => {
                 let (events, data) = event.ok_or(Errno::FAULT)?;
+                if is_exclusive || exclusive(events) {
+                    return Err(Errno::INVAL);
+                }
                 state.interests.modify(descriptor, events, data)?;
                 state.nudge();
                 Ok(())
@@ -206,10 +216,12 @@ impl Instance {
     }
 
     fn add(&self, state: &mut State, descriptor: RawFd, entry: Entry, events: u32, data: u64) -> Result<(), Errno> {
-        let application = Application::of(entry.application).ok_or(Errno::BADF)?;
         state.interests.add(descriptor, Some(entry), events, data)?;
         let exclusive = state.interests.get(descriptor).is_some_and(Interest::is_exclusive);
-        if let Some(queue) = state.queue(application) {
+        let application = Application::of(entry.application).filter(|_| entry.is_socket());
+        if let Some(application) = application
+            && let Some(queue) = state.queue(application)
+        {
             application.each_slot(entry, |channel| queue.subscribe(channel, exclusive));
         }
         let first = self.offloaded.swap(state.interests.offloaded(), Ordering::AcqRel) == 0;
@@ -246,7 +258,11 @@ impl Instance {
         loop {
             let (mut told, due) = self.collect(into);
             if (look_in_kernel || due) && told < into.len() {
-                told += self.collect_in_kernel(descriptor, &mut into[told..])?;
+                let kernels = self.collect_in_kernel(descriptor, &mut into[told..])?;
+                told += kernels;
+                if due || kernels > 0 {
+                    self.lock().kernel_next = kernels > 0;
+                }
             }
             if told > 0 || at_once || deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 return Ok(told);
@@ -320,7 +336,8 @@ impl Instance {
             state.nudge();
         }
         state.looks = state.looks.wrapping_add(1);
-        (count, state.looks.is_multiple_of(FAIRNESS) && state.interests.kernel() > 0)
+        let turn = state.kernel_next || state.looks.is_multiple_of(FAIRNESS);
+        (count, count > 0 && turn && state.interests.kernel() > 0)
     }
 
     fn collect_in_kernel(&self, descriptor: RawFd, into: &mut [epoll_event]) -> Result<usize, Errno> {
@@ -338,7 +355,7 @@ impl Instance {
         polled[0] = pollfd { fd: descriptor, events: POLLIN, revents: 0 };
         polled[1].fd = state.nudge.as_ref().map_or(nobody, AsRawFd::as_raw_fd);
         polled[1].events = POLLIN;
-        let (mut may, mut blind) = (true, state.nudge.is_none());
+        let (mut may, mut blind) = (true, state.nudge.is_none() || state.interests.has_nested());
         for (at, subscriber) in state.queues.iter().enumerate() {
             match subscriber.queue.as_ref().filter(|_| at < QUEUES) {
                 Some(queue) => {
@@ -359,6 +376,7 @@ impl Instance {
         };
         let mut state = self.lock();
         state.sleepers -= 1;
+        state.kernel_next = true;
         state.awake(&polled);
         if polled[0].revents & libc::POLLNVAL != 0 {
             return Err(Errno::BADF);
@@ -379,7 +397,7 @@ impl Instance {
         };
         state.revive();
         state.take();
-        let ready = |interest: &Interest| matches!(look(interest, &mut Vec::new()), Look::Events(events) if events & (interest.events | 0x18) != 0);
+        let ready = |interest: &Interest| matches!(look(interest, &mut Vec::new()), Look::Events(events, _) if events & (interest.events | 0x18) != 0);
         state.interests.all().any(ready)
     }
 }
@@ -394,7 +412,7 @@ impl State {
             self.interests.all().filter(|interest| interest.entry.is_some()).copied().collect();
         for interest in interests {
             let Some(entry) = interest.entry else { continue };
-            let Some(application) = Application::of(entry.application) else { continue };
+            let Some(application) = Application::of(entry.application).filter(|_| entry.is_socket()) else { continue };
             if table::get(interest.descriptor) != Some(entry) {
                 continue;
             }
@@ -424,9 +442,8 @@ impl State {
 
     /// Nobody here is interested in the entry's slots any more, unless by another descriptor.
     fn unsubscribe(&mut self, entry: Entry) {
-        let Some(application) = Application::of(entry.application).filter(|application| !application.is_gone()) else {
-            return;
-        };
+        let application = Application::of(entry.application).filter(|_| entry.is_socket());
+        let Some(application) = application.filter(|application| !application.is_gone()) else { return };
         // A slot that is somebody else's by now has no subscribers of before.
         let current = application.channel(entry.number.into()).slot().generation() == entry.generation;
         if !current || self.interests.has_slot(entry) {
@@ -439,6 +456,9 @@ impl State {
 
     /// Takes what the queues were told.
     fn take(&mut self) {
+        if self.interests.has_nested() {
+            self.interests.notice_nested();
+        }
         for Subscriber { application, queue } in &self.queues {
             let (interests, index) = (&mut self.interests, application.index());
             match queue {
@@ -506,15 +526,30 @@ fn notice_listener(interests: &mut Interests, application: &Application, slot: u
 
 /// Looks at what an interest is in; whoever is gone is put into `gone`.
 fn look(interest: &Interest, gone: &mut Vec<Entry>) -> Look {
-    let Some(entry) = interest.entry else { return Look::Events(0) };
+    let Some(entry) = interest.entry else { return Look::Events(0, 0) };
     let application = Application::of(entry.application).filter(|_| table::get(interest.descriptor) == Some(entry));
+    if entry.kind == Kind::Epoll {
+        return nested(interest.descriptor, entry);
+    }
     match application {
-        Some(application) => Look::Events(events::now(application, entry, interest.events)),
+        Some(application) => {
+            // Before, so that what comes in between is seen as new later, not missed.
+            let number = events::number(application, entry);
+            Look::Events(events::now(application, entry, interest.events), number)
+        }
         None => {
             gone.push(entry);
             Look::Gone
         }
     }
+}
+
+/// What there is in an instance that is in another.
+fn nested(descriptor: RawFd, entry: Entry) -> Look {
+    let Some(inner) = of(entry).filter(|_| table::get(descriptor) == Some(entry)) else { return Look::Gone };
+    let mut kernels = [pollfd { fd: descriptor, events: POLLIN, revents: 0 }];
+    let _ = raw::ppoll(&mut kernels, Some(timespec(Duration::ZERO)), Mask::NONE);
+    Look::Events(if kernels[0].revents != 0 || inner.is_ready() { POLLIN as u32 } else { 0 }, 0)
 }
 
 /// Takes out what only rouses; returns how many events are left.

@@ -53,6 +53,17 @@ fn of(ready: Readiness) -> u32 {
     bits.into_iter().filter(|(is, _)| *is).fold(0, |events, (_, bits)| events | bits)
 }
 
+/// A number that is another whenever octets or connections have come, or room has been made.
+pub(crate) fn number(application: &Application, entry: Entry) -> u64 {
+    if entry.kind == Kind::Stream {
+        let slot = application.channel(entry.number.into()).slot();
+        return u64::from(slot.received_so_far()) << 32 | u64::from(slot.sent());
+    }
+    let mut come = 0u32;
+    application.each_slot(entry, |engine| come = come.wrapping_add(engine.slot().received_so_far()));
+    come.into()
+}
+
 impl Socket {
     /// Its events.
     pub(crate) fn events(&self, wanted: u32) -> u32 {

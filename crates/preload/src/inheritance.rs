@@ -1,6 +1,7 @@
 //! What outlives an exec: descriptors that are not closed by it stay the TCP server's in the new program. They are written
 //! into a memfd, which the environment names.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Read as _;
 use std::os::fd::{FromRawFd as _, OwnedFd, RawFd};
@@ -18,6 +19,17 @@ pub(crate) const VARIABLE: &str = "AFPA_OFFLOAD_TABLE";
 /// What the memfd begins with.
 const MAGIC: &str = "afpa-offload-1";
 
+/// What is done to the descriptors before the new program runs (posix_spawn(3)).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Action {
+    /// The second becomes a duplicate of the first, and stays open.
+    Duplicate(RawFd, RawFd),
+    /// It is closed, or another's.
+    Close(RawFd),
+    /// All from this one on are closed.
+    CloseFrom(RawFd),
+}
+
 /// What is ready for the new program.
 pub(crate) struct Will {
     application: &'static Application,
@@ -28,23 +40,26 @@ pub(crate) struct Will {
 
 impl Will {
     /// `None` if nothing of the TCP server's outlives an exec.
-    pub(crate) fn write() -> Option<Will> {
+    pub(crate) fn write(actions: &[Action]) -> Option<Will> {
         let application = Application::current()?;
         let _undisturbed = Undisturbed::new();
         let stays = |descriptor| raw::fcntl(descriptor, libc::F_GETFD, 0).is_ok_and(|flags| flags & 1 == 0);
-        let entries: Vec<(RawFd, Entry)> = table::all()
+        let all = table::all()
             .filter(|(_, entry)| entry.is_socket() && entry.application == application.index())
-            .filter(|(descriptor, _)| stays(*descriptor))
-            .collect();
-        if entries.is_empty() {
-            return None;
-        }
+            .map(|(descriptor, entry)| (descriptor, (entry, stays(descriptor))));
+        Will::of(left(all.collect(), actions))
+    }
+
+    /// `None` if there are none, or the server is gone.
+    pub(crate) fn of(entries: Vec<(RawFd, Entry)>) -> Option<Will> {
+        let application = Application::of(entries.first()?.1.application)?;
+        let _undisturbed = Undisturbed::new();
         let mut slots = Vec::new();
         for (_, entry) in &entries {
             application.each_slot(*entry, |channel| slots.push(channel.number()));
         }
         let bequest = application.attachment().bequeath(slots.into_iter()).ok()?;
-        let table = rustix::fs::memfd_create("afpa-offload", MemfdFlags::empty()).ok()?;
+        let table = rustix::fs::memfd_create("afpa-offload", MemfdFlags::ALLOW_SEALING).ok()?;
         let text = encode(bequest, &entries);
         rustix::io::pwrite(&table, text.as_bytes(), 0).ok().filter(|count| *count == text.len())?;
         Some(Will { application, bequest, table })
@@ -82,6 +97,42 @@ pub(crate) fn receive() {
     application.recount();
 }
 
+/// Takes one socket that another process has passed. `None`: the server is gone, or has given it up.
+pub(crate) fn claim(bequest: Bequest, entry: Entry) -> Option<Entry> {
+    let _undisturbed = Undisturbed::new();
+    let known =
+        Application::all().find(|application| application.attachment().is_of(bequest) && !application.is_gone());
+    let application = match known {
+        Some(application) => application,
+        None => Application::add(Attachment::inherit(server()?, bequest, set_aside).ok()?).ok()?,
+    };
+    if !application.attachment().region().has_slot(entry.number.into()) {
+        return None;
+    }
+    let entry = Entry { application: application.index(), ..entry };
+    application.claim(entry);
+    if known.is_some() {
+        // It was held for nobody on its way.
+        application.attachment().take_back(bequest);
+    }
+    Some(entry)
+}
+
+/// The descriptors that are left, of those that there are and that stay open or do not.
+fn left(mut all: BTreeMap<RawFd, (Entry, bool)>, actions: &[Action]) -> Vec<(RawFd, Entry)> {
+    for action in actions {
+        match *action {
+            Action::Duplicate(from, to) => match all.get(&from).copied() {
+                Some((entry, _)) => drop(all.insert(to, (entry, true))),
+                None => drop(all.remove(&to)),
+            },
+            Action::Close(descriptor) => drop(all.remove(&descriptor)),
+            Action::CloseFrom(first) => drop(all.split_off(&first)),
+        }
+    }
+    all.into_iter().filter(|(_, (_, stays))| *stays).map(|(descriptor, (entry, _))| (descriptor, entry)).collect()
+}
+
 fn encode(bequest: Bequest, entries: &[(RawFd, Entry)]) -> String {
     let mut text = format!("{MAGIC} {} {:032x}\n", bequest.place, u128::from_be_bytes(bequest.token));
     for (descriptor, entry) in entries {
@@ -91,7 +142,7 @@ fn encode(bequest: Bequest, entries: &[(RawFd, Entry)]) -> String {
     text
 }
 
-fn decode(text: &str) -> Option<(Bequest, Vec<(RawFd, Entry)>)> {
+pub(crate) fn decode(text: &str) -> Option<(Bequest, Vec<(RawFd, Entry)>)> {
     let mut lines = text.lines();
     let mut words = lines.next()?.split(' ');
     if words.next()? != MAGIC {
@@ -116,6 +167,16 @@ fn decode(text: &str) -> Option<(Bequest, Vec<(RawFd, Entry)>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn actions_are_done_in_their_order() {
+        let entry = |number| Entry { kind: Kind::Stream, application: 0, number, generation: 1 };
+        let all = || BTreeMap::from([(5, (entry(1), false)), (6, (entry(2), true))]);
+        assert_eq!(left(all(), &[]), [(6, entry(2))]);
+        let actions = [Action::Duplicate(5, 0), Action::Duplicate(6, 1), Action::Close(6), Action::Duplicate(9, 1)];
+        assert_eq!(left(all(), &actions), [(0, entry(1))]);
+        assert_eq!(left(all(), &[Action::Duplicate(5, 5), Action::CloseFrom(6)]), [(5, entry(1))]);
+    }
 
     #[test]
     fn what_was_written_is_read() {

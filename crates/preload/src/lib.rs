@@ -25,9 +25,11 @@ mod inheritance;
 mod interests;
 mod offload;
 mod options;
+mod passing;
 mod poll;
 mod queues;
 mod raw;
+mod splice;
 mod stream;
 mod table;
 

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
 use crate::application::{Application, Socket};
-use crate::description::{Description, flag};
+use crate::description::{Description, Half, flag};
 use crate::errors::errno;
 use crate::filter::{Filter, UNBOUND};
 use crate::queues::wait;
@@ -74,7 +74,11 @@ fn application() -> Result<Option<&'static Application>, Errno> {
         error
     });
     match attached {
-        Ok(attachment) => Application::add(attachment).map(Some),
+        Ok(attachment) => {
+            // While there are descriptors.
+            drop(placeholder(true)?);
+            Application::add(attachment).map(Some)
+        }
         Err(_) if settings.required => Err(Errno::NETDOWN),
         Err(_) => Ok(None),
     }
@@ -86,9 +90,10 @@ fn name() -> String {
 
 /// Gives a descriptor of this library a number where it disturbs no program, and marks it as not the program's.
 pub(crate) fn set_aside(descriptor: OwnedFd) -> OwnedFd {
-    const RESERVED: u64 = 192;
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(1024).min(1024);
-    let least = limit.saturating_sub(RESERVED) as RawFd;
+    // Above what most programs use, and below where the kernel has to make their tables larger.
+    const LEAST: u64 = 210;
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(1024);
+    let least = LEAST.min(limit / 2) as RawFd;
     let aside = match rustix::io::fcntl_dupfd_cloexec(&descriptor, least) {
         Ok(aside) => aside,
         Err(_) => descriptor,
@@ -161,7 +166,7 @@ pub(crate) fn connect(descriptor: RawFd, to: SocketAddr) -> Result<bool, Errno> 
     epoll::migrate(descriptor, entry);
     drop(undisturbed);
     let socket = Socket::get(descriptor).ok_or(Errno::BADF)?;
-    if description.has(flag::NONBLOCKING) && !socket.channel().is_decided() {
+    if description.has(flag::NONBLOCKING) {
         return Err(Errno::INPROGRESS);
     }
     socket.connected().map(|()| true)
@@ -198,6 +203,14 @@ fn describe(description: Description<'_>, descriptor: RawFd, v6: bool, flags: us
     ] {
         description.set(flag, on);
     }
+    for (half, level, name) in [
+        (Half::KeepIdle, IPPROTO_TCP, libc::TCP_KEEPIDLE),
+        (Half::KeepInterval, IPPROTO_TCP, libc::TCP_KEEPINTVL),
+        (Half::KeepCount, IPPROTO_TCP, libc::TCP_KEEPCNT),
+        (Half::Service, libc::IPPROTO_IP, libc::IP_TOS),
+    ] {
+        description.set_half(half, raw::option(descriptor, level, name).unwrap_or(0) as u16);
+    }
     let nothing = libc::timeval { tv_sec: 0, tv_usec: 0 };
     let timeout = |name| {
         let value = raw::option_of(descriptor, SOL_SOCKET, name, nothing).unwrap_or(nothing);
@@ -213,7 +226,7 @@ fn describe(description: Description<'_>, descriptor: RawFd, v6: bool, flags: us
 
 /// accept4(2) of a listener.
 pub(crate) fn accept(listener: &Socket, flags: i32) -> Result<(RawFd, Option<SocketAddr>), Errno> {
-    if !listener.is_listener() {
+    if !listener.is_listener() || flags & !(libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK) != 0 {
         return Err(Errno::INVAL);
     }
     let description = listener.description();
@@ -293,7 +306,7 @@ impl Socket {
 }
 
 /// A descriptor whose number stands for a connection.
-fn placeholder(close_on_exec: bool) -> Result<OwnedFd, Errno> {
+pub(crate) fn placeholder(close_on_exec: bool) -> Result<OwnedFd, Errno> {
     let original = match PLACEHOLDER.get() {
         Some(original) => original,
         None => {

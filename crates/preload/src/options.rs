@@ -6,7 +6,7 @@ use libc::{IPPROTO_IP, IPPROTO_IPV6, IPPROTO_TCP, SOL_SOCKET};
 use rustix::io::Errno;
 
 use crate::application::Socket;
-use crate::description::flag;
+use crate::description::{Half, flag};
 
 /// Who answers.
 #[derive(PartialEq, Eq, Debug)]
@@ -21,6 +21,10 @@ pub(crate) enum Answer {
 pub(crate) fn get(socket: &Socket, level: i32, name: i32, into: &mut [u8]) -> Result<Answer, Errno> {
     let description = socket.description();
     let flag = |flag| i32::from(description.has(flag));
+    let half = |half, default| match description.half(half) {
+        0 => default,
+        set => i32::from(set),
+    };
     let value = match (level, name) {
         (SOL_SOCKET, libc::SO_ERROR) => socket.take_error().map_or(0, Errno::raw_os_error),
         (SOL_SOCKET, libc::SO_RCVTIMEO) => return Ok(written(&timeval(description.receive_timeout()), into)),
@@ -54,9 +58,10 @@ pub(crate) fn get(socket: &Socket, level: i32, name: i32, into: &mut [u8]) -> Re
         (IPPROTO_TCP, libc::TCP_CORK) => flag(flag::CORK),
         (IPPROTO_TCP, libc::TCP_MAXSEG) => 1460,
         // The kernel's defaults (tcp(7)).
-        (IPPROTO_TCP, libc::TCP_KEEPIDLE) => 7200,
-        (IPPROTO_TCP, libc::TCP_KEEPINTVL) => 75,
-        (IPPROTO_TCP, libc::TCP_KEEPCNT) => 9,
+        (IPPROTO_TCP, libc::TCP_KEEPIDLE) => half(Half::KeepIdle, 7200),
+        (IPPROTO_TCP, libc::TCP_KEEPINTVL) => half(Half::KeepInterval, 75),
+        (IPPROTO_TCP, libc::TCP_KEEPCNT) => half(Half::KeepCount, 9),
+        (IPPROTO_IP, libc::IP_TOS) | (IPPROTO_IPV6, libc::IPV6_TCLASS) => half(Half::Service, 0),
         (IPPROTO_TCP, libc::TCP_CONGESTION) => return Err(Errno::OPNOTSUPP),
         (IPPROTO_TCP | IPPROTO_IP | IPPROTO_IPV6, _) => 0,
         _ => return Err(Errno::NOPROTOOPT),
@@ -70,6 +75,9 @@ pub(crate) fn set(socket: &Socket, level: i32, name: i32, value: &[u8]) -> Resul
     let number = value.get(..4).and_then(|octets| octets.try_into().ok()).map(i32::from_ne_bytes);
     let on = || number.map(|number| number != 0).ok_or(Errno::INVAL);
     let octets = || number.map(|number| number.max(0) as u32).ok_or(Errno::INVAL);
+    let half = |within: std::ops::RangeInclusive<i32>| {
+        number.filter(|number| within.contains(number)).map(|number| number as u16).ok_or(Errno::INVAL)
+    };
     match (level, name) {
         (SOL_SOCKET, libc::SO_RCVTIMEO) => {
             description.set_receive_timeout(timeout(value)?);
@@ -91,6 +99,12 @@ pub(crate) fn set(socket: &Socket, level: i32, name: i32, value: &[u8]) -> Resul
         (SOL_SOCKET, libc::SO_RCVBUF) => description.set_receive_buffer(octets()?),
         (IPPROTO_TCP, libc::TCP_NODELAY) => drop(description.set(flag::NO_DELAY, on()?)),
         (IPPROTO_TCP, libc::TCP_CORK) => drop(description.set(flag::CORK, on()?)),
+        (IPPROTO_TCP, libc::TCP_KEEPIDLE) => description.set_half(Half::KeepIdle, half(1..=32767)?),
+        (IPPROTO_TCP, libc::TCP_KEEPINTVL) => description.set_half(Half::KeepInterval, half(1..=32767)?),
+        (IPPROTO_TCP, libc::TCP_KEEPCNT) => description.set_half(Half::KeepCount, half(1..=127)?),
+        // Two of its bits are the congestion notification's (RFC 3168 §5), and not the program's.
+        (IPPROTO_IP, libc::IP_TOS) => description.set_half(Half::Service, half(0..=255)? & 0xfc),
+        (IPPROTO_IPV6, libc::IPV6_TCLASS) => description.set_half(Half::Service, half(0..=255)?),
         // What attaches a program to the socket, or replaces its protocol, cannot be pretended.
         (SOL_SOCKET, libc::SO_ATTACH_FILTER | libc::SO_ATTACH_BPF)
         | (IPPROTO_TCP, libc::TCP_ULP | libc::TCP_REPAIR)

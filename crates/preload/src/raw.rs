@@ -74,6 +74,12 @@ pub(crate) fn fail(error: Errno) -> isize {
     -1
 }
 
+/// The errno of the last call that has failed.
+pub(crate) fn last() -> Errno {
+    // SAFETY: the C library's word for the calling thread.
+    Errno::from_raw_os_error(unsafe { *libc::__errno_location() })
+}
+
 /// A result as a C function's.
 #[inline]
 pub(crate) fn result(result: Result<usize, Errno>) -> isize {
@@ -85,6 +91,12 @@ pub(crate) fn result(result: Result<usize, Errno>) -> isize {
 
 fn checked(result: isize) -> Result<usize, Errno> {
     if (-4095..0).contains(&result) { Err(Errno::from_raw_os_error(-result as i32)) } else { Ok(result as usize) }
+}
+
+/// dup3(2).
+pub(crate) fn duplicate_over(descriptor: RawFd, onto: RawFd, flags: c_int) -> Result<usize, Errno> {
+    // SAFETY: numbers; what `onto` was is nobody's any more.
+    checked(unsafe { call!(SYS_dup3, descriptor, onto, flags) })
 }
 
 /// The program's descriptor, for as long as a call of the program is under way that names it.

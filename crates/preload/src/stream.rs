@@ -77,11 +77,15 @@ impl Socket {
                 continue;
             }
             let wanted = piece.len() - skip;
-            match self.channel().receive(&mut piece[skip..], peek) {
+            // Behind what was looked at already, and is still there.
+            let came = match got {
+                1.. if peek => self.channel().peek_behind(got, &mut piece[skip..]),
+                _ => self.channel().receive(&mut piece[skip..], peek),
+            };
+            match came {
                 Ok(more) => {
                     got += more;
-                    // What was looked at is still there: the next piece would get the same.
-                    if more < wanted || peek {
+                    if more < wanted {
                         break;
                     }
                 }
@@ -167,13 +171,29 @@ impl Socket {
         }
     }
 
+    /// How many octets a send would take, which waits for room unless it is impatient.
+    pub(crate) fn room(&self, manner: Manner) -> Result<usize, Errno> {
+        let room = std::cell::Cell::new(0);
+        self.send_by(1, manner, |_| {
+            self.channel().send_with(usize::MAX, |_, pieces| {
+                room.set(pieces[0].1 + pieces[1].1);
+                Ok(0)
+            })
+        })?;
+        Ok(room.get())
+    }
+
     /// What a receive that failed returns: an error of the connection is told once, then it is at its end.
     fn failed(&self, error: Errno) -> Result<usize, Errno> {
         if error == Errno::AGAIN || error == Errno::INTR {
             return self.doubt(error);
         }
         let lasting = self.application.is_gone() || self.channel().error().is_some();
-        if lasting && self.description().set(flag::ERROR_TAKEN, true) { Ok(0) } else { Err(error) }
+        if !lasting || !self.description().set(flag::ERROR_TAKEN, true) {
+            return Err(error);
+        }
+        let was_connected = self.channel().slot().state() & afpa_channel::slot::state::CONNECTED != 0;
+        if was_connected { Ok(0) } else { Err(Errno::NOTCONN) }
     }
 
     /// As above, of a send: it is told once, and `EPIPE` from then on.

@@ -1,7 +1,7 @@
 //! An application as the server knows it: a region, and who and what belongs to it. Shared by all engines.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -12,9 +12,8 @@ use afpa_channel::{Geometry, Region};
 use afpa_engine::mailbox::Waker;
 use afpa_platform::foreign::ForeignMemory;
 use afpa_platform::source::SourceFile;
-use rustix::io::write;
 
-use crate::bell::EngineBell;
+use crate::bell::{Doorbell, EngineBell};
 use crate::limits::{Ceiling, Limits};
 use crate::resources::Numbered;
 use crate::slots::Slots;
@@ -52,10 +51,10 @@ pub struct Application {
     has_ended: AtomicBool,
 }
 
-/// An event queue: the socket into which an octet is written to ring it.
+/// An event queue: what is rung, and whose it is.
 #[derive(Clone)]
 struct Queue {
-    doorbell: Arc<OwnedFd>,
+    doorbell: Arc<Doorbell>,
     process: u32,
 }
 
@@ -143,7 +142,7 @@ impl Application {
     }
 
     /// Opens a queue of a process.
-    pub fn open_queue(&self, doorbell: OwnedFd, process: u32) -> Option<u32> {
+    pub(crate) fn open_queue(&self, doorbell: Doorbell, process: u32) -> Option<u32> {
         let queue = self.queues.add(Queue { doorbell: Arc::new(doorbell), process })?;
         // Of its last use.
         self.region.happened_bits(queue).take(|_| ());
@@ -166,8 +165,8 @@ impl Application {
         stats.told.increment();
         self.region.tell(slot, |queue| {
             stats.rung.increment();
-            // One that is full rings already; one that is closed is nobody's any more.
-            self.queues.with(queue, |queue| write(&*queue.doorbell, &[0]));
+            // One that is closed is nobody's any more.
+            self.queues.with(queue, |queue| queue.doorbell.wake());
         });
     }
 
@@ -239,9 +238,10 @@ impl Application {
 pub struct SlotCeiling(pub(crate) Arc<Ceiling>);
 
 impl SlotCeiling {
-    /// As the limits say.
-    pub fn new(limits: &Limits) -> SlotCeiling {
-        SlotCeiling(Arc::new(Ceiling::new(limits.slots)))
+    /// As the limits say, for regions of this geometry.
+    pub fn new(limits: &Limits, geometry: Geometry) -> SlotCeiling {
+        let of_memory = usize::try_from(limits.memory / geometry.footprint()).unwrap_or(usize::MAX);
+        SlotCeiling(Arc::new(Ceiling::new(limits.slots.min(of_memory))))
     }
 
     /// How many are in use.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use afpa_channel::Forged;
 use afpa_channel::slot::{Slot, command, state};
 use afpa_engine::seam::Disconnect;
-use afpa_engine::{Notice, Outcome, Wake};
+use afpa_engine::{Outcome, Wake};
 use rustix::io::Errno;
 
 use crate::application::{Application, Memory, Use};
@@ -23,8 +23,8 @@ pub struct Connection {
     pub(crate) origin: Origin,
     /// Once it has a slot.
     pub(crate) channel: Option<Box<Channel>>,
-    /// Its name, while it waits for credit.
-    pub(crate) waits: Option<Notice>,
+    /// Its turn, while it waits for credit.
+    pub(crate) waits: Option<u64>,
     /// The interface's frames, if it is of an interface.
     pub(crate) _lease: Option<Arc<Lease>>,
     /// How the transport says that it ended.
@@ -129,8 +129,8 @@ impl Channel {
             return Ok(RESET);
         }
         let mut happened = if commands & command::DISCARD != 0 {
-            self.receiving.discard(&mut cx.input);
-            false
+            // Whoever waits for octets waits for none any more.
+            self.receiving.discard(&mut cx.input)
         } else {
             self.receiving.take(cx, &self.link, &mut self.state)?
         };
@@ -175,7 +175,7 @@ impl Channel {
         self.sending.taken(cx.taken(), self.link.slot(), &cx.global.stats);
         self.sending.give(cx, &self.link)?;
         if !self.sending.is_given() {
-            return Ok(IDLE);
+            return Ok(self.be_patient(cx));
         }
         if self.finish == Finish::No {
             cx.output.finish();
@@ -189,24 +189,24 @@ impl Channel {
             return RESET;
         }
         self.sending.taken(cx.taken(), self.link.slot(), &cx.global.stats);
-        if self.sending.is_taken() { TAKEN } else { IDLE }
+        if self.sending.is_taken() { TAKEN } else { self.be_patient(cx) }
     }
 
-    /// Whether a connection that the application has closed comes to nothing: octets arrive, or the peer has not taken any
-    /// for too long.
+    /// Whether octets arrive on a connection that the application has closed.
     fn is_refused(&mut self, cx: &mut Cx<'_>) -> bool {
-        if cx.input.is_present() && !cx.input.unread().is_empty() {
-            return true;
-        }
-        let delivered = cx.delivered();
+        cx.input.is_present() && !cx.input.unread().is_empty()
+    }
+
+    /// Waits for the peer of a closed connection, unless it has taken nothing for too long.
+    fn be_patient(&mut self, cx: &mut Cx<'_>) -> Outcome {
         match cx.wake {
-            Wake::Continued => self.looked_at = delivered,
-            Wake::Expired if delivered == self.looked_at => return true,
-            Wake::Expired => self.looked_at = delivered,
-            _ => return false,
+            Wake::Expired if cx.taken() == self.looked_at => return RESET,
+            Wake::Continued | Wake::Expired => {}
+            _ => return IDLE,
         }
+        self.looked_at = cx.taken();
         cx.arm_after(cx.global.settings.close_patience);
-        false
+        IDLE
     }
 
     /// The connection is gone. Publishes how, unless the application knows; whether the slot is free.

@@ -13,6 +13,8 @@ pub struct Limits {
     pub clients_per_user: usize,
     /// Slots of all applications together that are in use at once.
     pub slots: usize,
+    /// Octets that these slots can come to hold.
+    pub memory: u64,
     /// Octets of registered memory of one application.
     pub registered: u64,
     /// Pieces of registered memory of one application.
@@ -28,6 +30,7 @@ impl Default for Limits {
             applications_per_user: 64,
             clients_per_user: 1024,
             slots: 1 << 17,
+            memory: 16 << 30,
             registered: 4 << 30,
             memories: 256,
             files: 1024,
@@ -51,6 +54,10 @@ impl Ceiling {
     pub(crate) fn take(&self) -> bool {
         let more = |used| if used < self.most { Some(used + 1) } else { None };
         self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+    }
+
+    pub(crate) fn has_room(&self) -> bool {
+        self.used() < self.most
     }
 
     pub(crate) fn give_back(&self) {

@@ -1,6 +1,6 @@
 //! Connections that are accepted ahead of the application: they wait in the ring of the listener's slot, up to a bound.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,6 +13,7 @@ use afpa_engine::{Desk, Notice};
 use rustix::io::Errno;
 
 use crate::application::Memory;
+use crate::channel::Origin;
 use crate::provider::{Admission, Fate, Provider};
 use crate::steering::Lease;
 
@@ -29,16 +30,41 @@ pub(crate) struct Listener {
     produced: u32,
     /// Connections that are in the ring, the oldest first.
     entries: VecDeque<Accepted>,
-    /// Connections that wait until there is credit for them.
-    waiting: VecDeque<Notice>,
+    /// Connections that wait until there is credit for them, by their turn.
+    waiting: BTreeMap<u64, Notice>,
+    /// How many of them there may be.
+    most: usize,
+    turns: u64,
     /// The application knows that they wait.
     is_stalled: bool,
 }
 
 impl Listener {
-    pub(crate) fn new(place: usize, slot: u32, id: ListenerId) -> Listener {
-        let (entries, waiting) = (VecDeque::new(), VecDeque::new());
-        Listener { place, slot, id, beside: None, lease: None, produced: 0, entries, waiting, is_stalled: false }
+    /// `backlog` connections may wait for credit.
+    pub(crate) fn new(place: usize, slot: u32, id: ListenerId, backlog: u16) -> Listener {
+        Listener {
+            place,
+            slot,
+            id,
+            beside: None,
+            lease: None,
+            produced: 0,
+            entries: VecDeque::new(),
+            waiting: BTreeMap::new(),
+            most: backlog.into(),
+            turns: 0,
+            is_stalled: false,
+        }
+    }
+
+    /// Has a connection wait until its turn comes, unless too many do.
+    fn wait(&mut self, notice: Notice) -> Admission {
+        if self.waiting.len() >= self.most {
+            return Admission::Unwanted;
+        }
+        self.turns += 1;
+        self.waiting.insert(self.turns, notice);
+        Admission::Wait(self.turns)
     }
 
     /// Forgets entries that the application has taken out of the ring. Returns how many more are wanted in it.
@@ -97,17 +123,20 @@ impl Provider {
             match listener.look(slot, eager) {
                 // A listener that is forged is closed the next time it is looked at from outside of a connection.
                 Err(_) => {
-                    listener.waiting.push_back(notice);
                     application.region().attend_bits(self.engine).set(number);
-                    return Admission::Wait;
+                    return listener.wait(notice);
                 }
                 Ok(0) => {
-                    listener.waiting.push_back(notice);
+                    let admission = listener.wait(notice);
+                    let Admission::Wait(turn) = admission else {
+                        self.stats.overflowed.increment();
+                        return admission;
+                    };
                     self.stats.awaited_credit.increment();
                     if !listener.stall(slot) || listener.look(slot, eager) == Ok(0) {
-                        return Admission::Wait;
+                        return admission;
                     }
-                    listener.waiting.pop_back();
+                    listener.waiting.remove(&turn);
                 }
                 Ok(_) => break,
             }
@@ -126,13 +155,28 @@ impl Provider {
     fn starve(&mut self, serial: u64, notice: Notice) -> Admission {
         let engine = self.engine;
         let Some(listener) = self.listeners.get_mut(&serial) else { return Admission::Unwanted };
-        listener.waiting.push_back(notice);
         self.stats.awaited_credit.increment();
         if let Some(attached) = &mut self.attached[listener.place] {
             attached.starves = true;
             attached.application.slots.starve(engine);
         }
-        Admission::Wait
+        listener.wait(notice)
+    }
+
+    /// A connection waits no more, for now.
+    pub(crate) fn end_turn(&mut self, origin: Origin, turn: u64) {
+        if let Origin::Listener(serial) = origin
+            && let Some(listener) = self.listeners.get_mut(&serial)
+        {
+            listener.waiting.remove(&turn);
+        }
+    }
+
+    /// Whether connections of this listener's application wait for slots.
+    pub(crate) fn starves(&self, origin: Origin) -> bool {
+        let Origin::Listener(serial) = origin else { return false };
+        let place = self.listeners.get(&serial).map(|listener| listener.place);
+        place.and_then(|place| self.attached[place].as_ref()).is_some_and(|attached| attached.starves)
     }
 
     /// Slots may have been freed.
@@ -154,6 +198,9 @@ impl Provider {
         let commands = attached.application.region().slot(listener.slot).commands();
         if commands & command::CLOSE != 0 {
             self.close_listener(serial, desk);
+        } else if commands & command::DISCARD != 0 {
+            // As shutdown(2) does to a listener of the kernel: whoever waits learns that nobody will come.
+            self.fail_listener(serial, desk);
         } else {
             self.wake_waiting(serial, desk);
         }
@@ -164,10 +211,15 @@ impl Provider {
         let eager = self.settings.eager_accept;
         let Some(listener) = self.listeners.get_mut(&serial) else { return };
         let Some(attached) = &self.attached[listener.place] else { return };
-        match listener.look(attached.application.region().slot(listener.slot), eager) {
+        let slot = attached.application.region().slot(listener.slot);
+        match listener.look(slot, eager) {
             Ok(credit) => {
-                let count = credit.min(listener.waiting.len());
-                listener.waiting.drain(..count).for_each(|notice| desk.notify(notice));
+                for _ in 0..credit {
+                    let Some((_, notice)) = listener.waiting.pop_first() else { break };
+                    desk.notify(notice);
+                }
+                // Who finds no credit after all says so again.
+                listener.stall(slot);
             }
             Err(forged) => {
                 self.stats.forged.increment();
@@ -178,9 +230,9 @@ impl Provider {
     }
 
     /// A connection that waited is gone. It may have been its turn.
-    pub(crate) fn wait_no_more(&mut self, serial: u64, notice: Notice, desk: &mut Desk<'_>) {
+    pub(crate) fn wait_no_more(&mut self, serial: u64, turn: u64, desk: &mut Desk<'_>) {
         if let Some(listener) = self.listeners.get_mut(&serial) {
-            listener.waiting.retain(|waiting| *waiting != notice);
+            listener.waiting.remove(&turn);
         }
         self.wake_waiting(serial, desk);
     }
@@ -229,7 +281,7 @@ impl Provider {
             }
         }
         // They find nobody who wants them.
-        listener.waiting.into_iter().for_each(|notice| desk.notify(notice));
+        listener.waiting.into_values().for_each(|notice| desk.notify(notice));
         Some((listener.place, listener.slot))
     }
 }

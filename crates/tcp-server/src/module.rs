@@ -1,11 +1,16 @@
 //! The socket provider as a protocol module: its state functions, and what it does when no connection is at hand.
 
+use std::time::Duration;
+
 use afpa_engine::seam::{Address, Disconnect};
 use afpa_engine::{ConnectionId, Context, ControlTable, Desk, Outcome, ProtocolModule, Rest, Time, Wake};
 
 use crate::channel::{Channel, Connection, Origin, Trouble};
 use crate::provider::{Admission, Provider};
 use crate::table;
+
+/// How long a connection waits before it asks again for a slot.
+const STARVED: Duration = Duration::from_millis(50);
 
 /// The protocol module between TCP and applications' slots.
 pub struct SocketProvider;
@@ -62,8 +67,11 @@ impl ProtocolModule for SocketProvider {
 
 /// Gives the connection a slot of its application, if there is one for it.
 pub(crate) fn admit(cx: &mut Cx<'_>) -> Outcome {
-    if cx.connection.waits.is_some() && !matches!(cx.wake, Wake::Notified | Wake::Draining) {
+    if cx.connection.waits.is_some() && !matches!(cx.wake, Wake::Notified | Wake::Expired | Wake::Draining) {
         return table::NO_CREDIT;
+    }
+    if let Some(turn) = cx.connection.waits.take() {
+        cx.global.end_turn(cx.connection.origin, turn);
     }
     let notice = cx.notice();
     let addresses = (inet(cx.output.local()), inet(cx.output.peer()));
@@ -71,12 +79,16 @@ pub(crate) fn admit(cx: &mut Cx<'_>) -> Outcome {
     let admission = if cx.draining() { Admission::Unwanted } else { cx.global.admit(origin, notice, addresses) };
     match admission {
         Admission::Admitted(link) => {
-            cx.connection.waits = None;
+            cx.arm(Time::NEVER);
             cx.connection.channel = Some(Channel::new(link));
             table::ADMITTED
         }
-        Admission::Wait => {
-            cx.connection.waits = Some(notice);
+        Admission::Wait(turn) => {
+            cx.connection.waits = Some(turn);
+            if cx.global.starves(cx.connection.origin) {
+                // Others' slots may be freed without our knowledge.
+                cx.arm_after(STARVED);
+            }
             table::NO_CREDIT
         }
         Admission::Unwanted => table::UNWANTED,

@@ -20,6 +20,9 @@ use crate::stats::ProviderStats;
 /// Slots that an engine keeps for itself, so that the list that all share is rarely touched.
 const BATCH: usize = 16;
 
+/// A bell that should be silent is looked at after so many sleeps.
+const AUDIT: u32 = 16;
+
 /// What an operator decides.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -81,6 +84,9 @@ pub(crate) struct Attached {
     pub(crate) starves: bool,
     /// It has gone to sleep as far as this application knows.
     rests: bool,
+    /// Rings of the bell that were decided on and have not been seen: they may come long after the engine woke.
+    owed: u64,
+    wakes: u32,
 }
 
 /// What a slot is used for on this engine.
@@ -115,7 +121,8 @@ struct Opening {
 /// Whether a connection gets a slot.
 pub(crate) enum Admission {
     Admitted(Link),
-    Wait,
+    /// Not yet: its turn.
+    Wait(u64),
     Unwanted,
 }
 
@@ -198,12 +205,9 @@ impl Provider {
         self.stats.sleeping.set(0);
         self.since = self.now;
         for attached in self.attached.iter_mut().flatten() {
-            if !std::mem::take(&mut attached.rests) {
-                continue;
+            if std::mem::take(&mut attached.rests) {
+                attached.wake(self.engine);
             }
-            let bell = attached.application.region().engine_bell(self.engine);
-            bell.wake();
-            attached.application.bell(self.engine).silence();
         }
     }
 
@@ -323,8 +327,8 @@ impl Provider {
             self.stats.resets.increment();
             return self.end(*channel, connection.reason);
         }
-        if let (Origin::Listener(serial), Some(notice)) = (connection.origin, connection.waits) {
-            self.wait_no_more(serial, notice, desk);
+        if let (Origin::Listener(serial), Some(turn)) = (connection.origin, connection.waits) {
+            self.wait_no_more(serial, turn, desk);
         }
     }
 
@@ -455,8 +459,16 @@ impl Provider {
         {
             tracing::error!("an application's bell cannot be watched: {error}");
         }
-        let attached =
-            Attached { application, occupants: Vec::new(), in_use: 0, batch: Vec::new(), starves: false, rests: false };
+        let attached = Attached {
+            application,
+            occupants: Vec::new(),
+            in_use: 0,
+            batch: Vec::new(),
+            starves: false,
+            rests: false,
+            owed: 0,
+            wakes: 0,
+        };
         match self.attached.iter_mut().find(|place| place.is_none()) {
             Some(place) => *place = Some(attached),
             None => self.attached.push(Some(attached)),
@@ -481,7 +493,7 @@ impl Provider {
         };
         match adopted {
             Ok(id) => {
-                let _ = self.listen_on(place, slot, id);
+                let _ = self.listen_on(place, slot, id, backlog);
                 // It may have been closed meanwhile.
                 self.attend_slot(place, slot, desk);
             }
@@ -497,12 +509,12 @@ impl Provider {
     }
 
     /// A transport listens for the slot.
-    pub(crate) fn listen_on(&mut self, place: usize, slot: u32, id: ListenerId) -> Option<u64> {
+    pub(crate) fn listen_on(&mut self, place: usize, slot: u32, id: ListenerId, backlog: u16) -> Option<u64> {
         let serial = self.next_serial();
         let attached = self.attached[place].as_mut()?;
         attached.occupy(slot, Occupant::Listener(serial));
         self.by_id.insert(key(id), serial);
-        self.listeners.insert(serial, Listener::new(place, slot, id));
+        self.listeners.insert(serial, Listener::new(place, slot, id, backlog));
         attached.application.listening.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         Some(serial)
     }
@@ -567,6 +579,17 @@ impl Provider {
 }
 
 impl Attached {
+    /// The application has to ring no more.
+    fn wake(&mut self, engine: u32) {
+        let is_rung = !self.application.region().engine_bell(engine).must_ring();
+        self.owed += u64::from(is_rung);
+        self.wakes = self.wakes.wrapping_add(1);
+        // An application may ring without saying so.
+        if self.owed > 0 || self.wakes.is_multiple_of(AUDIT) {
+            self.owed = self.owed.saturating_sub(self.application.bell(engine).silence());
+        }
+    }
+
     fn batch_size(&self) -> usize {
         let geometry = self.application.region().geometry();
         (geometry.slots() as usize / (16 * geometry.engines() as usize)).clamp(1, BATCH)
@@ -603,7 +626,7 @@ impl Attached {
             let count = self.batch_size();
             self.application.slots.refill(&mut self.batch, count);
         }
-        !self.batch.is_empty()
+        !self.batch.is_empty() && self.application.slots.has_room()
     }
 }
 

@@ -21,6 +21,8 @@ pub(crate) struct Receiving {
     receives: u32,
     /// The transport has octets that there was no room for.
     held_back: bool,
+    /// The application wants no more of them.
+    is_unwanted: bool,
     /// What came before the connection had a slot was looked at.
     has_looked: bool,
 }
@@ -121,11 +123,12 @@ impl Receiving {
         Ok(posted || credit(slot, ring.size(), waiting, eager) > 0)
     }
 
-    /// Throws away what has come.
-    pub(crate) fn discard(&mut self, input: &mut Input<'_>) {
+    /// Throws away what has come. Returns whether it is the first time.
+    pub(crate) fn discard(&mut self, input: &mut Input<'_>) -> bool {
         let count = input.unread().len();
         input.consume(count);
         self.held_back &= !input.is_present();
+        !std::mem::replace(&mut self.is_unwanted, true)
     }
 
     /// Whether the peer has sent what the application has not read.

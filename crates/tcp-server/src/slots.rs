@@ -49,6 +49,11 @@ impl Slots {
         Some(self.generations[slot as usize].fetch_add(1, Ordering::AcqRel).wrapping_add(1))
     }
 
+    /// Whether all applications together may use more.
+    pub(crate) fn has_room(&self) -> bool {
+        self.ceiling.has_room()
+    }
+
     /// Ends a slot's use: its generation, which is even.
     pub(crate) fn end(&self, slot: u32) -> u32 {
         self.ceiling.give_back();

@@ -32,6 +32,8 @@ pub struct ProviderStats {
     pub forged: Counter,
     /// Connections that had to wait until their application accepts others.
     pub awaited_credit: Counter,
+    /// Connections that were reset because too many waited already.
+    pub overflowed: Counter,
     /// Times the engine went to sleep.
     pub sleeps: Counter,
     /// Times it looked again instead.
@@ -47,7 +49,7 @@ pub type Figure = (&'static str, &'static str, u64);
 
 impl ProviderStats {
     /// Everything that only grows, for whoever exposes it.
-    pub fn counters(&self) -> [Figure; 15] {
+    pub fn counters(&self) -> [Figure; 16] {
         [
             ("accepted", "Connections accepted for applications", self.accepted.get()),
             ("connected", "Connections that applications opened", self.connected.get()),
@@ -61,6 +63,7 @@ impl ProviderStats {
             ("rung", "Doorbells of applications that were rung", self.rung.get()),
             ("forged", "Connections reset because of what an application wrote", self.forged.get()),
             ("awaited_credit", "Connections that waited until others were accepted", self.awaited_credit.get()),
+            ("overflowed", "Connections reset because too many waited already", self.overflowed.get()),
             ("sleeps", "Times the engine went to sleep", self.sleeps.get()),
             ("polls", "Times the engine looked again instead of sleeping", self.polls.get()),
             ("busy_nanoseconds", "Nanoseconds in which the engine had something to do", self.busy.get()),

@@ -161,7 +161,7 @@ impl Registry {
     ) -> Result<Vec<u32>, Obstacle> {
         let prepared = self.prepare(member, socket)?;
         let slots: Vec<u32> = prepared.iter().map(|(slot, _)| *slot).collect();
-        let serials = self.listen_directly(member, prepared, &lease);
+        let serials = self.listen_directly(member, (prepared, backlog), &lease);
         if let Some(reason) = serials.iter().find_map(|serial| serial.as_ref().err()).cloned() {
             self.retract(member, &slots, &serials);
             return Err(Obstacle::Unsteered(reason));
@@ -194,7 +194,7 @@ impl Registry {
     fn listen_directly(
         &self,
         member: &Member,
-        prepared: Vec<(u32, OwnedFd)>,
+        (prepared, backlog): (Vec<(u32, OwnedFd)>, u16),
         lease: &Arc<Lease>,
     ) -> Vec<Result<u64, String>> {
         let (answer, answers) = channel();
@@ -203,7 +203,7 @@ impl Registry {
             let (number, owner) = (member.number(), port.owner);
             let (lease, answer) = (lease.clone(), answer.clone());
             port.command(move |provider, _, transports| {
-                let serial = provider.listen_directly((number, slot), duplicate, owner, lease, transports);
+                let serial = provider.listen_directly((number, slot), (duplicate, backlog), owner, lease, transports);
                 // Nobody waits for one that comes too late.
                 let _ = answer.send((engine, serial.map_err(|error| error.to_string())));
             });
@@ -252,15 +252,15 @@ impl Provider {
     fn listen_directly(
         &mut self,
         (application, slot): (u64, u32),
-        socket: OwnedFd,
+        (socket, backlog): (OwnedFd, u16),
         owner: Owner,
         lease: Arc<Lease>,
         transports: &mut [Box<dyn Transport>],
     ) -> std::io::Result<u64> {
         let place = self.place_of(application).ok_or(std::io::ErrorKind::NotFound)?;
         let transport = transports.first_mut().ok_or(std::io::ErrorKind::Unsupported)?;
-        let id = transport.adopt(socket, owner, 0)?;
-        let serial = self.listen_on(place, slot, id).ok_or(std::io::ErrorKind::NotFound)?;
+        let id = transport.adopt(socket, owner, backlog)?;
+        let serial = self.listen_on(place, slot, id, backlog).ok_or(std::io::ErrorKind::NotFound)?;
         lease.listening.fetch_add(1, Ordering::AcqRel);
         if let Some(listener) = self.listeners.get_mut(&serial) {
             listener.lease = Some(lease);

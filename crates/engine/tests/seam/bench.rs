@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use afpa_engine::Next::{Abort, Close, Run, Wait};
 use afpa_engine::memory::{MemoryConfig, Network, Peer, network};
 use afpa_engine::module::Datagram;
-use afpa_engine::seam::{Origin, Segment};
+use afpa_engine::seam::{Disconnect, Origin, Segment};
 use afpa_engine::send_engine::send_engine;
 use afpa_engine::stats::ModuleStats;
 use afpa_engine::workers::Workers;
@@ -81,6 +81,10 @@ impl ProtocolModule for Scripted {
         };
         script.journal.borrow_mut().push(format!("{how} {id:?}"));
         0
+    }
+
+    fn ended(script: &mut Script, _runs: &mut u32, reason: Disconnect) {
+        script.journal.borrow_mut().push(format!("ended: {reason:?}"));
     }
 
     fn disconnected(script: &mut Script, _desk: &mut Desk<'_>, runs: &mut u32, _request: &mut ()) {

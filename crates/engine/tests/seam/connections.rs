@@ -22,7 +22,10 @@ fn each_connection_is_announced_once_and_dismissed_once() {
     assert_eq!(bench.engine.handle().stats().resets.get(), 1);
     let journal = bench.journal();
     assert_eq!(journal[..2], ["accepted 0.0.1", "accepted 0.1.1"]);
-    assert_eq!(journal.len(), 4, "{journal:?}");
+    let gone = journal.iter().filter(|entry| entry.starts_with("gone")).count();
+    let ended: Vec<_> = journal.iter().filter(|entry| entry.starts_with("ended")).collect();
+    assert_eq!((journal.len(), gone), (6, 2), "{journal:?}");
+    assert_eq!(ended, ["ended: Reset", "ended: Closed"]);
 }
 
 #[test]
@@ -109,7 +112,7 @@ fn a_closed_connection_runs_no_more() {
     for _ in 0..3 {
         bench.pass();
     }
-    assert_eq!(bench.journal(), ["accepted 0.0.1", "gone after 2 runs"]);
+    assert_eq!(bench.journal(), ["accepted 0.0.1", "ended: Closed", "gone after 2 runs"]);
 }
 
 #[test]
@@ -128,7 +131,7 @@ fn a_name_that_was_used_again_does_not_reach_its_new_bearer() {
     first.reset();
     bench.pass();
     let _second = bench.connect();
-    assert_eq!(bench.journal(), ["accepted 0.0.1", "gone after 1 runs", "accepted 0.0.2"]);
+    assert_eq!(bench.journal(), ["accepted 0.0.1", "ended: Reset", "gone after 1 runs", "accepted 0.0.2"]);
     drop(release);
     let stats = bench.engine.handle().stats().clone();
     bench.until(|| stats.completions.get() == 1);

@@ -10,6 +10,7 @@ use std::time::SystemTime;
 use afpa_cache::{Cache, CacheConfig, Resident, View};
 use afpa_engine::Wake;
 use afpa_engine::memory::{Ending, MemoryConfig};
+use afpa_engine::seam::FileRange;
 use afpa_platform::foreign::ForeignMemory;
 use afpa_platform::source::SourceFile;
 
@@ -247,4 +248,24 @@ fn foreign_memory_is_lent_until_tcp_has_taken_it_over() {
     assert!(got == [b"head", &pattern(10_000)[..9_999], b"!"].concat());
     bench.exchange(&peer, b"and?");
     assert_eq!((taken.get(), Arc::strong_count(&memory)), (10_004, 2));
+}
+
+#[test]
+fn a_file_is_sent_by_reference_where_the_transport_can() {
+    let (_, source) = file(&pattern(10_000));
+    for sends_files in [true, false] {
+        let source = source.clone();
+        let step = move |cx: &mut Cx<'_>| {
+            assert_eq!(cx.output.sends_files(), sends_files);
+            if take(cx) == "go" && sends_files {
+                cx.output.send(b"head");
+                cx.output.send_file(FileRange { file: source.clone(), offset: 5, length: 9_000 });
+            }
+            WAIT
+        };
+        let mut bench = Bench::with(MemoryConfig { sends_files, ..MemoryConfig::default() }, step);
+        let peer = bench.connect();
+        let got = bench.exchange(&peer, b"go");
+        assert!(got == if sends_files { [b"head", &pattern(10_000)[5..9_005]].concat() } else { Vec::new() });
+    }
 }

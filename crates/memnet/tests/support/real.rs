@@ -10,7 +10,6 @@ use afpa_engine::{Engine, EngineHandle, Time};
 use afpa_platform::clock;
 use afpa_sockets::{Sockets, SocketsConfig};
 use afpa_tcp_server::{Control, ControlConfig, Notify, Port, Provider, ProviderStats, Settings, SocketProvider};
-use memnet::Attachment;
 
 pub(crate) struct Real {
     directory: tempfile::TempDir,
@@ -46,10 +45,6 @@ impl Real {
 
     pub(crate) fn path(&self) -> PathBuf {
         self.directory.path().join("control")
-    }
-
-    pub(crate) fn attach(&self) -> Arc<Attachment> {
-        Attachment::attach(&self.path(), "a test").unwrap()
     }
 
     pub(crate) fn stop(&mut self) {

@@ -1,6 +1,6 @@
-//! fork, exec and posix_spawn.
+//! fork and exec.
 
-use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::ffi::{CStr, CString, c_char, c_int};
 use std::os::fd::AsRawFd;
 
 use libc::pid_t;
@@ -9,7 +9,7 @@ use rustix::io::Errno;
 
 use super::{int, next};
 use crate::application::Application;
-use crate::inheritance::{VARIABLE, Will};
+use crate::inheritance::{Action, VARIABLE, Will};
 use crate::raw::{Undisturbed, fail};
 use crate::table::Closing;
 use crate::{epoll, offload};
@@ -23,12 +23,13 @@ pub(super) unsafe extern "C" fn fork() -> pid_t {
     }
     let _undisturbed = Undisturbed::new();
     let attaching = offload::hold();
+    // Before the attachments, in the order in which others lock them.
+    let instances = epoll::hold_all();
     let prepared: Vec<(&Application, Option<Fork<'_>>)> = Application::all()
         .map(|application| {
             (application, (!application.is_gone()).then(|| application.attachment().before_fork().ok()).flatten())
         })
         .collect();
-    let instances = epoll::hold_all();
     // SAFETY: as the program wants; nobody else is at what the child finds.
     let child = unsafe { fork() };
     drop(instances);
@@ -95,10 +96,10 @@ pub(super) unsafe extern "C" fn daemon(stay: c_int, keep: c_int) -> c_int {
     0
 }
 
-type Arguments = *const *const c_char;
+pub(super) type Arguments = *const *const c_char;
 
-/// An environment with what the new program needs to know.
-struct Environment {
+/// An environment, with what the new program needs to know.
+pub(super) struct Environment {
     will: Option<Will>,
     pointers: Vec<*const c_char>,
     _text: CString,
@@ -107,8 +108,8 @@ struct Environment {
 impl Environment {
     /// # Safety
     /// It is null, or a list of texts that ends with null.
-    unsafe fn new(environment: Arguments) -> Environment {
-        let will = Will::write();
+    pub(super) unsafe fn new(environment: Arguments, actions: &[Action]) -> Environment {
+        let will = Will::write(actions);
         let number = will.as_ref().map_or(-1, |will| will.table.as_raw_fd());
         let text = CString::new(format!("{VARIABLE}={number}")).expect("no zeros");
         let mut pointers = Vec::new();
@@ -130,12 +131,12 @@ impl Environment {
         Environment { will, pointers, _text: text }
     }
 
-    fn list(&self) -> Arguments {
+    pub(super) fn list(&self) -> Arguments {
         self.pointers.as_ptr()
     }
 
     /// The exec has returned, so it has failed.
-    fn failed(self, result: c_int) -> c_int {
+    pub(super) fn failed(self, result: c_int) -> c_int {
         // SAFETY: the C library's word for the calling thread.
         let errno = unsafe { *libc::__errno_location() };
         if let Some(will) = self.will {
@@ -161,7 +162,7 @@ pub(super) unsafe extern "C" fn execve(path: *const c_char, arguments: Arguments
     let Some(execve) = next!(c"execve" as Function) else { return int(fail(Errno::NOSYS)) };
     // SAFETY: the program's arguments.
     unsafe {
-        let environment = Environment::new(environment);
+        let environment = Environment::new(environment, &[]);
         let result = execve(path, arguments, environment.list());
         environment.failed(result)
     }
@@ -179,7 +180,7 @@ pub(super) unsafe extern "C" fn execvpe(file: *const c_char, arguments: Argument
     let Some(execvpe) = next!(c"execvpe" as Function) else { return int(fail(Errno::NOSYS)) };
     // SAFETY: the program's arguments.
     unsafe {
-        let environment = Environment::new(environment);
+        let environment = Environment::new(environment, &[]);
         let result = execvpe(file, arguments, environment.list());
         environment.failed(result)
     }
@@ -197,7 +198,7 @@ pub(super) unsafe extern "C" fn fexecve(file: c_int, arguments: Arguments, envir
     let Some(fexecve) = next!(c"fexecve" as Function) else { return int(fail(Errno::NOSYS)) };
     // SAFETY: the program's arguments.
     unsafe {
-        let environment = Environment::new(environment);
+        let environment = Environment::new(environment, &[]);
         let result = fexecve(file, arguments, environment.list());
         environment.failed(result)
     }
@@ -215,49 +216,8 @@ pub(super) unsafe extern "C" fn execveat(
     let Some(execveat) = next!(c"execveat" as Function) else { return int(fail(Errno::NOSYS)) };
     // SAFETY: the program's arguments.
     unsafe {
-        let environment = Environment::new(environment);
+        let environment = Environment::new(environment, &[]);
         let result = execveat(directory, path, arguments, environment.list(), flags);
         environment.failed(result)
     }
-}
-
-type Spawn =
-    unsafe extern "C" fn(*mut pid_t, *const c_char, *const c_void, *const c_void, Arguments, Arguments) -> c_int;
-
-#[unsafe(no_mangle)]
-pub(super) unsafe extern "C" fn posix_spawn(
-    child: *mut pid_t,
-    path: *const c_char,
-    actions: *const c_void,
-    attributes: *const c_void,
-    arguments: Arguments,
-    environment: Arguments,
-) -> c_int {
-    let Some(spawn) = next!(c"posix_spawn" as Spawn) else { return libc::ENOSYS };
-    // SAFETY: the program's arguments.
-    unsafe {
-        let environment = Environment::new(environment);
-        spawned(spawn(child, path, actions, attributes, arguments, environment.list()), environment)
-    }
-}
-
-#[unsafe(no_mangle)]
-pub(super) unsafe extern "C" fn posix_spawnp(
-    child: *mut pid_t,
-    file: *const c_char,
-    actions: *const c_void,
-    attributes: *const c_void,
-    arguments: Arguments,
-    environment: Arguments,
-) -> c_int {
-    let Some(spawn) = next!(c"posix_spawnp" as Spawn) else { return libc::ENOSYS };
-    // SAFETY: the program's arguments.
-    unsafe {
-        let environment = Environment::new(environment);
-        spawned(spawn(child, file, actions, attributes, arguments, environment.list()), environment)
-    }
-}
-
-fn spawned(result: c_int, environment: Environment) -> c_int {
-    if result != 0 { environment.failed(result) } else { 0 }
 }

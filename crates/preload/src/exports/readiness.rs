@@ -8,7 +8,7 @@ use rustix::io::Errno;
 
 use super::int;
 use crate::poll::{self, Set};
-use crate::raw::{Mask, fail, pass, result};
+use crate::raw::{self, Mask, fail, pass, result};
 use crate::table::{self, Kind};
 use crate::{epoll, options};
 
@@ -197,7 +197,15 @@ pub(super) unsafe extern "C" fn epoll_ctl(
             int(result(instance.control(operation, descriptor, entry, wanted).map(|()| 0)))
         }
         (_, Some(entry)) if entry.kind == Kind::Own => int(fail(Errno::BADF)),
-        (None, Some(entry)) if entry.is_socket() => int(fail(Errno::PERM)),
+        (Some(instance), Some(entry)) if entry.kind == Kind::Epoll && epoll != descriptor => {
+            int(result(instance.control(operation, descriptor, entry, wanted).map(|()| 0)))
+        }
+        (None, Some(entry)) if entry.is_socket() => {
+            // What the kernel says of an instance that is none; it knows nothing of the descriptor.
+            // SAFETY: a number.
+            let done = int(unsafe { pass!(SYS_epoll_ctl, epoll, libc::EPOLL_CTL_DEL, descriptor, 0) });
+            if raw::last() == Errno::NOENT { int(fail(Errno::PERM)) } else { done }
+        }
         (instance, _) => {
             // SAFETY: the program's arguments.
             let done = int(unsafe { pass!(SYS_epoll_ctl, epoll, operation, descriptor, event as usize) });

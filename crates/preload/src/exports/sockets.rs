@@ -118,6 +118,9 @@ pub(super) unsafe extern "C" fn setsockopt(
     length: socklen_t,
 ) -> c_int {
     if let Some(socket) = Socket::get(descriptor) {
+        if value.is_null() && length > 0 {
+            return int(fail(Errno::FAULT));
+        }
         // SAFETY: the program's value.
         match options::set(&socket, level, name, unsafe { readable(value, length as usize) }) {
             Ok(true) => return 0,

@@ -7,9 +7,10 @@ use std::time::Instant;
 use libc::{iovec, mmsghdr, msghdr, off64_t, size_t, sockaddr, socklen_t, ssize_t, timespec};
 use rustix::io::Errno;
 
-use super::{broken, pieces, pieces_mut, readable, writable};
+use super::{broken, pieces, pieces_mut, readable, rights, writable};
 use crate::application::Socket;
 use crate::raw::{self, fail, pass, result};
+use crate::splice;
 use crate::stream::Manner;
 
 fn manner(flags: c_int) -> Manner {
@@ -151,7 +152,12 @@ pub(super) unsafe extern "C" fn __recvfrom_chk(
 pub(super) unsafe extern "C" fn recvmsg(descriptor: c_int, message: *mut msghdr, flags: c_int) -> ssize_t {
     let Some(socket) = Socket::get(descriptor) else {
         // SAFETY: the program's arguments.
-        return unsafe { pass!(SYS_recvmsg, descriptor, message as usize, flags) };
+        let received = unsafe { pass!(SYS_recvmsg, descriptor, message as usize, flags) };
+        if received >= 0 {
+            // SAFETY: the message, as the kernel has filled it.
+            unsafe { rights::received(message) };
+        }
+        return received;
     };
     // SAFETY: the program's message.
     result(unsafe { receive_message(&socket, message, flags) })
@@ -258,7 +264,7 @@ pub(super) unsafe extern "C" fn sendto(
 pub(super) unsafe extern "C" fn sendmsg(descriptor: c_int, message: *const msghdr, flags: c_int) -> ssize_t {
     let Some(socket) = Socket::get(descriptor) else {
         // SAFETY: the program's arguments.
-        return unsafe { pass!(SYS_sendmsg, descriptor, message as usize, flags) };
+        return unsafe { rights::send(descriptor, message, flags) };
     };
     // SAFETY: the program's message.
     let sent = unsafe { send_message(&socket, message, flags) };
@@ -350,8 +356,15 @@ pub(super) unsafe extern "C" fn splice(
     count: size_t,
     flags: c_uint,
 ) -> ssize_t {
-    if Socket::get(from).is_some() || Socket::get(to).is_some() {
-        return fail(Errno::INVAL);
+    let impatient = flags & libc::SPLICE_F_NONBLOCK != 0;
+    match (Socket::get(from), Socket::get(to)) {
+        (None, None) => {}
+        // A socket has no position.
+        (Some(_), _) if !from_position.is_null() => return fail(Errno::SPIPE),
+        (_, Some(_)) if !to_position.is_null() => return fail(Errno::SPIPE),
+        (Some(socket), None) => return result(splice::into_pipe(&socket, to, count, impatient)),
+        (None, Some(socket)) => return broken(splice::from_pipe(&socket, from, count, impatient), false),
+        (Some(_), Some(_)) => return fail(Errno::INVAL),
     }
     // SAFETY: the program's arguments.
     unsafe { pass!(SYS_splice, from, from_position as usize, to, to_position as usize, count, flags) }

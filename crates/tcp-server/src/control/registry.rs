@@ -57,7 +57,7 @@ impl Registry {
     pub(crate) fn new(geometry: Geometry, limits: Limits, ports: Vec<Port>, leases: Leases) -> Registry {
         Registry {
             geometry,
-            ceiling: SlotCeiling::new(&limits),
+            ceiling: SlotCeiling::new(&limits, geometry),
             limits,
             load: Load::new(ports.len()),
             ports,

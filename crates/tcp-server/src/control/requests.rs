@@ -1,7 +1,7 @@
 //! What is done for each request.
 
 use std::fs::File;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -9,10 +9,12 @@ use afpa_channel::control::{Reply, Request, VERSION};
 use afpa_channel::slot::state;
 use afpa_platform::foreign::ForeignMemory;
 use afpa_platform::source::SourceFile;
-use rustix::fs::{FileType, Mode, OFlags, fcntl_getfl, fstat, open};
+use rustix::fs::{OFlags, fcntl_getfl};
 use rustix::io::Errno;
 use rustix::net::sockopt::{socket_domain, socket_protocol, socket_type};
 use rustix::net::{AddressFamily, SocketAddrAny, SocketType, getsockname, ipproto, listen};
+
+use crate::bell::Doorbell;
 
 use super::Client;
 use super::registry::{Member, Registry};
@@ -220,13 +222,9 @@ fn is_bound(socket: &OwnedFd) -> bool {
 }
 
 fn open_queue(member: &Member, doorbell: OwnedFd) -> Result<Reply, Refusal> {
-    let is_pipe = fstat(&doorbell).is_ok_and(|file| FileType::from_raw_mode(file.st_mode) == FileType::Fifo);
-    if !is_pipe || !fcntl_getfl(&doorbell).is_ok_and(|flags| flags.contains(OFlags::WRONLY | OFlags::NONBLOCK)) {
-        return refuse(Errno::OPNOTSUPP, "that is no pipe's end that can be written without blocking");
-    }
-    // Opened anew where we may: whether the application's own description blocks stays the application's to say.
-    let path = format!("/proc/self/fd/{}", doorbell.as_raw_fd());
-    let doorbell = open(path, OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty()).unwrap_or(doorbell);
+    let Ok(doorbell) = Doorbell::new(doorbell) else {
+        return refuse(Errno::OPNOTSUPP, "that is no writing end of a pipe");
+    };
     match member.application.open_queue(doorbell, member.place) {
         Some(queue) => Ok(Reply::Queue { queue }),
         None => refuse(Errno::NOSPC, "there are as many queues as there can be"),

@@ -4,7 +4,8 @@ use afpa_channel::slot::{command, state};
 use afpa_engine::memory::Ending;
 use afpa_tcp_server::{Limits, Settings};
 
-use crate::stage::{App, Setting, Stage, stage};
+use crate::common::App;
+use crate::stage::{Setting, Stage, stage};
 
 fn eager(count: u32) -> Stage {
     let provider = Settings { eager_accept: count, ..Settings::default() };
@@ -123,8 +124,7 @@ fn slots_of_all_applications_together_are_bounded() {
     let refused = second.try_listen().unwrap_err();
     assert_eq!(refused.raw_os_error(), Some(rustix::io::Errno::NFILE.raw_os_error()));
     first.command(slots[0], command::CLOSE);
-    stage.passes(6);
-    assert!(first.accept(listener).is_some(), "the third had waited");
+    stage.until("the third, which had waited", |_| first.accept(listener).is_some());
 }
 
 #[test]

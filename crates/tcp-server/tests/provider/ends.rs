@@ -3,7 +3,8 @@
 use afpa_channel::slot::{command, state};
 use afpa_engine::memory::Ending;
 
-use crate::stage::{pattern, stage};
+use crate::common::pattern;
+use crate::stage::stage;
 
 #[test]
 fn a_close_sends_what_is_queued_and_then_fin() {

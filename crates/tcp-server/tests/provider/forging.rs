@@ -9,7 +9,8 @@ use afpa_channel::slot::state;
 use afpa_engine::memory::Ending;
 use proptest::prelude::*;
 
-use crate::stage::{App, pattern, stage};
+use crate::common::{App, pattern};
+use crate::stage::stage;
 
 /// Writes a word of a slot.
 fn scribble(app: &App, slot: u32, word: usize, value: u32) {

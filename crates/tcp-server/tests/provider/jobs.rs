@@ -11,7 +11,8 @@ use afpa_channel::slot::{command, state};
 use afpa_engine::memory::{Ending, MemoryConfig};
 use afpa_platform::foreign::ForeignMemory;
 
-use crate::stage::{App, Setting, Stage, pattern, stage};
+use crate::common::{App, pattern};
+use crate::stage::{Setting, Stage, stage};
 
 fn memory(octets: &[u8]) -> Arc<ForeignMemory> {
     let memory = Arc::new(ForeignMemory::create(octets.len()).unwrap());

@@ -1,5 +1,8 @@
 //! The socket provider on a network of memory: what the peer and the application see.
 
+#[path = "../common/mod.rs"]
+mod common;
+
 mod accepting;
 mod ends;
 mod forging;

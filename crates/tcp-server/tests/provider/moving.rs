@@ -4,7 +4,8 @@ use afpa_channel::slot::{command, state};
 use afpa_engine::memory::MemoryConfig;
 use afpa_tcp_server::Settings;
 
-use crate::stage::{Setting, Stage, pattern, stage};
+use crate::common::pattern;
+use crate::stage::{Setting, Stage, stage};
 
 #[test]
 fn octets_go_both_ways() {
@@ -62,7 +63,7 @@ fn eager_receive_is_bounded_until_somebody_waits() {
     let (app, slot, peer) = stage.connected();
     peer.send(&pattern(100));
     stage.passes(3);
-    let waiting = |app: &crate::stage::App| app.slot(slot).receive_ring().readable(app.slot(slot).taken()).unwrap();
+    let waiting = |app: &crate::common::App| app.slot(slot).receive_ring().readable(app.slot(slot).taken()).unwrap();
     assert_eq!(waiting(&app), 10);
     assert!(app.has(slot, state::STALLED));
     app.slot(slot).want(40);

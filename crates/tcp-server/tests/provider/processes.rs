@@ -8,7 +8,8 @@ use afpa_engine::memory::Ending;
 use afpa_tcp_server::{Limits, Settings};
 use rustix::io::Errno;
 
-use crate::stage::{App, Setting, Stage, bound, stage};
+use crate::common::{App, bound};
+use crate::stage::{Setting, Stage, stage};
 
 /// A process that `parent` forks, with the holds that its parent has copied.
 fn fork(stage: &Stage, parent: &App) -> App {

@@ -1,17 +1,17 @@
 //! Who is told of what, and who is rung.
 
-use std::io::Read;
+use std::io::{PipeReader, Read};
 use std::os::fd::AsFd;
-use std::os::unix::net::UnixStream;
 
 use afpa_channel::control::{Reply, Request};
 use rustix::io::Errno;
 
-use crate::stage::{App, pattern, stage};
+use crate::common::{App, pattern};
+use crate::stage::stage;
 
-fn queue(app: &App) -> (u32, UnixStream) {
-    let (ours, theirs) = UnixStream::pair().unwrap();
-    ours.set_nonblocking(true).unwrap();
+fn queue(app: &App) -> (u32, PipeReader) {
+    let (ours, theirs) = std::io::pipe().unwrap();
+    rustix::io::ioctl_fionbio(&ours, true).unwrap();
     match app.ask(&Request::OpenQueue, &[theirs.as_fd()]).unwrap() {
         Reply::Queue { queue } => (queue, ours),
         other => panic!("{other:?}"),
