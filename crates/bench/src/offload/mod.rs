@@ -226,10 +226,12 @@ impl OffloadArgs {
         let mut chosen = Vec::new();
         for program in Program::value_variants() {
             let is_named = self.programs.contains(program);
+            // What cannot be compared with kernel sockets is for who asks for it.
+            let is_wanted = is_named || (self.programs.is_empty() && *program != Program::Memnet);
             match program.lack() {
                 Some(lack) if is_named => bail!("{lack}"),
-                Some(lack) if self.programs.is_empty() => eprintln!("left out: {lack}"),
-                None if is_named || self.programs.is_empty() => chosen.push(*program),
+                Some(lack) if is_wanted => eprintln!("left out: {lack}"),
+                None if is_wanted => chosen.push(*program),
                 _ => {}
             }
         }

@@ -5,7 +5,7 @@ use crate::affinity;
 use crate::command;
 use crate::peers::{BACKEND_PORT, PORT, Places};
 use crate::topology::{self, Topology};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use std::ffi::OsString;
 use std::fs;
@@ -19,6 +19,8 @@ pub(super) enum Program {
     Simple,
     /// nginx, unmodified on either side
     Nginx,
+    /// The example `http_async` of the crate memnet, written for a TCP server: only with one, and only when named
+    Memnet,
 }
 
 impl Program {
@@ -26,6 +28,9 @@ impl Program {
     pub(super) fn lack(self) -> Option<&'static str> {
         match self {
             Program::Nginx if command::find("nginx").is_none() => Some("nginx is not installed"),
+            Program::Memnet if !example().is_ok_and(|path| path.is_file()) => {
+                Some("it is not built: cargo build --release -p memnet --example http_async")
+            }
             _ => None,
         }
     }
@@ -39,10 +44,13 @@ impl Program {
         let words = match self {
             Program::Simple => self.simple(setting, threads)?,
             Program::Nginx => self.nginx(setting, threads)?,
+            Program::Memnet => self.memnet(setting)?,
         };
         let end = &setting.topology.server;
         let words = match setting.configuration {
+            Configuration::Kernel { .. } if self == Program::Memnet => bail!("it needs a TCP server"),
             Configuration::Kernel { .. } => words,
+            Configuration::Dedicated(_) if self == Program::Memnet => words,
             Configuration::Dedicated(_) => {
                 let offload = [setting.afpa.into(), "offload".into(), "--socket".into(), setting.socket().into()];
                 offload.into_iter().chain(["--".into()]).chain(words).collect()
@@ -61,6 +69,11 @@ impl Program {
         Ok(words)
     }
 
+    fn memnet(self, setting: &Setting<'_>) -> Result<Vec<OsString>> {
+        let address = format!("{}:{PORT}", topology::SERVER);
+        Ok(vec![example()?.into(), setting.socket().into(), address.into(), setting.documents.into()])
+    }
+
     fn nginx(self, setting: &Setting<'_>, workers: usize) -> Result<Vec<OsString>> {
         let Setting { topology, documents: root, run, .. } = *setting;
         let address = topology::SERVER.to_string();
@@ -75,6 +88,12 @@ impl Program {
         words.extend(["-e".into(), "stderr".into(), "-c".into(), file.into()]);
         Ok(words)
     }
+}
+
+/// Where cargo puts the example that is beside this program.
+fn example() -> Result<PathBuf> {
+    let this = std::env::current_exe().context("cannot find this program")?;
+    Ok(this.with_file_name("examples").join("http_async"))
 }
 
 /// Where things are, for one configuration.
@@ -101,8 +120,11 @@ impl Setting<'_> {
         let Configuration::Dedicated(dedicated) = self.configuration else { return None };
         let end = &self.topology.server;
         let mut command = end.command_among(&placement.tcp_server, self.afpa);
-        command.args(["tcp-server", "--cores", &affinity::list(&placement.tcp_server), "--interface", &end.device]);
+        command.args(["tcp-server", "--cores", &affinity::list(&placement.tcp_server)]);
         command.args(["--provider", dedicated.provider, "--notify", dedicated.notify, "--offload", dedicated.offload]);
+        if dedicated.provider == "direct" {
+            command.args(["--interface", &end.device]);
+        }
         command.arg("--socket").arg(self.socket());
         Some(command)
     }
