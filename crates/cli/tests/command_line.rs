@@ -225,10 +225,15 @@ fn a_wrong_command_line_is_status_2_and_says_what_is_right() {
 
 #[test]
 fn what_cannot_be_served_is_one_sentence_each_and_status_1() {
-    let cases: [(&[&str], &str); 14] = [
+    let cases: [(&[&str], &str); 16] = [
+        (&["tcp-server", "--provider", "direct"], "afpa: --provider direct needs an interface: --interface eth0\n"),
         (
-            &["tcp-server", "--provider", "direct"],
-            "afpa: --provider direct and --interface: this version offers the kernel's TCP only\n",
+            &["tcp-server", "--interface", "eth0"],
+            "afpa: --interface, --frames and --queues are of --provider direct; write that, too\n",
+        ),
+        (
+            &["tcp-server", "--provider", "direct", "--interface", "nowhere"],
+            "afpa: there is no interface nowhere: No such device (os error 19)\n",
         ),
         (
             &["tcp-server", "--offload", "receive"],

@@ -1,11 +1,12 @@
 //! What the seam's calls do: TCP's connections under the seam's names.
 
+use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
 use afpa_engine::TransportId;
 use afpa_engine::seam::{Address, Calls, ConnectionId, Disconnect, Events, ListenerId, Origin, Owner, Segment, Time};
-use afpa_tcp::{Arrival, ConnectionInfo, Ending, Handle, Input, Opened, Tcp};
+use afpa_tcp::{Arrival, ConnectionInfo, Ending, Handle, Input, ListenerIndex, Opened, Tcp};
 
 use crate::config::DirectConfig;
 use crate::datagrams::Datagrams;
@@ -24,6 +25,8 @@ pub(crate) struct Connections {
     pub(crate) pending: bool,
     /// Connections whose unread input is to be shown again.
     resumed: Resumed,
+    /// Listeners that are known by another's name.
+    pub(crate) aliases: HashMap<ListenerIndex, ListenerId>,
     addresses: Vec<IpAddr>,
     mtu: usize,
 }
@@ -38,6 +41,7 @@ impl Connections {
             now: Time::default(),
             pending: false,
             resumed: Resumed::default(),
+            aliases: HashMap::new(),
             addresses: config.addresses.clone(),
             mtu: usize::from(config.mtu),
         }
@@ -68,7 +72,10 @@ impl Connections {
         self.pending = true;
         if let Some(opened) = opened {
             let origin = match opened {
-                Opened::Accepted(listener) => Origin::Accepted(self.listener(listener.0)),
+                Opened::Accepted(listener) => {
+                    let alias = self.aliases.get(&listener).copied();
+                    Origin::Accepted(alias.unwrap_or_else(|| self.listener(listener.0)))
+                }
                 Opened::Connected => Origin::Connected,
             };
             events.connected(self, id, owner, origin);

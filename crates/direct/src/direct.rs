@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +17,7 @@ use afpa_wire::tcp::Integrity as Found;
 use afpa_wire::{ip, udp};
 use rustix::event::epoll;
 use rustix::net::getsockname;
+use rustix::net::sockopt::ipv6_v6only;
 
 use crate::assistance::Driver;
 use crate::config::DirectConfig;
@@ -31,6 +32,9 @@ use crate::stats::DirectStats;
 const BUDGET: usize = 64;
 /// How long to wait for room on a device that takes no more: it drains at the speed of the network.
 const BLOCKED: Duration = Duration::from_micros(200);
+/// How long an engine that stays awake goes without asking the kernel: whether a driver wants a call in order to go on
+/// receiving, and whether a thread of the kernel's waits for our core.
+const UNASKED: Duration = Duration::from_micros(50);
 /// How often TCP's counters are published.
 const PUBLISH: Duration = Duration::from_millis(100);
 
@@ -49,7 +53,7 @@ pub struct Direct {
     watched: HashMap<RawFd, OwnedFd>,
     listeners: u16,
     /// Sockets of listeners that others have bound: while they are open, nobody else gets their ports.
-    adopted: HashMap<u16, OwnedFd>,
+    adopted: HashMap<u16, Adopted>,
     /// Connections are accepted.
     listens: bool,
     /// The device had no room for everything.
@@ -59,8 +63,17 @@ pub struct Direct {
     /// The last pass found frames.
     busy: bool,
     published: Time,
+    /// When the kernel was last asked what is ready.
+    asked: Time,
     /// Answers SYNs for us.
     driver: Option<Arc<Driver>>,
+}
+
+/// A listener that others have bound.
+struct Adopted {
+    _socket: OwnedFd,
+    /// That of IPv4, if it takes that as well as IPv6.
+    also: Option<ListenerIndex>,
 }
 
 /// Everything that a frame passes through, apart from the device.
@@ -108,6 +121,7 @@ impl Direct {
             unflushed: false,
             busy: false,
             published,
+            asked: Time::default(),
             driver: None,
         })
     }
@@ -142,6 +156,22 @@ impl Direct {
                 let id = connections.listener(u16::MAX - self.listeners);
                 connections.datagrams.listen(*address, id, owner);
                 Ok(id)
+            }
+        }
+    }
+
+    /// Listens to the same port of IPv4 for a listener of IPv6.
+    fn listen_also(&mut self, listener: ListenerId, port: u16, owner: Owner) -> io::Result<ListenerIndex> {
+        let connections = &mut self.traffic.connections;
+        let address = (Ipv4Addr::UNSPECIFIED, port).into();
+        match connections.tcp.listen(address, u32::from(owner.0)) {
+            Ok(index) => {
+                connections.aliases.insert(index, listener);
+                Ok(index)
+            }
+            Err(error) => {
+                connections.tcp.unlisten(ListenerIndex(listener.index));
+                Err(io::Error::other(error))
             }
         }
     }
@@ -395,9 +425,14 @@ impl Transport for Direct {
         }
         if count == 0 {
             let wait = self.wait(wait);
-            self.sleep(wait)?;
-            self.tell_time(events);
-            count = self.receive(events)?;
+            let now = self.traffic.connections.now;
+            // What is ready is found without the kernel: frames in memory, what is watched by those who have it watched.
+            if wait != Some(Duration::ZERO) || now.since(self.asked) >= UNASKED {
+                self.sleep(wait)?;
+                self.tell_time(events);
+                self.asked = self.traffic.connections.now;
+                count = self.receive(events)?;
+            }
         }
         self.busy = count > 0;
         self.traffic.connections.raise_resumed(events);
@@ -425,12 +460,15 @@ impl Transport for Direct {
         }
     }
 
-    /// Listens where the socket is bound, and keeps it. As with [`Direct::listen`], who steers packets for that address
+    /// Listens where the socket is bound, and keeps it; one that takes IPv4 as well as IPv6 listens to both, under one name. As with [`Direct::listen`], who steers packets for that address
     /// begins when every engine has adopted it, and ends before the first unlistens or when the last connection is over.
     fn adopt(&mut self, socket: OwnedFd, owner: Owner, _backlog: u16) -> io::Result<ListenerId> {
-        let address = SocketAddr::try_from(getsockname(&socket)?)?;
+        let bound = SocketAddr::try_from(getsockname(&socket)?)?;
+        let address = SocketAddr::new(bound.ip().to_canonical(), bound.port());
         let listener = self.listen(&Listen::Stream(Address::Inet(address)), owner)?;
-        self.adopted.insert(listener.index, socket);
+        let both = address.is_ipv6() && address.ip().is_unspecified() && !ipv6_v6only(&socket)?;
+        let also = both.then(|| self.listen_also(listener, address.port(), owner)).transpose()?;
+        self.adopted.insert(listener.index, Adopted { _socket: socket, also });
         Ok(listener)
     }
 
@@ -440,7 +478,10 @@ impl Transport for Direct {
         if !is_ours || !connections.tcp.unlisten(ListenerIndex(listener.index)) {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "no stream is listened to"));
         }
-        self.adopted.remove(&listener.index);
+        if let Some(also) = self.adopted.remove(&listener.index).and_then(|adopted| adopted.also) {
+            connections.tcp.unlisten(also);
+            connections.aliases.remove(&also);
+        }
         Ok(())
     }
 

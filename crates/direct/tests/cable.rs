@@ -160,6 +160,29 @@ fn listeners_come_and_go_and_their_connections_live_on() {
 }
 
 #[test]
+fn a_socket_of_both_families_is_listened_to_by_one_name() {
+    let mut wire = Wire::new(64);
+    for _ in 0..2 {
+        let socket = rustix::net::socket(AddressFamily::INET6, SocketType::STREAM, None).unwrap();
+        rustix::net::sockopt::set_ipv6_v6only(&socket, false).unwrap();
+        rustix::net::bind(&socket, &SocketAddr::from(([0; 8], 0))).unwrap();
+        let port = SocketAddr::try_from(rustix::net::getsockname(&socket).unwrap()).unwrap().port();
+        let listener = wire.far.direct.adopt(socket, Owner(7), 5).unwrap();
+        let both = FAR.map(|address| SocketAddr::new(address.parse().unwrap(), port).to_string());
+        for to in &both {
+            let connection = wire.near.connect(to);
+            wire.fetch(connection, 1000);
+            assert_eq!(wire.far.app.listeners.last(), Some(&listener));
+        }
+        wire.far.direct.unlisten(listener).unwrap();
+        for to in &both {
+            let late = wire.near.connect(to);
+            wire.until("the refusal", |wire| wire.near.app.end_of(late) == Some(Disconnect::Refused));
+        }
+    }
+}
+
+#[test]
 fn who_listens_to_nothing_refuses() {
     let mut wire = Wire::new(64);
     let connection = wire.near.connect("10.0.0.2:81");

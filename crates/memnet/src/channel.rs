@@ -3,7 +3,7 @@
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use afpa_channel::Forged;
 use afpa_channel::lock::lock;
@@ -19,8 +19,6 @@ use crate::thread;
 pub struct Channel {
     attachment: Arc<Attachment>,
     slot: u32,
-    /// The use of the slot that it is.
-    generation: AtomicU32,
     /// Closed, or given to [`Channel::forget`].
     gone: AtomicBool,
 }
@@ -44,8 +42,7 @@ pub struct Readiness {
 
 impl Channel {
     pub(crate) fn new(attachment: Arc<Attachment>, slot: u32) -> Channel {
-        let generation = AtomicU32::new(attachment.region().slot(slot).generation());
-        Channel { attachment, slot, generation, gone: AtomicBool::new(false) }
+        Channel { attachment, slot, gone: AtomicBool::new(false) }
     }
 
     /// The attachment that it is of.
@@ -294,14 +291,11 @@ impl Channel {
 
     /// As [`Channel::close`], of a channel that was [found](Attachment::channel) by its number.
     pub fn let_go(&self, reset: bool) {
+        // Held, it is still what it was; let go of, it may be another's at once.
+        let generation = self.slot().generation();
         if self.attachment.release(self.slot) {
-            self.command(command::CLOSE | if reset { command::ABORT } else { 0 });
+            self.command_in(generation, command::CLOSE | if reset { command::ABORT } else { 0 });
         }
-    }
-
-    /// Means the slot's present use, which the process holds, from now on: for who keeps a channel for each slot.
-    pub fn renew(&self) {
-        self.generation.store(self.slot().generation(), Ordering::Relaxed);
     }
 
     /// Lets go of it without closing: the process's hold stays, for who has the slot's number.
@@ -334,8 +328,12 @@ impl Channel {
     }
 
     fn command(&self, bits: u32) {
+        self.command_in(self.slot().generation(), bits);
+    }
+
+    fn command_in(&self, generation: u32, bits: u32) {
         let slot = self.slot();
-        slot.command(self.generation.load(Ordering::Relaxed), bits);
+        slot.command(generation, bits);
         self.attachment.attend(slot);
     }
 

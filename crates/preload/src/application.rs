@@ -154,7 +154,7 @@ impl Application {
         // All that comes, whenever it is read: readiness has to be told of what nobody has asked for.
         channel.slot().want(u32::MAX);
         channel.forget();
-        self.channel(slot).renew();
+        self.channel(slot);
         self.uses[slot as usize].store(1, Ordering::Release);
         Entry { kind, application: self.index, number: slot as u16, generation }
     }
@@ -165,10 +165,7 @@ impl Application {
             self.uses[usize::from(entry.number)].store(1, Ordering::Release);
         }
         let holds = self.attachment.region().holds(self.attachment.place());
-        self.each_slot(entry, |channel| {
-            holds.hold(channel.number());
-            channel.renew();
-        });
+        self.each_slot(entry, |channel| holds.hold(channel.number()));
     }
 
     /// One more use of a slot, if there is one already.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use memnet::{Attachment, Channel};
+use memnet::Attachment;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
@@ -151,7 +151,6 @@ pub(crate) fn listen(descriptor: RawFd, backlog: i32) -> Result<bool, Errno> {
         channel.forget();
     }
     let entry = application.adopt(Kind::Listener, first);
-    application.each_slot(entry, Channel::renew);
     let description = application.description(entry.number.into());
     settled.describe(description);
     table::put(descriptor, Some(entry));

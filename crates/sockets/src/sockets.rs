@@ -27,6 +27,8 @@ pub struct Sockets {
     listeners: Listeners,
     table: Table,
     fallback: Option<String>,
+    /// The driver has not seen all listeners.
+    has_new: bool,
 }
 
 enum Driver {
@@ -50,7 +52,7 @@ impl Sockets {
         };
         let listeners = Listeners::new(&config);
         let table = Table::new(&config, matches!(driver, Driver::Uring(_)))?;
-        Ok(Sockets { driver, listeners, table, fallback })
+        Ok(Sockets { driver, listeners, table, fallback, has_new: false })
     }
 
     /// The interface in use: never [`Interface::Auto`].
@@ -104,6 +106,7 @@ impl Sockets {
     }
 
     fn prepare(&mut self, listener: ListenerId) -> io::Result<()> {
+        self.has_new = true;
         let place = usize::from(listener.index);
         let listener = &self.listeners.list[place];
         if let Some(socket) = &listener.socket {
@@ -153,6 +156,7 @@ impl Driver {
 impl Transport for Sockets {
     fn poll(&mut self, now: Time, wait: Option<Duration>, events: &mut dyn Events) -> io::Result<()> {
         self.table.now = now;
+        self.has_new = false;
         self.table.expire_lingering();
         self.table.expire_closing();
         let wait = self.wait(wait);
@@ -205,12 +209,12 @@ impl Transport for Sockets {
     }
 
     fn is_pending(&self) -> bool {
-        self.table.has_touched()
+        self.has_new || self.table.has_touched()
     }
 
     fn is_due(&mut self, now: Time) -> Option<bool> {
         let Driver::Uring(uring) = &mut self.driver else { return None };
-        Some(uring.has_work() || self.table.has_touched() || self.patience(now) == Some(Duration::ZERO))
+        Some(uring.has_work() || self.is_pending() || self.patience(now) == Some(Duration::ZERO))
     }
 
     fn patience(&self, now: Time) -> Option<Duration> {

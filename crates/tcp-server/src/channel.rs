@@ -16,6 +16,7 @@ use crate::provider::Fate;
 use crate::receiving::Receiving;
 use crate::sending::Sending;
 use crate::stats::ProviderStats;
+use crate::steering::Lease;
 use crate::table::{CLOSED, GIVEN, IDLE, LEAVING, LET_GO, OVER, RESET, STAYS, TAKEN};
 
 /// For how long a connection is given nothing more before it goes to another engine. Who takes less than what TCP holds in
@@ -29,6 +30,8 @@ pub struct Connection {
     pub(crate) channel: Option<Box<Channel>>,
     /// Its turn, while it waits for credit.
     pub(crate) waits: Option<u64>,
+    /// The interface's frames, if it is of an interface.
+    pub(crate) _lease: Option<Arc<Lease>>,
     /// How the transport says that it ended.
     pub(crate) reason: Option<Disconnect>,
 }

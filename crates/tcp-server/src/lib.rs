@@ -7,6 +7,7 @@
 //! - [`channel`]: one connection of it, with `receiving` and `sending`.
 //! - [`listener`]: connections that are accepted ahead of the application.
 //! - [`balance`]: how many engines are active, and which connections move between them.
+//! - [`steering`]: listeners whose frames come from an interface of ours.
 //! - [`patience`]: for how long an engine looks for work before it sleeps.
 //!
 //! The application lies, as far as the server is concerned. What it writes is validated before it is used, and what is
@@ -31,6 +32,7 @@ mod sending;
 mod slots;
 pub mod stats;
 pub mod status;
+pub mod steering;
 pub mod table;
 
 pub use application::Application;
@@ -41,3 +43,4 @@ pub use moving::Share;
 pub use patience::Notify;
 pub use provider::{Port, Provider, Settings};
 pub use stats::ProviderStats;
+pub use steering::Steer;

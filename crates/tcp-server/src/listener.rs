@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use afpa_channel::Forged;
@@ -16,15 +17,20 @@ use rustix::io::Errno;
 use crate::application::Memory;
 use crate::channel::Origin;
 use crate::provider::{Admission, Fate, Provider};
+use crate::steering::Lease;
 
 /// A listening slot on this engine.
 pub(crate) struct Listener {
     pub(crate) place: usize,
     pub(crate) slot: u32,
     /// What the transport calls it; `None` while the engine accepts no connections.
-    id: Option<ListenerId>,
+    pub(crate) id: Option<ListenerId>,
     /// Kept to listen to again, with its backlog.
     socket: (OwnedFd, u16),
+    /// The kernel's, if `id` is an interface's.
+    pub(crate) beside: Option<ListenerId>,
+    /// The interface's frames for it.
+    pub(crate) lease: Option<Arc<Lease>>,
     /// Octets put into the ring.
     produced: u32,
     /// Connections that are in the ring, the oldest first.
@@ -47,6 +53,8 @@ impl Listener {
             id: None,
             most: socket.1.into(),
             socket,
+            beside: None,
+            lease: None,
             produced: 0,
             entries: VecDeque::new(),
             waiting: BTreeMap::new(),
@@ -110,7 +118,8 @@ impl Provider {
     /// It does not.
     pub(crate) fn adopt(&mut self, serial: u64, owner: Owner, transports: &mut [Box<dyn Transport>]) -> io::Result<()> {
         let Some(listener) = self.listeners.get_mut(&serial) else { return Ok(()) };
-        let Some(transport) = transports.first_mut() else { return Err(io::ErrorKind::Unsupported.into()) };
+        // The kernel's sockets, behind an interface's transport if there is one.
+        let Some(transport) = transports.last_mut() else { return Err(io::ErrorKind::Unsupported.into()) };
         let (socket, backlog) = &listener.socket;
         let id = transport.adopt(socket.try_clone()?, owner, *backlog)?;
         listener.id = Some(id);
@@ -144,7 +153,7 @@ impl Provider {
         self.stats.active.set(0);
         for listener in self.listeners.values_mut() {
             // What was accepted already may still come under this name, and finds its listener.
-            if let (Some(id), Some(transport)) = (listener.id.take(), transports.first_mut()) {
+            if let (Some(id), Some(transport)) = (listener.id.take(), transports.last_mut()) {
                 let _ = transport.unlisten(id);
             }
         }
@@ -319,7 +328,8 @@ impl Provider {
     fn end_listener(&mut self, serial: u64, desk: &mut Desk<'_>) -> Option<(usize, u32)> {
         let eager = self.settings.eager_accept;
         let mut listener = self.listeners.remove(&serial)?;
-        self.stop_listening(serial, listener.id);
+        self.stop_listening(serial, [listener.id, listener.beside]);
+        self.stop_steered(listener.lease.take());
         let attached = self.attached[listener.place].as_ref()?;
         let application = attached.application.clone();
         application.listening.fetch_sub(1, Ordering::Relaxed);

@@ -27,8 +27,13 @@ impl ProtocolModule for SocketProvider {
     type Connection = Connection;
     type Request = ();
 
-    fn connected(provider: &mut Provider, _: ConnectionId, origin: afpa_engine::seam::Origin, _: Time) -> Connection {
-        Connection { origin: provider.origin_of(origin), channel: None, waits: None, reason: None }
+    fn connected(provider: &mut Provider, id: ConnectionId, origin: afpa_engine::seam::Origin, _: Time) -> Connection {
+        let origin = provider.origin_of(origin);
+        let lease = match origin {
+            Origin::Listener(serial) => provider.lease_of(serial, id),
+            _ => None,
+        };
+        Connection { origin, channel: None, waits: None, _lease: lease, reason: None }
     }
 
     fn ended(_: &mut Provider, connection: &mut Connection, reason: Disconnect) {

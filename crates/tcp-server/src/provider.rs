@@ -256,7 +256,11 @@ impl Provider {
     ) -> Admission {
         self.worked = true;
         match origin {
-            Origin::Listener(serial) => self.accept(serial, notice, addresses),
+            Origin::Listener(serial) => {
+                let (local, peer) = addresses;
+                let addresses = (self.as_bound(serial, local), self.as_bound(serial, peer));
+                self.accept(serial, notice, addresses)
+            }
             Origin::Opening(tag) => self.establish(tag, notice, addresses),
             Origin::Nobody => Admission::Unwanted,
         }
@@ -535,7 +539,7 @@ impl Provider {
     }
 
     /// A slot has a listener from now on. Its serial number.
-    fn listen_on(&mut self, place: usize, slot: u32, socket: (OwnedFd, u16)) -> u64 {
+    pub(crate) fn listen_on(&mut self, place: usize, slot: u32, socket: (OwnedFd, u16)) -> u64 {
         let serial = self.next_serial();
         if let Some(attached) = &mut self.attached[place] {
             attached.occupy(slot, Occupant::Listener(serial));
@@ -545,21 +549,27 @@ impl Provider {
         serial
     }
 
+    /// Runs something when what was commanded before is done.
+    pub(crate) fn later(&self, f: impl FnOnce() + Send + 'static) {
+        self.handle.command(move |_| f());
+    }
+
     /// A transport listens under this name.
     pub(crate) fn listens_as(&mut self, serial: u64, id: ListenerId) {
         self.by_id.insert(key(id), serial);
     }
 
-    /// The listener is gone from the tables; the transport has to stop, if it listens.
-    pub(crate) fn stop_listening(&mut self, serial: u64, id: Option<ListenerId>) {
+    /// The listener is gone from the tables; the transports have to stop, where they listen.
+    pub(crate) fn stop_listening(&mut self, serial: u64, ids: [Option<ListenerId>; 2]) {
         self.by_id.retain(|_, known| *known != serial);
-        let Some(id) = id else { return };
-        self.handle.command(move |control| {
-            if let Some(transport) = control.transports().get_mut(usize::from(id.transport.0)) {
-                // One that listens no more needs not be told.
-                let _ = transport.unlisten(id);
-            }
-        });
+        for id in ids.into_iter().flatten() {
+            self.handle.command(move |control| {
+                if let Some(transport) = control.transports().get_mut(usize::from(id.transport.0)) {
+                    // One that listens no more needs not be told.
+                    let _ = transport.unlisten(id);
+                }
+            });
+        }
     }
 
     /// Connects for an application; `at` has been begun for it.

@@ -11,6 +11,13 @@ pub trait Sink<P> {
     /// the device cuts nothing, and every packet is one segment.
     fn max_payload(&self) -> usize;
 
+    /// Where the payload of the next packet, of `len` octets, may be written: it leaves from there, as [`Piece::Staged`]. What
+    /// others may write at any time is copied there once, and summed where nobody else writes it. `None`: nowhere.
+    fn stage(&mut self, len: usize) -> Option<&mut [u8]> {
+        let _ = len;
+        None
+    }
+
     /// Takes a packet, or returns false if there is no room for it: it is offered again later.
     fn transmit(&mut self, packet: Packet<'_, P>) -> bool;
 }
@@ -36,6 +43,8 @@ pub struct Packet<'a, P> {
 pub enum Piece<'a, P> {
     /// Octets that are valid during the call.
     Copied(&'a [u8]),
+    /// All of the payload, so many octets, where [`Sink::stage`] said.
+    Staged(usize),
     /// Octets of a pinned payload: a clone of it keeps them where they lie.
     Pinned {
         /// The whole payload.
@@ -46,10 +55,11 @@ pub enum Piece<'a, P> {
 }
 
 impl<P: crate::Payload> Piece<'_, P> {
-    /// The octets.
+    /// The octets; none of what is staged.
     pub fn bytes(&self) -> &[u8] {
         match self {
             Piece::Copied(bytes) => bytes,
+            Piece::Staged(_) => &[],
             Piece::Pinned { payload, range } => payload.bytes().get(range.clone()).unwrap_or_default(),
         }
     }

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::Diagnostics;
-use crate::config::{Cores, Interface};
+use crate::config::{Cores, Frames, Interface};
 use crate::units::{Malformed, Size, Span};
 
 pub(super) const EXAMPLES: &str = "\
@@ -22,6 +22,7 @@ Examples:
   afpa tcp-server --cores 2-3 --notify poll       two engines that never sleep
   afpa tcp-server --cores 1-3 --active 1-3        as many of three as there is work for
   afpa tcp-server --admin 127.0.0.1:9090          with metrics
+  afpa tcp-server --provider direct --interface eth0   our own TCP for what comes through eth0
   afpa tcp-server status                          who is attached, and how busy engines are
   afpa offload -- nginx -g 'daemon off;'          a program whose TCP it runs";
 
@@ -47,9 +48,15 @@ pub struct TcpServer {
     /// Whose TCP it is
     #[arg(long, value_enum, default_value_t = Provider::Kernel)]
     pub provider: Provider,
-    /// The interface of the provider direct
+    /// The interface of the provider direct. What is not for an application's listeners stays with the kernel
     #[arg(long, value_name = "IF")]
     pub interface: Option<String>,
+    /// How its frames are taken: xdp (AF_XDP), packet (AF_PACKET rings), or auto (the first that works)
+    #[arg(long, value_name = "WAY", default_value_t = Frames::Auto)]
+    pub frames: Frames,
+    /// How many of its queues get an engine of their own [default: all, as far as there are engines]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub queues: Option<u32>,
     /// System interface: uring, epoll, or auto (uring where the kernel allows it)
     #[arg(long, value_name = "IO", default_value_t = Interface::Auto)]
     pub io: Interface,

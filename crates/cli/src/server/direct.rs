@@ -32,19 +32,29 @@ const MAX_QUEUES: usize = 256;
 const LOCALLY_ADMINISTERED: u8 = 2;
 
 /// An interface whose frames go to engines. Dropping the last of it gives them back to the kernel.
-pub(super) struct Wire {
+pub(crate) struct Wire {
     frames: Frames,
     config: config::Direct,
     /// Engines that share the interface's queues.
     engines: u32,
+    /// Whoever connects speaks first.
+    clients_begin: bool,
     addresses: Vec<(Service, SocketAddr)>,
 }
 
 /// What the frames of `engines` engines take of the arena.
 pub(super) fn frame_memory(config: &Config) -> u64 {
-    let is_in_arena = matches!(config.direct.frames, config::Frames::Auto | config::Frames::Xdp);
-    match (config.transport, &config.direct.interface) {
-        (Transport::Direct, Some(name)) if is_in_arena => {
+    match config.transport {
+        Transport::Direct => memory_of(&config.direct),
+        Transport::Sockets => 0,
+    }
+}
+
+/// What the frames of an interface take of an arena.
+pub(crate) fn memory_of(direct: &config::Direct) -> u64 {
+    let is_in_arena = matches!(direct.frames, config::Frames::Auto | config::Frames::Xdp);
+    match &direct.interface {
+        Some(name) if is_in_arena => {
             let queues = Interface::by_name(name).map_or(1, |facts| facts.receive_queues);
             u64::from(queues) * u64::from(FRAMES) * FRAME_OCTETS * 2
         }
@@ -57,17 +67,25 @@ pub(super) fn frame_memory(config: &Config) -> u64 {
 /// # Errors
 /// There is no such interface.
 pub(super) fn engines(config: &Config, wanted: usize) -> Result<usize, String> {
-    if config.transport == Transport::Sockets {
-        return Ok(wanted);
+    match config.transport {
+        Transport::Sockets => Ok(wanted),
+        Transport::Direct => engines_for(&config.direct, wanted),
     }
-    if matches!(config.direct.frames, config::Frames::Packet | config::Frames::Tap) {
+}
+
+/// How many engines the interface has work for.
+///
+/// # Errors
+/// There is no such interface.
+pub(crate) fn engines_for(direct: &config::Direct, wanted: usize) -> Result<usize, String> {
+    if matches!(direct.frames, config::Frames::Packet | config::Frames::Tap) {
         // Frames are spread over as many sockets or queues as there are engines.
-        let queues = config.direct.queues.map_or(MAX_QUEUES, |queues| queues.max(1) as usize);
+        let queues = direct.queues.map_or(MAX_QUEUES, |queues| queues.max(1) as usize);
         return Ok(wanted.min(queues).min(MAX_QUEUES));
     }
-    let name = config.direct.interface.as_deref().unwrap_or_default();
+    let name = direct.interface.as_deref().unwrap_or_default();
     let facts = Interface::by_name(name).map_err(|error| format!("there is no interface {name}: {error}"))?;
-    let queues = config.direct.queues.unwrap_or(facts.receive_queues).min(facts.receive_queues);
+    let queues = direct.queues.unwrap_or(facts.receive_queues).min(facts.receive_queues);
     Ok(wanted.min(queues.max(1) as usize))
 }
 
@@ -77,14 +95,47 @@ impl Wire {
     /// # Errors
     /// What is missing, in a sentence with the remedy.
     pub(super) fn open(config: &Config, engines: usize) -> Result<Option<Wire>, String> {
-        let (Transport::Direct, Some(name)) = (config.transport, &config.direct.interface) else { return Ok(None) };
+        match config.transport {
+            Transport::Sockets => Ok(None),
+            // RFC 9112 §9: HTTP's client speaks first.
+            Transport::Direct => Wire::of(&config.direct, engines, true),
+        }
+    }
+
+    /// Opens the interface that is named, if one is. Whether whoever connects speaks first decides when a connection is one.
+    ///
+    /// # Errors
+    /// What is missing, in a sentence with the remedy.
+    pub(crate) fn of(config: &config::Direct, engines: usize, clients_begin: bool) -> Result<Option<Wire>, String> {
+        let Some(name) = &config.interface else { return Ok(None) };
         let engines = engines as u32;
-        let frames = Frames::open(&config.direct, name, engines)?;
-        Ok(Some(Wire { frames, config: config.direct.clone(), engines, addresses: Vec::new() }))
+        let frames = Frames::open(config, name, engines)?;
+        Ok(Some(Wire { frames, config: config.clone(), engines, clients_begin, addresses: Vec::new() }))
+    }
+
+    /// The interface's name.
+    pub(crate) fn name(&self) -> &str {
+        &self.frames.interface.name
+    }
+
+    /// Takes the frames of TCP for an address away from the kernel, until it is left to it as often.
+    ///
+    /// # Errors
+    /// The table is full: a sentence with the remedy.
+    pub(crate) fn take(&self, address: SocketAddr) -> Result<(), String> {
+        self.frames.steer(Protocol::Tcp, address).map_err(|error| format!("{}: {error}", self.name()))
+    }
+
+    /// Leaves them to the kernel.
+    ///
+    /// # Errors
+    /// The kernel refused.
+    pub(crate) fn leave(&self, address: SocketAddr) -> Result<(), String> {
+        self.frames.unsteer(Protocol::Tcp, address).map_err(|error| format!("{}: {error}", self.name()))
     }
 
     /// Whether the listeners' addresses are those of a host of our own, which the kernel does not have.
-    pub(super) fn is_host(&self) -> bool {
+    pub(crate) fn is_host(&self) -> bool {
         self.frames.is_host()
     }
 
@@ -129,7 +180,7 @@ impl Wire {
     ///
     /// # Errors
     /// What is missing, in a sentence with the remedy.
-    pub(super) fn transport(
+    pub(crate) fn transport(
         &self,
         number: u32,
         id: TransportId,
@@ -209,7 +260,7 @@ impl Wire {
     }
 
     /// The transport, for other threads.
-    pub(super) fn observe(&self, direct: &Direct) -> Observed {
+    pub(crate) fn observe(&self, direct: &Direct) -> Observed {
         Observed {
             stats: direct.stats(),
             observer: direct.observer(),
@@ -244,8 +295,7 @@ impl Wire {
                 config::Handshake::Cookies => tcp::Handshake::Cookies,
                 config::Handshake::Queue => tcp::Handshake::Queue { entries: 1024 },
             },
-            // RFC 9112 §9: HTTP's client speaks first.
-            accept_on_data: config.handshake == config::Handshake::Cookies,
+            accept_on_data: self.clients_begin && config.handshake == config::Handshake::Cookies,
             receive_window: u32::try_from(config.receive_window.0).unwrap_or(u32::MAX),
             send_buffer: u32::try_from(config.send_buffer.0).unwrap_or(u32::MAX),
             receive_memory: shares(config.memory.0),

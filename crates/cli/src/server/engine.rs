@@ -175,7 +175,7 @@ struct Unopened {
 
 /// Who has what comes through which doors.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Owners {
+pub(crate) struct Owners {
     http: Owner,
     dns: Owner,
 }

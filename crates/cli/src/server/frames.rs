@@ -77,6 +77,18 @@ impl Frames {
         }
     }
 
+    /// Leaves it to the kernel again, if nobody else has it steered.
+    ///
+    /// # Errors
+    /// The kernel refused.
+    pub(super) fn unsteer(&self, protocol: Protocol, address: SocketAddr) -> Result<(), String> {
+        match &self.way {
+            Way::Xdp(steering) => steering.unsteer(protocol, address).map_err(|error| error.to_string()),
+            Way::Packet { shield, .. } => shield.unsteer(protocol, address).map_err(|error| error.to_string()),
+            Way::Tap(_) => Ok(()),
+        }
+    }
+
     /// Whether our end is a host of its own, with addresses that the kernel does not have.
     pub(super) fn is_host(&self) -> bool {
         matches!(self.way, Way::Tap(_))

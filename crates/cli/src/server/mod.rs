@@ -39,11 +39,12 @@ use crate::systemd::Inherited;
 use crate::units::ListenAddress;
 use crate::upgrade::{Handed, Predecessor, Role};
 
-use direct::Wire;
+pub(crate) use direct::{Wire, engines_for as direct_engines, memory_of as frame_memory_of};
 use dns::DnsPlan;
 use doors::{Door, Service};
 use engine::{Held, HttpPlan, Plan, Prepared, Seat};
-pub(crate) use engine::{interface, message as panic_message};
+pub(crate) use engine::{Owners, interface, message as panic_message};
+pub(crate) use observed::{Observed, Seated, capture, connections, counters};
 use running::Entry;
 pub use running::Running;
 pub(crate) use running::transitions_of;

@@ -5,6 +5,7 @@ use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use afpa_direct::{CapturedFrame, DirectStats, Observer};
+use afpa_engine::mailbox::Waker;
 use afpa_engine::stats::Counter;
 use afpa_platform::clock;
 use afpa_tcp::{ConnectionInfo, State as TcpState};
@@ -16,7 +17,7 @@ use crate::stats::{self, Capture, Drops, Resets, State, Taken, Tcp};
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The direct transport of one engine.
-pub(super) struct Observed {
+pub(crate) struct Observed {
     pub(super) stats: Arc<DirectStats>,
     pub(super) observer: Observer,
     pub(super) frames: &'static str,
@@ -24,12 +25,33 @@ pub(super) struct Observed {
     pub(super) congestion: &'static str,
 }
 
+/// An engine that may have one.
+pub(crate) trait Seated {
+    fn cpu(&self) -> usize;
+    fn waker(&self) -> Waker;
+    fn direct(&self) -> Option<&Observed>;
+}
+
+impl Seated for Seat {
+    fn cpu(&self) -> usize {
+        self.cpu
+    }
+
+    fn waker(&self) -> Waker {
+        self.handle.waker()
+    }
+
+    fn direct(&self) -> Option<&Observed> {
+        self.direct.as_ref()
+    }
+}
+
 /// What an engine's TCP counted; `None` without one. Waits for the engine's answer, as it may have slept since it
 /// published its counters; one that gives none has those.
-pub(super) fn counters(seat: &Seat) -> Option<Tcp> {
-    let observed = seat.direct.as_ref()?;
+pub(crate) fn counters(seat: &impl Seated) -> Option<Tcp> {
+    let observed = seat.direct()?;
     let answer = observed.observer.counters();
-    seat.handle.waker().wake();
+    seat.waker().wake();
     let tcp = answer.recv_timeout(PATIENCE).unwrap_or_else(|_| observed.stats.tcp());
     let frames = &observed.stats;
     let drops = [
@@ -45,7 +67,7 @@ pub(super) fn counters(seat: &Seat) -> Option<Tcp> {
         ("sent", "timed out", tcp.resets_sent_timed_out),
     ];
     Some(Tcp {
-        core: seat.cpu,
+        core: seat.cpu(),
         frames: observed.frames,
         frames_in: frames.frames_in.get(),
         frames_out: frames.frames_out.get(),
@@ -74,12 +96,12 @@ pub(super) fn counters(seat: &Seat) -> Option<Tcp> {
 }
 
 /// At most `limit` connections of all engines. Waits for each engine's answer.
-pub(super) fn connections(seats: &[Seat], limit: usize) -> Vec<stats::Connection> {
-    let ask = |seat: &Seat| {
-        let observed = seat.direct.as_ref()?;
+pub(crate) fn connections<S: Seated>(seats: &[S], limit: usize) -> Vec<stats::Connection> {
+    let ask = |seat: &S| {
+        let observed = seat.direct()?;
         let answer = observed.observer.connections(limit);
-        seat.handle.waker().wake();
-        Some((seat.cpu, observed.congestion, answer))
+        seat.waker().wake();
+        Some((seat.cpu(), observed.congestion, answer))
     };
     // All are asked before the first answer is waited for.
     let asked: Vec<_> = seats.iter().filter_map(ask).collect();
@@ -95,11 +117,11 @@ pub(super) fn connections(seats: &[Seat], limit: usize) -> Vec<stats::Connection
 }
 
 /// Starts to copy frames; `None` if no engine has any.
-pub(super) fn capture(seats: &[Seat], snap: usize) -> Option<Box<dyn Capture>> {
-    let begin = |seat: &Seat| {
-        let observed = seat.direct.as_ref()?;
+pub(crate) fn capture<S: Seated>(seats: &[S], snap: usize) -> Option<Box<dyn Capture>> {
+    let begin = |seat: &S| {
+        let observed = seat.direct()?;
         let (frames, dropped) = observed.observer.capture(snap);
-        seat.handle.waker().wake();
+        seat.waker().wake();
         Some(Source { interface: observed.interface.clone(), frames, dropped })
     };
     let sources: Vec<_> = seats.iter().filter_map(begin).collect();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::Builder;
 
+use afpa_engine::mailbox::Waker;
 use afpa_engine::stats::ModuleStats;
 use afpa_engine::workers::Workers;
 use afpa_engine::{Engine, Time, TransportId};
@@ -13,10 +14,14 @@ use afpa_sockets::{Sockets, SocketsConfig, SocketsStats};
 use afpa_tcp_server::{Notify, Port, ProviderStats, Settings, SocketProvider};
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::interface::Interface;
 use crate::args::{TcpServer, tcp_server};
 use crate::process;
-use crate::server::{interface, panic_message};
+use crate::server::{Observed, Owners, Seated, interface, panic_message};
 use crate::supervisor::EngineEnd;
+
+/// The most connections through an interface, on each engine.
+const CONNECTIONS: u32 = 65_536;
 
 /// What an engine is made of.
 pub(super) struct Plan {
@@ -25,6 +30,7 @@ pub(super) struct Plan {
     settings: Settings,
     sockets: SocketsConfig,
     workers: Arc<Workers>,
+    wire: Option<Arc<Interface>>,
 }
 
 /// What other threads know of it.
@@ -34,10 +40,30 @@ pub(super) struct Seat {
     pub(super) module: Arc<ModuleStats>,
     pub(super) sockets: Arc<SocketsStats>,
     pub(super) interface: &'static str,
+    pub(super) direct: Option<Observed>,
+}
+
+impl Seated for Seat {
+    fn cpu(&self) -> usize {
+        self.cpu
+    }
+
+    fn waker(&self) -> Waker {
+        self.port.handle.waker()
+    }
+
+    fn direct(&self) -> Option<&Observed> {
+        self.direct.as_ref()
+    }
 }
 
 impl Plan {
-    pub(super) fn new(args: &TcpServer, cpu: usize, number: u32, workers: Arc<Workers>) -> Plan {
+    pub(super) fn new(
+        args: &TcpServer,
+        cpu: usize,
+        (number, wire): (u32, Option<Arc<Interface>>),
+        workers: Arc<Workers>,
+    ) -> Plan {
         let settings = Settings {
             notify: match args.notify {
                 tcp_server::Notify::Poll => Notify::Poll,
@@ -51,7 +77,7 @@ impl Plan {
         // Applications decide what is sent when.
         let sockets =
             SocketsConfig { interface: interface(args.io), peer_speaks_first: false, ..SocketsConfig::default() };
-        Plan { cpu, number, settings, sockets, workers }
+        Plan { cpu, number, settings, sockets, workers, wire }
     }
 }
 
@@ -90,17 +116,26 @@ fn live(plan: Plan, made: SyncSender<Result<Seat, String>>) -> Result<(), String
 }
 
 fn build(plan: Plan) -> Result<(Engine, Seat), String> {
-    let Plan { cpu, number, settings, sockets, workers } = plan;
+    let Plan { cpu, number, settings, sockets, workers, wire } = plan;
     let failed = |what: &str, error: &dyn std::fmt::Display| format!("the engine on CPU {cpu} cannot {what}: {error}");
     process::pin_thread(cpu).map_err(|error| failed("be pinned", &error))?;
-    let sockets = Sockets::new(SocketsConfig { transport: TransportId(0), ..sockets })
-        .map_err(|error| failed("reach the network", &error))?;
+    // Behind the interface's transport, which sleeps, if there is one.
+    let transport = TransportId(u8::from(wire.is_some()));
+    let sockets =
+        Sockets::new(SocketsConfig { transport, ..sockets }).map_err(|error| failed("reach the network", &error))?;
     let mut engine = Engine::new(workers, || Time(clock::now())).map_err(|error| failed("be woken", &error))?;
     let stats = Arc::new(ProviderStats::default());
     let provider = afpa_tcp_server::Provider::new(number, engine.handle(), settings, stats.clone());
     let (owner, module) = engine.install::<SocketProvider>(provider);
     let port = Port { handle: engine.handle(), owner, stats };
-    let seat = Seat { cpu, port, module, sockets: sockets.stats(), interface: sockets.interface().name() };
+    let (mut interface, mut observed) = (sockets.interface().name(), None);
+    if let Some(Interface { wire, arena }) = wire.as_deref() {
+        let direct = wire.transport(number, TransportId(0), CONNECTIONS, arena, Owners::default())?;
+        interface = direct.device();
+        observed = Some(wire.observe(&direct));
+        engine.add_transport(Box::new(direct)).map_err(|error| failed("watch its mailbox", &error))?;
+    }
+    let seat = Seat { cpu, port, module, sockets: sockets.stats(), interface, direct: observed };
     engine.add_transport(Box::new(sockets)).map_err(|error| failed("watch its mailbox", &error))?;
     Ok((engine, seat))
 }

@@ -1,6 +1,7 @@
 //! `afpa tcp-server`: engines that run TCP for other processes, and where these attach.
 
 mod engine;
+mod interface;
 mod running;
 mod status;
 
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use afpa_channel::layout::MAX_ENGINES;
 use afpa_engine::workers::Workers;
-use afpa_tcp_server::{Control, ControlConfig, balance};
+use afpa_tcp_server::{Control, ControlConfig, Steer, balance};
 use rustix::process::getuid;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
@@ -88,11 +89,13 @@ struct Started {
 }
 
 fn start(args: &TcpServer, path: PathBuf) -> Result<Started, String> {
-    let cpus = process::engine_cpus(&args.cores).map_err(|error| error.to_string())?;
+    let mut cpus = process::engine_cpus(&args.cores).map_err(|error| error.to_string())?;
     if cpus.len() > MAX_ENGINES as usize {
         return Err(format!("a TCP server has at most {MAX_ENGINES} engines; name fewer with --cores"));
     }
-    let balance = balance_of(args, cpus.len())?;
+    let (engines, wire) = interface::open(args, cpus.len())?;
+    cpus.truncate(engines);
+    let balance = balance_of(args, engines)?;
     let socket = args.admin.map(|listen| {
         admin::listen(&Admin { listen, allow_remote: args.admin_allow_remote }, None).map_err(|error| error.to_string())
     });
@@ -101,7 +104,7 @@ fn start(args: &TcpServer, path: PathBuf) -> Result<Started, String> {
         .map_err(|error| format!("the worker threads cannot be started: {error}"))?;
     let (sender, ends) = unbounded_channel();
     let seats = cpus.iter().enumerate().map(|(number, cpu)| {
-        engine::start(engine::Plan::new(args, *cpu, number as u32, workers.clone()), sender.clone())
+        engine::start(engine::Plan::new(args, *cpu, (number as u32, wire.clone()), workers.clone()), sender.clone())
     });
     let seats: Vec<Seat> = seats.collect::<Result<_, _>>()?;
     let config = ControlConfig {
@@ -113,7 +116,9 @@ fn start(args: &TcpServer, path: PathBuf) -> Result<Started, String> {
     };
     let interface = seats.first().map_or("nothing", |seat| seat.interface);
     let ports = seats.iter().map(|seat| seat.port.clone()).collect();
-    let control = Control::start(config, ports).map_err(|error| format!("applications cannot attach: {error}"))?;
+    let steer = wire.map(|wire| wire as Arc<dyn Steer>);
+    let control =
+        Control::start_with(config, ports, steer).map_err(|error| format!("applications cannot attach: {error}"))?;
     let (engines, cores) = if cpus.len() == 1 { ("engine", "core") } else { ("engines", "cores") };
     let line = format!(
         "applications attach at {}; TCP runs on {} {engines} ({cores} {}) through {interface}",
@@ -172,9 +177,6 @@ async fn finish(
 }
 
 fn refuse_what_is_not_offered(args: &TcpServer) -> Result<(), String> {
-    if args.provider == Provider::Direct || args.interface.is_some() {
-        return Err("--provider direct and --interface: this version offers the kernel's TCP only".into());
-    }
     if args.offload == Directions::Receive {
         return Err("--offload receive: this version offers both directions together only".into());
     }
@@ -183,9 +185,12 @@ fn refuse_what_is_not_offered(args: &TcpServer) -> Result<(), String> {
 
 /// How many of these engines are active.
 fn balance_of(args: &TcpServer, engines: usize) -> Result<balance::Settings, String> {
+    // Our own TCP serves whoever comes in the frames of an engine's queues: all engines have to be there, and stay.
+    let moves = args.provider == Provider::Kernel;
     match args.active {
-        None => Ok(balance::Settings::default()),
-        Some(Active { min, max }) if max <= engines => Ok(balance::Settings { min, max, moves: true }),
+        None => Ok(balance::Settings { moves, ..balance::Settings::default() }),
+        Some(_) if !moves => Err("--active goes with --provider kernel: with direct, all engines are active".into()),
+        Some(Active { min, max }) if max <= engines => Ok(balance::Settings { min, max, moves }),
         Some(Active { max, .. }) => {
             Err(format!("--active: {max} engines cannot be active of {engines}; name more CPUs with --cores"))
         }

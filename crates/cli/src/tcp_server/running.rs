@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use afpa_tcp_server::SocketProvider;
 
 use super::engine::Seat;
-use crate::server::transitions_of;
-use crate::stats::{Engine, Figure, Provider, Purge, Purged, Snapshot, Source};
+use crate::server::{capture, connections, counters, transitions_of};
+use crate::stats::{Capture, Connection, Engine, Figure, Provider, Purge, Purged, Snapshot, Source, Tcp};
 
 pub(super) struct Running {
     seats: Vec<Seat>,
@@ -52,6 +52,18 @@ impl Source for Running {
 
     fn is_draining(&self) -> bool {
         self.draining.load(Relaxed)
+    }
+
+    fn tcp(&self) -> Vec<Tcp> {
+        self.seats.iter().filter_map(counters).collect()
+    }
+
+    fn connections(&self, limit: usize) -> Vec<Connection> {
+        connections(&self.seats, limit)
+    }
+
+    fn capture(&self, snap: usize) -> Option<Box<dyn Capture>> {
+        capture(&self.seats, snap)
     }
 }
 

@@ -6,9 +6,13 @@
 
 mod clients;
 mod death;
+mod direct;
 mod http;
 mod iperf;
 mod kill;
+#[expect(dead_code, reason = "what the tests of the direct transport need besides")]
+#[path = "../direct/lab.rs"]
+mod lab;
 mod lighttpd;
 mod memcached;
 mod nginx;

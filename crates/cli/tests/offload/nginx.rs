@@ -16,11 +16,16 @@ use crate::stack::Stack;
 
 /// nginx in front of files of every length, and of a backend at `/backend/`.
 pub(crate) fn nginx(stack: &Stack, address: SocketAddr, settings: &str) -> Daemon {
+    nginx_until(stack, address, settings, || is_listening(address))
+}
+
+/// The same, where it cannot be reached from here.
+pub(crate) fn nginx_until(stack: &Stack, address: SocketAddr, settings: &str, is_ready: impl Fn() -> bool) -> Daemon {
     let file = stack.file("nginx.conf");
     fs::write(&file, configuration(stack.directory(), address, settings)).unwrap();
     let mut command = stack.run("nginx");
     command.arg("-c").arg(&file).arg("-p").arg(stack.directory()).arg("-e").arg(stack.file("nginx.errors"));
-    let server = Daemon::start(command, address, &stack.file("nginx.log"));
+    let server = Daemon::start_until(command, address, &stack.file("nginx.log"), |_| is_ready());
     // It listens before it has any.
     eventually("the start of the workers", || server.children().len() == 2);
     server

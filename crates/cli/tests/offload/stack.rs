@@ -1,5 +1,6 @@
 //! Whose sockets the programs use.
 
+use std::ffi::OsString;
 use std::fs::{self, File, Permissions};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -11,12 +12,25 @@ use std::sync::OnceLock;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 use tempfile::TempDir;
 
+use crate::lab::{DEVICE, Lab};
 use crate::programs::{PATIENCE, eventually, program, python};
+
+/// Where a server of [`Stack::start_direct`] answers operators, in its namespace.
+pub(crate) const ADMIN: &str = "127.0.0.1:9090";
 
 /// A TCP server and those who run on it; or nobody, and they run on the kernel's sockets.
 pub(crate) struct Stack {
     server: Option<Child>,
     directory: TempDir,
+    place: Place,
+}
+
+/// Where the server and the programs run, and whose TCP it is.
+#[derive(Default)]
+struct Place {
+    /// What puts a command there.
+    prefix: Vec<OsString>,
+    provider: Vec<&'static str>,
 }
 
 impl Stack {
@@ -26,14 +40,29 @@ impl Stack {
         // Programs that give up their privileges come here too.
         fs::set_permissions(&directory, Permissions::from_mode(0o755)).unwrap();
         if is_plain() {
-            return Some(Stack { server: None, directory });
+            return Some(Stack { server: None, directory, place: Place::default() });
         }
         if !offload_exists() {
             return None;
         }
-        let mut stack = Stack { server: None, directory };
+        let place = Place { provider: vec!["kernel"], ..Place::default() };
+        let mut stack = Stack { server: None, directory, place };
         stack.start_server();
         Some(stack)
+    }
+
+    /// At the server's end of a cable, whose frames are taken in this way.
+    pub(crate) fn start_direct(lab: &Lab, frames: &'static str) -> Stack {
+        let directory = tempfile::tempdir().unwrap();
+        fs::set_permissions(&directory, Permissions::from_mode(0o755)).unwrap();
+        let command = lab.server.command("");
+        let mut prefix: Vec<OsString> =
+            std::iter::once(command.get_program()).chain(command.get_args()).map(Into::into).collect();
+        prefix.pop();
+        let provider = vec!["direct", "--interface", DEVICE, "--frames", frames, "--admin", ADMIN];
+        let mut stack = Stack { server: None, directory, place: Place { prefix, provider } };
+        stack.start_server();
+        stack
     }
 
     /// The same, where it matters that there is a server.
@@ -46,9 +75,9 @@ impl Stack {
     }
 
     fn start_server(&mut self) {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_afpa"));
-        command.arg("tcp-server").arg("--socket").arg(self.socket());
-        command.args(["--provider", "kernel", "--cores", &cpus()]).stdin(Stdio::null());
+        let mut command = self.place.command(env!("CARGO_BIN_EXE_afpa"));
+        command.arg("tcp-server").arg("--socket").arg(self.socket()).args(["--cores", &cpus(), "--provider"]);
+        command.args(&self.place.provider).stdin(Stdio::null());
         let log = File::options().append(true).create(true).open(self.log()).unwrap();
         self.server = Some(command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap());
         eventually(&format!("the start of the TCP server ({})", self.said()), || answers(&self.socket()));
@@ -65,7 +94,7 @@ impl Stack {
     pub(crate) fn offloaded(&self, command: &Command) -> Command {
         let mut prefixed = match self.server {
             Some(_) => {
-                let mut prefixed = Command::new(env!("CARGO_BIN_EXE_afpa"));
+                let mut prefixed = self.place.command(env!("CARGO_BIN_EXE_afpa"));
                 prefixed.arg("offload").arg("--socket").arg(self.socket()).arg("--").arg(command.get_program());
                 prefixed
             }
@@ -113,6 +142,15 @@ impl Stack {
 
     fn said(&self) -> String {
         fs::read_to_string(self.log()).unwrap_or_default()
+    }
+}
+
+impl Place {
+    fn command(&self, program: &str) -> Command {
+        let mut words = self.prefix.iter().map(OsString::as_os_str).chain([program.as_ref()]);
+        let mut command = Command::new(words.next().unwrap_or_default());
+        command.args(words);
+        command
     }
 }
 
@@ -209,7 +247,7 @@ pub(crate) fn is_plain() -> bool {
 }
 
 /// Whether this `afpa` can do what is tested here. Says so if it cannot.
-fn offload_exists() -> bool {
+pub(crate) fn offload_exists() -> bool {
     static EXISTS: OnceLock<bool> = OnceLock::new();
     let exists = *EXISTS.get_or_init(|| {
         let help = Command::new(env!("CARGO_BIN_EXE_afpa")).args(["offload", "--help"]).output().unwrap();

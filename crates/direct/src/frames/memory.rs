@@ -24,6 +24,8 @@ struct Transmitter {
     lane: Lane,
     /// Frames that the cable holds before it is full.
     capacity: usize,
+    /// A payload that was written here.
+    staged: Vec<u8>,
 }
 
 /// Both ends of a cable that holds `capacity` frames in each direction.
@@ -31,7 +33,7 @@ pub fn cable(capacity: usize) -> (MemoryDevice, MemoryDevice) {
     let (one, other) = (Lane::default(), Lane::default());
     let end = |from: &Lane, to: &Lane| MemoryDevice {
         incoming: from.clone(),
-        transmitter: Transmitter { lane: to.clone(), capacity },
+        transmitter: Transmitter { lane: to.clone(), capacity, staged: Vec::new() },
     };
     (end(&one, &other), end(&other, &one))
 }
@@ -59,13 +61,23 @@ impl FrameDevice for MemoryDevice {
 }
 
 impl FrameTransmitter for Transmitter {
+    fn stage(&mut self, len: usize) -> Option<&mut [u8]> {
+        self.staged.resize(len, 0);
+        Some(&mut self.staged)
+    }
+
     fn push(&mut self, head: &[u8], pieces: &[Piece<'_, Pinned>], _: Option<Segmentation>) -> Result<(), Full> {
         let mut lane = self.lane.borrow_mut();
         if lane.len() >= self.capacity {
             return Err(Full);
         }
         let mut frame = head.to_vec();
-        pieces.iter().for_each(|piece| frame.extend_from_slice(piece.bytes()));
+        for piece in pieces {
+            match piece {
+                Piece::Staged(len) => frame.extend_from_slice(&self.staged[..*len]),
+                piece => frame.extend_from_slice(piece.bytes()),
+            }
+        }
         lane.push_back(frame);
         Ok(())
     }

@@ -64,6 +64,13 @@ pub trait FrameTransmitter {
         0
     }
 
+    /// Where the payload of the next frame, of `len` octets, may be written, to leave from there as [`Piece::Staged`].
+    /// `None`: nowhere.
+    fn stage(&mut self, len: usize) -> Option<&mut [u8]> {
+        let _ = len;
+        None
+    }
+
     /// Queues a frame: `head` is copied, and pieces of pinned memory leave from where they lie if the
     /// device can do that; their pins are held until it has read them.
     ///

@@ -79,9 +79,17 @@ fn drain(receiver: &mut Receiver, budget: usize, transmitter: &mut Transmitter, 
 }
 
 impl FrameTransmitter for Transmitter {
+    fn stage(&mut self, len: usize) -> Option<&mut [u8]> {
+        Transmitter::stage(self, len)
+    }
+
     fn push(&mut self, head: &[u8], pieces: &[Piece<'_, Pinned>], _: Option<Segmentation>) -> Result<(), Full> {
+        if let [Piece::Staged(len)] = pieces {
+            return self.push_staged(head, *len).map_err(|_| Full);
+        }
         let mut pieces = pieces.iter().map(|piece| match piece {
             Piece::Copied(bytes) => TxPiece::Copied(bytes),
+            Piece::Staged(_) => TxPiece::Copied(&[]),
             Piece::Pinned { payload, range } => match payload.pin() {
                 Some(pin) => TxPiece::Pinned(pin.slice(), range.start.min(pin.len())..range.end),
                 // Of memory without a pin TCP has made a copy.

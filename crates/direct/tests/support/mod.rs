@@ -56,6 +56,8 @@ pub(crate) struct App {
     pins: Arc<AtomicU64>,
     talks: HashMap<u64, Talk>,
     pub(crate) events: Vec<Event>,
+    /// By which each connection was accepted.
+    pub(crate) listeners: Vec<ListenerId>,
     echoes: bool,
 }
 
@@ -135,7 +137,7 @@ impl App {
         filling.read_from(&mut &pattern(LARGEST)[..]).unwrap();
         let pins = Arc::new(AtomicU64::new(0));
         let body = ResidentBody::new(filling.finish(), &pins);
-        App { body, pins, talks: HashMap::new(), events: Vec::new(), echoes: true }
+        App { body, pins, talks: HashMap::new(), events: Vec::new(), listeners: Vec::new(), echoes: true }
     }
 
     /// How the connection ended, if it did.
@@ -222,7 +224,8 @@ impl Events for App {
     fn connected(&mut self, _: &mut dyn Calls, connection: ConnectionId, owner: Owner, origin: Origin) {
         assert_eq!(owner, Owner(7));
         match origin {
-            Origin::Accepted(_) => {
+            Origin::Accepted(listener) => {
+                self.listeners.push(listener);
                 self.talks.insert(key(connection), Talk::default());
                 self.events.push(Event::Accepted(connection));
             }

@@ -15,6 +15,8 @@ use super::ring::{Completions, Descriptor, Submissions};
 use crate::memory::{Frames, PinnedSlice};
 
 const CHUNK: usize = Frames::CHUNK;
+/// Octets in front of a payload that is staged, for its head.
+const HEADROOM: usize = 128;
 /// The most pieces of a frame: what each driver with multi-buffer frames can send.
 const MAX_PIECES: usize = 8;
 /// Pieces that are kept for what must be copied.
@@ -38,6 +40,8 @@ pub struct Transmitter {
     flight: Flight,
     /// Chunks that nothing uses.
     free: Vec<u64>,
+    /// The chunk that [`Transmitter::stage`] lent.
+    staged: Option<u64>,
     oversized: u64,
 }
 
@@ -77,7 +81,7 @@ impl Transmitter {
         let (transmit, completed) = link.transmit_queues();
         let free: Vec<u64> = link.transmit_chunks().collect();
         let flight = Flight::new(link.transmit_entries);
-        Transmitter { copy_limit: COPY_LIMIT, link, transmit, completed, flight, free, oversized: 0 }
+        Transmitter { copy_limit: COPY_LIMIT, link, transmit, completed, flight, free, staged: None, oversized: 0 }
     }
 
     /// Frames, whatever they are made of, that can be pushed for sure.
@@ -114,6 +118,47 @@ impl Transmitter {
         Ok(())
     }
 
+    /// Lends where the payload of the next frame may be written, to leave from there: see [`Transmitter::push_staged`].
+    /// `None` if it does not fit a chunk behind its head, or there is no room for another frame.
+    pub fn stage(&mut self, len: usize) -> Option<&mut [u8]> {
+        if len > CHUNK - HEADROOM {
+            return None;
+        }
+        if !self.has_room() {
+            self.reclaim();
+            if !self.has_room() {
+                return None;
+            }
+        }
+        let chunk = match self.staged {
+            Some(chunk) => chunk,
+            None => *self.staged.insert(self.free.pop()?),
+        };
+        let start = self.link.at(chunk + HEADROOM as u64, len);
+        // SAFETY: `len` octets from there lie within a chunk of the transmitter that no frame under way uses: it was free,
+        // and is queued only by `push_staged`, which takes `self` again. Any octets are valid ones.
+        Some(unsafe { std::slice::from_raw_parts_mut(start.as_ptr(), len) })
+    }
+
+    /// Queues a frame of `head`, which is copied, and the `len` octets that were written where [`Transmitter::stage`] said.
+    ///
+    /// # Errors
+    /// Nothing was staged since the last frame that was.
+    ///
+    /// # Panics
+    /// Head or payload are longer than there is room for them in the chunk.
+    pub fn push_staged(&mut self, head: &[u8], len: usize) -> Result<(), Full> {
+        assert!(head.len() <= HEADROOM && len <= CHUNK - HEADROOM, "a frame that is longer than what was staged");
+        let address = self.staged.take().ok_or(Full)? + (HEADROOM - head.len()) as u64;
+        let target = self.link.at(address, head.len());
+        // SAFETY: in front of the payload in the same chunk, which no frame under way uses. The source is borrowed memory of
+        // others.
+        unsafe { ptr::copy_nonoverlapping(head.as_ptr(), target.as_ptr(), head.len()) };
+        self.flight.add(address, Held::Chunk);
+        self.transmit.add(Descriptor { address, length: (head.len() + len) as u32, options: 0 });
+        Ok(())
+    }
+
     /// Has the kernel send what is queued, and takes back what it has sent. In copy mode this takes a
     /// system call, or before Linux 6.17 one for every 32 pieces. If the device or its peer takes nothing
     /// more, what is left waits for the next flush: see [`Transmitter::unsent`].
@@ -144,7 +189,8 @@ impl Transmitter {
         let mut any = false;
         while let Some(address) = self.completed.take() {
             if let Held::Chunk = self.flight.complete(address) {
-                self.free.push(address);
+                // One that was staged begins within its chunk.
+                self.free.push(address - address % CHUNK as u64);
             }
             any = true;
         }

@@ -25,8 +25,9 @@ use rustix::net::{SocketFlags, UCred, accept_with};
 use crate::balance;
 use crate::limits::Limits;
 use crate::provider::Port;
-use registry::Member;
-pub(crate) use registry::Registry;
+use crate::steering::{Leases, Steer};
+pub(crate) use registry::{Member, Registry};
+pub(crate) use requests::Refusal;
 
 /// What the control server is told.
 #[derive(Clone, Debug)]
@@ -88,11 +89,19 @@ impl Control {
     /// # Errors
     /// Another server is there, or the path cannot be listened to; the error says which.
     pub fn start(config: ControlConfig, ports: Vec<Port>) -> io::Result<Control> {
+        Control::start_with(config, ports, None)
+    }
+
+    /// The same, with an interface that is the first transport of every engine; the kernel's sockets are the last.
+    ///
+    /// # Errors
+    /// As [`Control::start`].
+    pub fn start_with(config: ControlConfig, ports: Vec<Port>, steer: Option<Arc<dyn Steer>>) -> io::Result<Control> {
         let geometry = config.geometry(ports.len())?;
         let listener = listener::bind(&config.path, config.mode)?;
         let stop = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
         let path = config.path.clone();
-        let registry = Registry::new(geometry, config.limits.clone(), config.balance, ports);
+        let registry = Registry::new(geometry, &config, ports, Leases::new(steer));
         let mut server = Server::new(listener, stop.clone(), registry, config.limits)?;
         let thread = Builder::new().name("control".into()).spawn(move || server.run())?;
         Ok(Control { stop, thread: Some(thread), path })

@@ -9,11 +9,12 @@ use afpa_channel::control::Token;
 use rustix::rand::{GetRandomFlags, getrandom};
 
 use crate::application::{Application, Identity, SlotCeiling};
-use crate::balance;
+use crate::control::ControlConfig;
 use crate::control::balancer::Balancer;
 use crate::limits::Limits;
 use crate::provider::Port;
 use crate::status::Load;
+use crate::steering::Leases;
 
 /// How long a place waits for the process that was forked for it.
 const FORK_PATIENCE: Duration = Duration::from_secs(10);
@@ -30,6 +31,7 @@ pub(crate) struct Registry {
     count: u64,
     /// Where the next look for the least loaded engine starts.
     pub(crate) next_engine: usize,
+    pub(crate) leases: Leases,
 }
 
 /// An application.
@@ -55,7 +57,8 @@ impl Member {
 }
 
 impl Registry {
-    pub(crate) fn new(geometry: Geometry, limits: Limits, balance: balance::Settings, ports: Vec<Port>) -> Registry {
+    pub(crate) fn new(geometry: Geometry, config: &ControlConfig, ports: Vec<Port>, leases: Leases) -> Registry {
+        let (limits, balance) = (config.limits.clone(), config.balance);
         Registry {
             geometry,
             ceiling: SlotCeiling::new(&limits, geometry),
@@ -66,6 +69,7 @@ impl Registry {
             entries: HashMap::new(),
             count: 0,
             next_engine: 0,
+            leases,
         }
     }
 
@@ -148,6 +152,7 @@ impl Registry {
             late.extend(entry.forks.extract_if(.., |(_, until)| *until <= now).map(|(place, _)| (*number, place)));
         }
         late.into_iter().for_each(|(number, place)| self.free_place(number, place));
+        self.leases.tick(now);
         if !self.entries.is_empty() {
             self.load.sample(now, &self.ports);
             self.balancer.tick(now, &self.ports);
@@ -159,11 +164,9 @@ impl Registry {
         let forks = self.entries.values().flat_map(|entry| &entry.forks).map(|(_, until)| *until);
         let sample = (!self.entries.is_empty()).then(|| self.load.next());
         let decision = self.balancer.next().filter(|_| !self.entries.is_empty());
-        forks
-            .chain(sample)
-            .chain(decision)
-            .min()
-            .map(|next| next.saturating_duration_since(now) + Duration::from_millis(1))
+        let next = forks.chain(sample).chain(decision).min();
+        let next = next.map(|next| next.saturating_duration_since(now) + Duration::from_millis(1));
+        next.into_iter().chain(self.leases.patience()).min()
     }
 }
 

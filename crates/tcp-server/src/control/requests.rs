@@ -18,6 +18,7 @@ use crate::bell::Doorbell;
 
 use super::Client;
 use super::registry::{Member, Registry};
+use crate::steering::Obstacle;
 
 /// Why something is not done.
 pub(crate) struct Refusal {
@@ -117,22 +118,19 @@ impl Registry {
             return refuse(Errno::INVAL, "the socket is not bound");
         }
         let backlog = backlog.clamp(1, MAX_BACKLOG) as u16;
-        if let Err(errno) = listen(&socket, backlog.into()) {
-            return refuse(errno, "the socket cannot be listened to");
-        }
-        let mut prepared = Vec::with_capacity(self.ports.len());
-        for engine in 0..self.ports.len() as u32 {
-            let slot = member.application.allocate(engine, state::LISTENING, member.place);
-            let duplicate = socket.try_clone();
-            match (slot, duplicate) {
-                (Some(at), Ok(duplicate)) => prepared.push((at.slot, duplicate)),
-                (slot, _) => {
-                    let taken = prepared.iter().map(|(slot, _)| *slot).chain(slot.map(|at| at.slot));
-                    taken.for_each(|slot| member.application.give_back(slot));
-                    return refuse(Errno::NFILE, "no slot or descriptor is left");
+        if let Some(lease) = self.leases.of(&socket) {
+            match self.listen_steered(member, (&socket, backlog), lease) {
+                Ok(slots) => return Ok(Reply::Listening { slots }),
+                Err(Obstacle::Refused(refusal)) => return Err(refusal),
+                Err(Obstacle::Unsteered(reason)) => {
+                    tracing::warn!("a listener is served by the kernel's sockets alone: {reason}");
                 }
             }
         }
+        if let Err(errno) = listen(&socket, backlog.into()) {
+            return refuse(errno, "the socket cannot be listened to");
+        }
+        let prepared = self.prepare(member, &socket)?;
         let slots = prepared.iter().map(|(slot, _)| *slot).collect();
         for (port, (slot, duplicate)) in self.ports.iter().zip(prepared) {
             let (number, owner) = (member.number(), port.owner);

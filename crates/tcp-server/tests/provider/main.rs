@@ -10,4 +10,5 @@ mod jobs;
 mod moving;
 mod processes;
 mod stage;
+mod steering;
 mod telling;

@@ -229,9 +229,19 @@ fn transmit<P: Payload>(
     let mut settled = std::mem::take(&mut shared.settled);
     let mut pieces = Pieces::<P>::new();
     let len = sending.queue.gather(offset, range.len, &mut pieces);
-    if piece::settle(&pieces, &mut settled) {
-        pieces.clear();
-        pieces.push(Piece::Copied(&settled));
+    let mut staged_sum = None;
+    if piece::is_volatile(&pieces) {
+        if let Some(place) = sink.stage(len as usize) {
+            piece::copy(&pieces, place);
+            staged_sum = Some(checksum::sum(place));
+            pieces.clear();
+            pieces.push(Piece::Staged(len as usize));
+        } else {
+            settled.resize(len as usize, 0);
+            piece::copy(&pieces, &mut settled);
+            pieces.clear();
+            pieces.push(Piece::Copied(&settled));
+        }
     }
     let is_last = offset + len == sending.queue.len();
     // FIN rides on the last octets (or is all there is), the first time and again.
@@ -243,7 +253,11 @@ fn transmit<P: Payload>(
     segment.sequence = range.start;
     segment.payload_len = len as usize;
     segment.is_cut = is_cut;
-    segment.payload_sum = if is_cut { 0 } else { sum(&pieces, shared.config.checksum) };
+    segment.payload_sum = match staged_sum {
+        _ if is_cut => 0,
+        Some(sum) => sum,
+        None => sum(&pieces, shared.config.checksum),
+    };
     if is_last && len > 0 {
         segment.flags |= Controls::PSH;
     }

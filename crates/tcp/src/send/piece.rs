@@ -13,28 +13,31 @@ pub(crate) const MAX_PIECES: usize = 18;
 /// The pieces of one packet, in order.
 pub(crate) type Pieces<'a, P> = ArrayVec<Piece<'a, P>, MAX_PIECES>;
 
-/// Copies the pieces to `copy` if one of them is of memory that others may write meanwhile. Returns whether it is so.
+/// Whether one of the pieces is of memory that others may write meanwhile.
 #[inline]
-pub(crate) fn settle<P: Payload>(pieces: &[Piece<'_, P>], copy: &mut Vec<u8>) -> bool {
+pub(crate) fn is_volatile<P: Payload>(pieces: &[Piece<'_, P>]) -> bool {
     let is_volatile = |piece: &Piece<'_, P>| matches!(piece, Piece::Pinned { payload, .. } if payload.is_volatile());
-    let has_volatile = pieces.iter().any(is_volatile);
-    if has_volatile {
-        copy_all(pieces, copy);
-    }
-    has_volatile
+    pieces.iter().any(is_volatile)
 }
 
-fn copy_all<P: Payload>(pieces: &[Piece<'_, P>], copy: &mut Vec<u8>) {
-    copy.clear();
+/// Copies the pieces, which have as many octets as `into`.
+pub(crate) fn copy<P: Payload>(pieces: &[Piece<'_, P>], mut into: &mut [u8]) {
     for piece in pieces {
+        let (part, rest) = into.split_at_mut(len(piece));
         match piece {
-            Piece::Copied(octets) => copy.extend_from_slice(octets),
-            Piece::Pinned { payload, range } => {
-                let before = copy.len();
-                copy.resize(before + range.len(), 0);
-                payload.copy(range.clone(), &mut copy[before..]);
-            }
+            Piece::Copied(octets) => part.copy_from_slice(octets),
+            Piece::Pinned { payload, range } => payload.copy(range.clone(), part),
+            Piece::Staged(_) => {}
         }
+        into = rest;
+    }
+}
+
+fn len<P: Payload>(piece: &Piece<'_, P>) -> usize {
+    match piece {
+        Piece::Copied(octets) => octets.len(),
+        Piece::Pinned { range, .. } => range.len(),
+        Piece::Staged(len) => *len,
     }
 }
 
@@ -44,12 +47,14 @@ pub(crate) fn sum<P: Payload>(pieces: &[Piece<'_, P>]) -> u16 {
     let mut total = 0;
     let mut is_odd = false;
     for piece in pieces {
-        let (sum, len) = match piece {
-            Piece::Copied(octets) => (checksum::sum(octets), octets.len()),
-            Piece::Pinned { payload, range } => (payload.sum(range.clone()), range.len()),
+        let sum = match piece {
+            Piece::Copied(octets) => checksum::sum(octets),
+            Piece::Pinned { payload, range } => payload.sum(range.clone()),
+            // It was summed where it was written.
+            Piece::Staged(_) => 0,
         };
         total = checksum::add(total, checksum::swap_if_odd(sum, is_odd));
-        is_odd ^= len % 2 == 1;
+        is_odd ^= len(piece) % 2 == 1;
     }
     total
 }

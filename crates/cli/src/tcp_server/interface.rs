@@ -1,0 +1,67 @@
+//! The interface of the provider direct: whose frames are our own TCP's, and from when to when.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use afpa_platform::memory::Arena;
+use afpa_tcp_server::Steer;
+
+use crate::args::TcpServer;
+use crate::args::tcp_server::Provider;
+use crate::config;
+use crate::server::{Wire, direct_engines, frame_memory_of};
+
+/// An interface, and the memory of its frames.
+pub(super) struct Interface {
+    pub(super) wire: Wire,
+    pub(super) arena: Arc<Arena>,
+}
+
+/// How many engines there shall be, and the interface if the provider has one.
+///
+/// # Errors
+/// What is missing, in a sentence with the remedy.
+pub(super) fn open(args: &TcpServer, wanted: usize) -> Result<(usize, Option<Arc<Interface>>), String> {
+    let Some(direct) = settings(args)? else { return Ok((wanted, None)) };
+    let engines = direct_engines(&direct, wanted)?;
+    let arena = Arena::new(frame_memory_of(&direct)).map_err(|error| format!("no memory for frames: {error}"))?;
+    // Of the applications' protocols nothing is known: either end may begin.
+    let Some(wire) = Wire::of(&direct, engines, false)? else { return Ok((wanted, None)) };
+    if wire.is_host() {
+        return Err(format!(
+            "on the TAP device {0} afpa would be a host of its own, whose addresses no program of this machine can be \
+             bound to; use the kernel's end: --frames packet, or --provider kernel",
+            wire.name()
+        ));
+    }
+    Ok((engines, Some(Arc::new(Interface { wire, arena }))))
+}
+
+fn settings(args: &TcpServer) -> Result<Option<config::Direct>, String> {
+    let is_told = args.interface.is_some() || args.queues.is_some() || args.frames != config::Frames::Auto;
+    match (args.provider, &args.interface) {
+        (Provider::Kernel, _) if is_told => {
+            Err("--interface, --frames and --queues are of --provider direct; write that, too".into())
+        }
+        (Provider::Kernel, _) => Ok(None),
+        (Provider::Direct, None) => Err("--provider direct needs an interface: --interface eth0".into()),
+        (Provider::Direct, Some(name)) => Ok(Some(config::Direct {
+            interface: Some(name.clone()),
+            frames: args.frames,
+            queues: args.queues,
+            ..config::Direct::default()
+        })),
+    }
+}
+
+impl Steer for Interface {
+    fn steer(&self, address: SocketAddr) -> Result<(), String> {
+        self.wire.take(address)
+    }
+
+    fn unsteer(&self, address: SocketAddr) {
+        if let Err(error) = self.wire.leave(address) {
+            tracing::warn!("frames for {address} stay ours: {error}");
+        }
+    }
+}
