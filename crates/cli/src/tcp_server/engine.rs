@@ -13,7 +13,7 @@ use afpa_sockets::{Sockets, SocketsConfig, SocketsStats};
 use afpa_tcp_server::{Notify, Port, ProviderStats, Settings, SocketProvider};
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::args::{TcpServer, tcp_server};
+use crate::config::{TcpServer, tcp_server};
 use crate::process;
 use crate::server::{interface, panic_message};
 use crate::supervisor::EngineEnd;

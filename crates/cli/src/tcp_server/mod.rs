@@ -16,9 +16,8 @@ use rustix::process::getuid;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use crate::admin::{self, AdminServer};
-use crate::args::TcpServer;
-use crate::args::tcp_server::{Directions, Provider};
-use crate::config::Admin;
+use crate::config::tcp_server::{Directions, Provider};
+use crate::config::{Admin, TcpServer};
 use crate::process;
 use crate::signals::{Request, Signals};
 use crate::supervisor::EngineEnd;
@@ -29,7 +28,7 @@ use running::Running;
 pub use status::{ask_status, status};
 
 /// Where applications attach to root's server.
-const OF_ROOT: &str = "/run/afpa/tcp-server.sock";
+pub(crate) const OF_ROOT: &str = "/run/afpa/tcp-server.sock";
 /// Threads that read files, and jobs that may wait for them.
 const WORKERS: (usize, usize) = (4, 1024);
 
@@ -37,7 +36,7 @@ const WORKERS: (usize, usize) = (4, 1024);
 ///
 /// # Errors
 /// Something of the machine is missing or in use, or an engine failed: a sentence.
-pub fn run(args: &TcpServer, announce: impl FnOnce(&str)) -> Result<(), String> {
+pub fn run(args: &TcpServer, admin: Option<Admin>, announce: impl FnOnce(&str)) -> Result<(), String> {
     refuse_what_is_not_offered(args)?;
     let path = socket_path(args.socket.as_deref())?;
     prepare_directory(&path)?;
@@ -50,7 +49,7 @@ pub fn run(args: &TcpServer, announce: impl FnOnce(&str)) -> Result<(), String> 
         .map_err(|error| format!("the main thread cannot be set up: {error}"))?;
     runtime.block_on(async {
         let mut signals = Signals::listen().map_err(|error| format!("signals cannot be received: {error}"))?;
-        let Started { running, control, mut ends, admin, line } = start(args, path)?;
+        let Started { running, control, mut ends, admin, line } = start(args, admin, path)?;
         announce(&line);
         systemd::ready(&line);
         let admin = admin.map(|admin| tokio::spawn(admin.serve()));
@@ -87,15 +86,12 @@ struct Started {
     line: String,
 }
 
-fn start(args: &TcpServer, path: PathBuf) -> Result<Started, String> {
+fn start(args: &TcpServer, admin: Option<Admin>, path: PathBuf) -> Result<Started, String> {
     let cpus = process::engine_cpus(&args.cores).map_err(|error| error.to_string())?;
     if cpus.len() > MAX_ENGINES as usize {
         return Err(format!("a TCP server has at most {MAX_ENGINES} engines; name fewer with --cores"));
     }
-    let socket = args.admin.map(|listen| {
-        admin::listen(&Admin { listen, allow_remote: args.admin_allow_remote }, None).map_err(|error| error.to_string())
-    });
-    let socket = socket.transpose()?;
+    let socket = admin.map(|admin| admin::listen(&admin, None)).transpose().map_err(|error| error.to_string())?;
     let workers = Workers::start(WORKERS.0, WORKERS.1)
         .map_err(|error| format!("the worker threads cannot be started: {error}"))?;
     let (sender, ends) = unbounded_channel();
@@ -104,9 +100,10 @@ fn start(args: &TcpServer, path: PathBuf) -> Result<Started, String> {
     });
     let seats: Vec<Seat> = seats.collect::<Result<_, _>>()?;
     let config = ControlConfig {
-        mode: args.mode,
+        mode: args.mode.0,
         slots: args.slots,
         ring: args.ring.0 as u32,
+        limits: args.limits,
         ..ControlConfig::new(path.clone())
     };
     let interface = seats.first().map_or("nothing", |seat| seat.interface);
