@@ -28,7 +28,7 @@ use running::Running;
 pub use status::{ask_status, status};
 
 /// Where applications attach to root's server.
-pub(crate) const OF_ROOT: &str = "/run/afpa/tcp-server.sock";
+const OF_ROOT: &str = "/run/afpa/tcp-server.sock";
 /// Threads that read files, and jobs that may wait for them.
 const WORKERS: (usize, usize) = (4, 1024);
 
@@ -103,7 +103,7 @@ fn start(args: &TcpServer, admin: Option<Admin>, path: PathBuf) -> Result<Starte
         mode: args.mode.0,
         slots: args.slots,
         ring: args.ring.0 as u32,
-        limits: args.limits,
+        limits: args.limits.clone(),
         ..ControlConfig::new(path.clone())
     };
     let interface = seats.first().map_or("nothing", |seat| seat.interface);

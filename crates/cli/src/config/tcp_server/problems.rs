@@ -8,7 +8,6 @@ use super::{Directions, Provider, RING, TcpServer};
 use crate::config::direct::Direct;
 use crate::config::problems::{Problem, interface_problem, size_within, span_within};
 use crate::config::{Config, Cores, Limits};
-use crate::tcp_server::OF_ROOT;
 use crate::units::{Size, Span};
 
 /// Everything that contradicts itself or lies outside its bounds. Looks at nothing but `config`.
@@ -39,9 +38,9 @@ pub(in crate::config) fn problems(config: &Config, server: &TcpServer, found: &m
 
 /// Everything on this machine that `server` needs and that is not there.
 pub(in crate::config) fn surroundings(server: &TcpServer, found: &mut Vec<Problem>) {
-    // The directory of root's server is made.
+    // Directories in /run are made when the server starts, by itself or for it.
     if let Some(path) = &server.socket
-        && path != Path::new(OF_ROOT)
+        && !path.starts_with("/run")
     {
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         if !parent.is_dir() {

@@ -214,7 +214,7 @@ mod tests {
             "tcp-server.interface: afpa-none cannot be used: No such device (os error 19) (ip link shows what can)",
         ];
         assert_eq!(found(&server), expected);
-        (server.socket, server.interface) = (Some("/run/afpa/tcp-server.sock".into()), Some("lo".into()));
+        (server.socket, server.interface) = (Some("/run/afpa-none/socket".into()), Some("lo".into()));
         assert_eq!(found(&server), [""; 0]);
     }
 }
