@@ -15,15 +15,16 @@ Applications attach at the socket: those that are written for it, and any that a
 afpa offload. Their TCP runs here, on the cores of --cores, and not on theirs.
 
 Without --socket it is /run/afpa/tcp-server.sock for root, $XDG_RUNTIME_DIR/afpa-tcp-server.sock
-for others. Who may open that file may attach; see --mode. A configuration (see --config, and afpa.toml,
-which comes with the program) has the section [tcp-server] with the same settings, and
-[tcp-server.limits], on what applications may use; afpa check finds every error in it.
+for others. Who may open that file may attach; see --mode.
+
+A configuration has the same settings in the section [tcp-server], and what applications may use in
+[tcp-server.limits]: see afpa.toml, which comes with the program. afpa check finds its errors.
 
 Examples:
   afpa tcp-server --cores 3                       one engine, on CPU 3
   afpa tcp-server --cores 2-3 --notify poll       two engines that never sleep
   afpa tcp-server --admin 127.0.0.1:9090          with metrics
-  afpa tcp-server --config /etc/afpa-tcp.toml     as a configuration says
+  afpa tcp-server --config FILE                   as a configuration says
   afpa tcp-server status                          who is attached, and how busy engines are
   afpa offload -- nginx -g 'daemon off;'          a program whose TCP it runs";
 

@@ -129,7 +129,7 @@ async fn serve(signals: &mut Signals, ends: &mut UnboundedReceiver<EngineEnd>) -
             request = signals.next() => match request {
                 Request::Stop => return Ok(()),
                 Request::Reload | Request::Reopen | Request::Upgrade => {
-                    tracing::warn!("a TCP server has no configuration to read, no log to open, and no successor");
+                    tracing::warn!("a TCP server does not read its configuration again, and has no log to open and no successor");
                 }
             },
             Some(EngineEnd { cpu, outcome }) = ends.recv() => {
