@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::admin::AdminServer;
-use crate::args::{Command, Diagnostics, Module, TcpServerCommand, in_flags};
+use crate::args::{Command, Diagnostics, Module, TcpServer, TcpServerCommand, in_flags};
 use crate::config::{self, Config, Interface, LogFormat, Transport};
 use crate::doctor::Report;
 use crate::graph::Graph;
@@ -24,6 +24,10 @@ pub fn execute(command: Command) -> ExitCode {
         Command::Accelerate(accelerate) => run_flags(accelerate.config(), accelerate.server.diagnostics),
         Command::Dns(dns) => run_flags(dns.config(), dns.server.diagnostics),
         Command::Run(file) => match config::load(&file.config) {
+            Ok(config) if config.tcp_server.is_some() => refuse(&[format!(
+                "{0} is for a TCP server, and one process does one thing; start it with: afpa tcp-server --config {0}",
+                file.config.display()
+            )]),
             Ok(config) => run(config, Origin::File(file.config), file.diagnostics),
             Err(errors) => refuse(&errors),
         },
@@ -56,13 +60,7 @@ pub fn execute(command: Command) -> ExitCode {
         Command::Purge(purge) => told(purge::execute(&purge)),
         Command::TcpServer(server) => match server.command {
             Some(TcpServerCommand::Status(status)) => told(tcp_server::status(&status)),
-            None => {
-                start_diagnostics(server.diagnostics);
-                match tcp_server::run(&server, |line| print(&format!("{line}\n"))) {
-                    Ok(()) => ExitCode::SUCCESS,
-                    Err(problem) => refuse(&[problem]),
-                }
-            }
+            None => run_tcp_server(&server),
         },
         // Returns only if it fails.
         Command::Offload(offload) => refuse(&[offload::execute(&offload)]),
@@ -81,6 +79,29 @@ fn run_flags(config: Config, diagnostics: Diagnostics) -> ExitCode {
     let problems = config::problems(&config).into_iter().chain(config::surroundings(&config));
     let problems: Vec<_> = problems.map(|problem| in_flags(&problem)).collect();
     if problems.is_empty() { run(config, Origin::Flags, diagnostics) } else { refuse(&problems) }
+}
+
+/// Runs TCP for other processes, as the command line and its file say.
+fn run_tcp_server(args: &TcpServer) -> ExitCode {
+    let file = match &args.config {
+        None => Config::default(),
+        Some(path) => match config::load(path) {
+            Ok(config) if config.tcp_server.is_some() => config,
+            Ok(_) => {
+                let path = path.display();
+                return refuse(&[format!(
+                    "{path} has no section [tcp-server]; run what it has: afpa run --config {path}"
+                )]);
+            }
+            Err(errors) => return refuse(&errors),
+        },
+    };
+    start_diagnostics(args.diagnostics);
+    let Config { tcp_server, admin, .. } = args.config(file);
+    match tcp_server::run(&tcp_server.unwrap_or_default(), admin, |line| print(&format!("{line}\n"))) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => refuse(&[problem]),
+    }
 }
 
 /// What a command has to say: its answer, or what went wrong.

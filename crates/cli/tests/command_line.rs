@@ -7,6 +7,7 @@ use afpa_cli::config::accelerate::{Accelerate, Policy};
 use afpa_cli::config::classes::{Class, Overload};
 use afpa_cli::config::dns::{Backend, DEFAULT_POOL, Dns, Pool, RateLimit};
 use afpa_cli::config::pools::{self, Backend as PoolBackend, Health, Sticky};
+use afpa_cli::config::tcp_server::{Provider, TcpServer};
 
 fn afpa(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_afpa")).args(arguments).output().unwrap()
@@ -79,7 +80,9 @@ fn each_help_has_its_options_and_examples() {
         (
             &["tcp-server", "--help"],
             &[
+                "--config <FILE>",
                 "--socket <PATH>",
+                "[default: 660]",
                 "--cores <LIST>",
                 "--provider <PROVIDER>",
                 "--notify <NOTIFY>",
@@ -207,7 +210,7 @@ fn a_wrong_command_line_is_status_2_and_says_what_is_right() {
         (&["lab"], "Usage: afpa lab <COMMAND>"),
         (&["tcp-server", "--ring", "1KiB"], "expected a size from 4 KiB to 1 MiB, found 1 KiB"),
         (&["tcp-server", "--mode", "rw"], "expected a mode such as 600, 660 or 666, found \"rw\""),
-        (&["tcp-server", "--notify", "never"], "[possible values: poll, interrupt, adaptive]"),
+        (&["tcp-server", "--notify", "never"], "expected poll, interrupt or adaptive, found \"never\""),
         (&["offload"], "<PROGRAM>..."),
         (&["offload", "--ports", "http", "ls"], "expected ports such as 80 or 80,8000-8099, found \"http\""),
         (&["lab", "up", "--mtu", "500"], "500 is not in 1280..=65535"),
@@ -322,6 +325,31 @@ fn check_names_every_error_of_dns() {
 }
 
 #[test]
+fn a_tcp_servers_configuration_is_checked_and_run_by_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = write(dir.path(), "[tcp-server]\ncores='0'\n");
+    assert_eq!(said(&["check", "--config", &path]), (0, format!("{path}: ok\n"), String::new()));
+    let refused = format!(
+        "afpa: {path} is for a TCP server, and one process does one thing; \
+         start it with: afpa tcp-server --config {path}\n"
+    );
+    assert_eq!(said(&["run", "--config", &path]), (1, String::new(), refused));
+    let path = write(dir.path(), "[site]\nroot='/'\n");
+    let refused = format!("afpa: {path} has no section [tcp-server]; run what it has: afpa run --config {path}\n");
+    assert_eq!(said(&["tcp-server", "--config", &path]), (1, String::new(), refused));
+    let path = write(
+        dir.path(),
+        "[tcp-server]\nsocket='/nonexistent/socket'\n[tcp-server.limits]\nslot=1\n[site]\nroot='/'\n",
+    );
+    let errors = format!(
+        "afpa: {path}:2:8: tcp-server.socket: expected a directory /nonexistent, found none\n\
+         afpa: {path}:4:1: unknown key \"tcp-server.limits.slot\"; did you mean \"slots\"?\n"
+    );
+    assert_eq!(said(&["tcp-server", "--config", &path]), (1, String::new(), errors.clone()));
+    assert_eq!(said(&["check", "--config", &path]), (1, String::new(), format!("{errors}afpa: {path}: 2 errors\n")));
+}
+
+#[test]
 fn check_and_run_name_every_error() {
     let dir = tempfile::tempdir().unwrap();
     let path = write(dir.path(), "lisen = ':80'\n[site]\nroot = '/nonexistent'\n[cache]\nsize = '64M'\n");
@@ -358,6 +386,11 @@ fn the_example_is_right_and_shows_every_default() {
         .map(|line| if line == "transport = \"sockets\"" { "transport = \"direct\"" } else { line })
         .flat_map(|line| [line, "\n"])
         .collect();
+    // What one process does, and what another does.
+    let (of_tcp_server, uncommented): (Vec<_>, Vec<_>) =
+        uncommented.split_inclusive("\n\n").partition(|part| part.contains("\n[tcp-server"));
+    the_example_of_a_tcp_server_shows_its_defaults(&of_tcp_server.concat());
+    let uncommented = uncommented.concat();
     let parsed = afpa_cli::config::parse(&uncommented);
     assert_eq!(parsed.diagnostics, []);
     assert!(parsed.config.admin.is_some() && parsed.config.log.path.is_some());
@@ -400,6 +433,19 @@ fn the_example_is_right_and_shows_every_default() {
     };
     assert_eq!(*pool, defaults);
     assert_eq!((shown.sites[0].routes.len(), &shown.classes[0]), (5, &Class::named("interactive")));
+}
+
+fn the_example_of_a_tcp_server_shows_its_defaults(uncommented: &str) {
+    // An interface is for the provider direct only.
+    let text = uncommented.replace("provider = \"kernel\"", "provider = \"direct\"");
+    let parsed = afpa_cli::config::parse(&text);
+    assert_eq!(parsed.diagnostics, []);
+    let shown = parsed.config.tcp_server.unwrap();
+    let TcpServer { socket, interface, eager_receive, .. } = shown.clone();
+    assert!(socket.is_some() && interface.is_some() && eager_receive.is_some());
+    let provider = Provider::Direct;
+    assert_eq!(shown, TcpServer { socket, interface, eager_receive, provider, ..TcpServer::default() });
+    assert!(every_key_is_in(&text, &["tcp-server"]) >= 20);
 }
 
 /// The parser knows the keys: it lists them when it finds one that is like none of them.

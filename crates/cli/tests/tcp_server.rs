@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 
@@ -82,6 +83,29 @@ fn it_says_where_applications_attach_shows_them_and_ends_in_order() {
     assert_eq!(server.terminate(), (0, false));
     assert!(region.has_ended());
     assert_eq!(rustix::net::recv(&socket, &mut [0u8; 8][..], rustix::net::RecvFlags::empty()).unwrap().0, 0);
+}
+
+#[test]
+fn it_does_what_a_configuration_says_unless_it_is_told_otherwise() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("afpa.toml");
+    let text = "[tcp-server]\nmode='600'\ncores='0'\nio='epoll'\nslots=64\nring='8KiB'\nlimits.applications=1\n";
+    std::fs::write(&file, text).unwrap();
+    let server = Server::start(&["--config", file.to_str().unwrap(), "--ring", "16KiB"]);
+    assert!(server.line.ends_with("TCP runs on 1 engine (core 0) through epoll\n"), "{}", server.line);
+    assert_eq!(std::fs::metadata(server.socket()).unwrap().permissions().mode() & 0o777, 0o600);
+    let attach = || {
+        let socket = connect_to(&server.socket()).unwrap();
+        let request = Request::Attach { version: VERSION, name: "visitor".into() };
+        let answer = ask(socket.as_fd(), &request, &[]);
+        (socket, answer)
+    };
+    let (_first, welcome) = attach();
+    let (_, mut descriptors) = welcome.unwrap();
+    let region = Region::open(descriptors.remove(0)).unwrap();
+    assert_eq!((region.geometry().slots(), region.geometry().ring()), (64, 16_384));
+    let (_second, refusal) = attach();
+    assert_eq!(refusal.unwrap_err().raw_os_error(), Some(rustix::io::Errno::USERS.raw_os_error()));
 }
 
 #[test]

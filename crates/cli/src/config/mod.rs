@@ -15,6 +15,7 @@ mod problems;
 mod read;
 mod section;
 pub mod sites;
+pub mod tcp_server;
 mod words;
 
 use std::path::Path;
@@ -27,6 +28,7 @@ pub use model::{
 pub use problems::{Problem, problems, surroundings};
 pub use read::{Parsed, parse};
 pub use sites::router;
+pub use tcp_server::TcpServer;
 
 /// The longest configuration that is read.
 pub const MAX_FILE: u64 = 1 << 20;

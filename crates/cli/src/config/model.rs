@@ -10,6 +10,7 @@ use super::direct::{Direct, Transport};
 use super::dns::Dns;
 use super::pools::Pool;
 use super::sites;
+use super::tcp_server::TcpServer;
 use super::words::words;
 use crate::units::{ListenAddress, Malformed, Size, Span};
 
@@ -42,6 +43,8 @@ pub struct Config {
     pub overload: Overload,
     /// DNS; off if absent.
     pub dns: Option<Dns>,
+    /// TCP for other processes, and then nothing else; off if absent.
+    pub tcp_server: Option<TcpServer>,
     /// The cache in memory.
     pub cache: Cache,
     /// What one client may cost.
@@ -70,6 +73,7 @@ impl Default for Config {
             classes: Vec::new(),
             overload: Overload::default(),
             dns: None,
+            tcp_server: None,
             cache: Cache::default(),
             limits: Limits::default(),
             workers: Workers::default(),
@@ -110,6 +114,7 @@ impl Config {
         let fixed = [
             ("site", !keeps_site),
             ("dns", !keeps_dns),
+            ("tcp-server", self.tcp_server != new.tcp_server),
             // Without routes and classes the engines have nothing that looks at them.
             ("sites", keeps_site && !keeps_routes),
             ("listen", keeps_site && self.listen != new.listen),

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::direct::{Direct, Transport};
 use super::model::{Config, Cores, LogFormat};
-use super::{accelerate, classes, dns, pools, sites};
+use super::{accelerate, classes, dns, pools, sites, tcp_server};
 use crate::units::{ListenAddress, Size, Span};
 
 /// A setting that cannot work, alone or beside another.
@@ -41,6 +41,9 @@ pub fn problems(config: &Config) -> Vec<Problem> {
     listeners(config, &mut found);
     if let Some(dns) = &config.dns {
         dns::problems(dns, &mut found);
+    }
+    if let Some(server) = &config.tcp_server {
+        tcp_server::problems(config, server, &mut found);
     }
     site(config, &mut found);
     accelerate::problems(&config.accelerate, &mut found);
@@ -89,14 +92,14 @@ pub fn surroundings(config: &Config) -> Vec<Problem> {
     if let Some(dns) = &config.dns {
         dns::surroundings(dns, &mut found);
     }
+    if let Some(server) = &config.tcp_server {
+        tcp_server::surroundings(server, &mut found);
+    }
     sites::surroundings(config, &mut found);
     if let (Transport::Direct, Some(name)) = (config.transport, &config.direct.interface)
-        && Direct::is_name(name)
         && !config.direct.makes_interface()
-        && let Err(error) = interface_index(name)
     {
-        found
-            .push(Problem::new("direct.interface", format!("{name} cannot be used: {error} (ip link shows what can)")));
+        found.extend(interface_problem("direct.interface", name));
     }
     if let (Some(path), true) = (&config.log.path, config.log.format != LogFormat::Off) {
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -107,6 +110,12 @@ pub fn surroundings(config: &Config) -> Vec<Problem> {
         }
     }
     found
+}
+
+/// That there is no such interface, unless it could have no such name, which is another problem.
+pub(super) fn interface_problem(key: &str, name: &str) -> Option<Problem> {
+    let error = Direct::is_name(name).then(|| interface_index(name).err())??;
+    Some(Problem::new(key, format!("{name} cannot be used: {error} (ip link shows what can)")))
 }
 
 /// The index of an interface of this network namespace, which /sys need not show.

@@ -8,7 +8,7 @@ use super::direct::Direct;
 use super::model::{Admin, Cache, CacheControlRule, Config, Limits, Log, Site, Workers};
 use super::problems::{Problem, problems};
 use super::section::{Report, Section};
-use super::{Diagnostic, Interface, accelerate, classes, dns, pools, sites};
+use super::{Diagnostic, Interface, accelerate, classes, dns, pools, sites, tcp_server};
 
 /// What a text says, and everything that is wrong with it.
 #[derive(Debug)]
@@ -67,8 +67,10 @@ fn config(mut root: Section<'_>) -> Config {
     root.read("transport", &mut config.transport);
     if let Some((section, offset)) = root.section("site") {
         site(section, offset, &mut config.site);
-    } else if !root.has("dns") && !root.has("sites") {
-        root.missing("site", "a section [site] with the root directory, sections [[sites]], or a section [dns]");
+    } else if !root.has("dns") && !root.has("sites") && !root.has("tcp-server") {
+        let expected =
+            "a section [site] with the root directory, sections [[sites]], or a section [dns] or [tcp-server]";
+        root.missing("site", expected);
     }
     if let Some((section, _)) = root.section("accelerate") {
         config.accelerate = accelerate::read(section);
@@ -81,6 +83,7 @@ fn config(mut root: Section<'_>) -> Config {
         classes::read_overload(section, &mut config.overload);
     }
     config.dns = root.section("dns").map(|(section, _)| dns::read(section));
+    config.tcp_server = root.section("tcp-server").map(|(section, _)| tcp_server::read(section));
     if let Some((section, _)) = root.section("cache") {
         cache(section, &mut config.cache);
     }
@@ -334,7 +337,7 @@ mod tests {
             (
                 "",
                 "1:1: site: expected a section [site] with the root directory, sections [[sites]], \
-                 or a section [dns], found none\n",
+                 or a section [dns] or [tcp-server], found none\n",
             ),
             ("[site]\n", "1:1: site.root: expected a value, found none\n"),
             ("[site]\nroot = 7\n", "2:8: site.root: expected a string, found the integer 7\n"),
@@ -350,7 +353,7 @@ mod tests {
                  5:1: unknown key \"site.quux\"; expected one of root, index, listing, dotfiles, follow-symlinks, \
                  precompressed, compress, cache-control, cache-control-rules\n\
                  6:2: unknown key \"zebra\"; expected one of listen, cores, io, respond, transport, site, \
-                 accelerate, pools, sites, classes, overload, dns, cache, limits, workers, direct, admin, log\n",
+                 accelerate, pools, sites, classes, overload, dns, tcp-server, cache, limits, workers, direct, admin, log\n",
             ),
             (
                 "listen = [':80', 81, 'localhost:82']\n[site]\nroot='/'\nfollow_symlinks=true",
@@ -450,6 +453,7 @@ mod tests {
                 "[accelerate]\nnegative = { 404",
                 "[[classes]]\nheaders = [{ ",
                 "[dns]\n",
+                "[tcp-server.limits]\n",
                 "[[dns.zones]]\nname = ",
                 "[[dns.routes]]\nclients = ",
                 "'10.0.0.0/8'",

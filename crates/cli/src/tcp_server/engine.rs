@@ -15,7 +15,7 @@ use afpa_tcp_server::{Notify, Port, ProviderStats, Settings, SocketProvider};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::interface::Interface;
-use crate::args::{TcpServer, tcp_server};
+use crate::config::{TcpServer, tcp_server};
 use crate::process;
 use crate::server::{Observed, Owners, Seated, interface, panic_message};
 use crate::supervisor::EngineEnd;

@@ -6,9 +6,8 @@ use std::sync::Arc;
 use afpa_platform::memory::Arena;
 use afpa_tcp_server::Steer;
 
-use crate::args::TcpServer;
-use crate::args::tcp_server::Provider;
-use crate::config;
+use crate::config::tcp_server::Provider;
+use crate::config::{self, TcpServer};
 use crate::server::{Wire, direct_engines, frame_memory_of};
 
 /// An interface, and the memory of its frames.

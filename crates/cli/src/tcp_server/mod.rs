@@ -17,9 +17,8 @@ use rustix::process::getuid;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use crate::admin::{self, AdminServer};
-use crate::args::TcpServer;
-use crate::args::tcp_server::{Active, Directions, Provider};
-use crate::config::Admin;
+use crate::config::tcp_server::{Active, Directions, Provider};
+use crate::config::{Admin, TcpServer};
 use crate::process;
 use crate::signals::{Request, Signals};
 use crate::supervisor::EngineEnd;
@@ -38,7 +37,7 @@ const WORKERS: (usize, usize) = (4, 1024);
 ///
 /// # Errors
 /// Something of the machine is missing or in use, or an engine failed: a sentence.
-pub fn run(args: &TcpServer, announce: impl FnOnce(&str)) -> Result<(), String> {
+pub fn run(args: &TcpServer, admin: Option<Admin>, announce: impl FnOnce(&str)) -> Result<(), String> {
     refuse_what_is_not_offered(args)?;
     let path = socket_path(args.socket.as_deref())?;
     prepare_directory(&path)?;
@@ -51,7 +50,7 @@ pub fn run(args: &TcpServer, announce: impl FnOnce(&str)) -> Result<(), String> 
         .map_err(|error| format!("the main thread cannot be set up: {error}"))?;
     runtime.block_on(async {
         let mut signals = Signals::listen().map_err(|error| format!("signals cannot be received: {error}"))?;
-        let Started { running, control, mut ends, admin, line } = start(args, path)?;
+        let Started { running, control, mut ends, admin, line } = start(args, admin, path)?;
         announce(&line);
         systemd::ready(&line);
         let admin = admin.map(|admin| tokio::spawn(admin.serve()));
@@ -88,7 +87,7 @@ struct Started {
     line: String,
 }
 
-fn start(args: &TcpServer, path: PathBuf) -> Result<Started, String> {
+fn start(args: &TcpServer, admin: Option<Admin>, path: PathBuf) -> Result<Started, String> {
     let mut cpus = process::engine_cpus(&args.cores).map_err(|error| error.to_string())?;
     if cpus.len() > MAX_ENGINES as usize {
         return Err(format!("a TCP server has at most {MAX_ENGINES} engines; name fewer with --cores"));
@@ -96,10 +95,7 @@ fn start(args: &TcpServer, path: PathBuf) -> Result<Started, String> {
     let (engines, wire) = interface::open(args, cpus.len())?;
     cpus.truncate(engines);
     let balance = balance_of(args, engines)?;
-    let socket = args.admin.map(|listen| {
-        admin::listen(&Admin { listen, allow_remote: args.admin_allow_remote }, None).map_err(|error| error.to_string())
-    });
-    let socket = socket.transpose()?;
+    let socket = admin.map(|admin| admin::listen(&admin, None)).transpose().map_err(|error| error.to_string())?;
     let workers = Workers::start(WORKERS.0, WORKERS.1)
         .map_err(|error| format!("the worker threads cannot be started: {error}"))?;
     let (sender, ends) = unbounded_channel();
@@ -108,10 +104,11 @@ fn start(args: &TcpServer, path: PathBuf) -> Result<Started, String> {
     });
     let seats: Vec<Seat> = seats.collect::<Result<_, _>>()?;
     let config = ControlConfig {
-        mode: args.mode,
+        mode: args.mode.0,
         slots: args.slots,
         ring: args.ring.0 as u32,
         balance,
+        limits: args.limits.clone(),
         ..ControlConfig::new(path.clone())
     };
     let interface = seats.first().map_or("nothing", |seat| seat.interface);
@@ -139,7 +136,7 @@ async fn serve(signals: &mut Signals, ends: &mut UnboundedReceiver<EngineEnd>) -
             request = signals.next() => match request {
                 Request::Stop => return Ok(()),
                 Request::Reload | Request::Reopen | Request::Upgrade => {
-                    tracing::warn!("a TCP server has no configuration to read, no log to open, and no successor");
+                    tracing::warn!("a TCP server does not read its configuration again, and has no log to open and no successor");
                 }
             },
             Some(EngineEnd { cpu, outcome }) = ends.recv() => {
