@@ -7,7 +7,7 @@ use super::workload::Workload;
 use crate::command::Running;
 use crate::cpu::CoreTimes;
 use crate::interrupt;
-use crate::load::{LoadReport, Process};
+use crate::load::{LoadReport, Process, Stack};
 use crate::peers::PORT;
 use crate::topology::SERVER;
 use anyhow::{Context, Result, bail};
@@ -39,6 +39,7 @@ pub(super) struct Bed<'a> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Load {
     pub(super) workload: Workload,
+    pub(super) client: Stack,
     pub(super) connections: u32,
     pub(super) directories: u32,
     /// Requests per second; as many as are answered, without.
@@ -113,12 +114,15 @@ impl<'a> Bed<'a> {
     }
 
     fn start_load(&self, load: Load, warm_up: Duration) -> Result<Process> {
-        let Load { workload, connections, directories, rate, duration } = load;
+        let Load { workload, client: stack, connections, directories, rate, duration } = load;
         let this = std::env::current_exe().context("cannot find this program")?;
         let client = &self.setting.topology.client;
         let mut command = client.command_on(self.placement.client, this);
         command.arg("load").arg(format!("http://{SERVER}:{PORT}/")).args(workload.arguments(directories));
         command.args(["--connections", &connections.to_string(), "--json", "-", "--hopeless", "--timeout", "3s"]);
+        if stack == Stack::Direct {
+            command.args(["--transport", stack.name(), "--interface", &client.device]);
+        }
         if let Some(rate) = rate {
             command.args(["--rate", &rate.to_string()]);
         }

@@ -12,7 +12,7 @@ pub(super) enum Configuration {
     Dedicated(Dedicated),
 }
 
-/// A TCP server on cores of its own.
+/// A TCP server on cores of its own; on none, it shares the application's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Dedicated {
     pub(super) cores: usize,
@@ -34,8 +34,9 @@ impl Configuration {
     pub(super) fn all() -> Vec<Configuration> {
         let mut all: Vec<_> = [1, 2].map(|cores| Configuration::Kernel { cores }).into();
         for provider in PROVIDERS {
-            for cores in [1, 2] {
-                for notify in NOTIFICATIONS {
+            for cores in [1, 2, 0] {
+                // One that polls leaves an application nothing of a core that it shares.
+                for notify in NOTIFICATIONS.into_iter().filter(|notify| cores > 0 || *notify != "poll") {
                     let one = |offload| Configuration::Dedicated(Dedicated { cores, offload, notify, provider });
                     all.extend(OFFLOADS.map(one));
                 }
@@ -44,10 +45,13 @@ impl Configuration {
         all
     }
 
-    /// Its name in figures and options: `kernel-1`, `dedicated-1:send+receive:poll:direct`.
+    /// Its name in figures and options: `kernel-1`, `dedicated-1:send+receive:poll:direct`, `shared:…`.
     pub(super) fn name(self) -> String {
         match self {
             Configuration::Kernel { cores } => format!("kernel-{cores}"),
+            Configuration::Dedicated(Dedicated { cores: 0, offload, notify, provider }) => {
+                format!("shared:{offload}:{notify}:{provider}")
+            }
             Configuration::Dedicated(Dedicated { cores, offload, notify, provider }) => {
                 format!("dedicated-{cores}:{offload}:{notify}:{provider}")
             }
@@ -68,11 +72,15 @@ impl Configuration {
     /// Where its roles run on a machine of so many cores.
     ///
     /// # Errors
-    /// The machine has too few; the reason in words.
+    /// The machine has too few, or it is not offered; the reason in words.
     pub(super) fn place(self, cores: usize) -> Result<Placement, String> {
+        if matches!(self, Configuration::Dedicated(Dedicated { offload: "receive", .. })) {
+            return Err("afpa tcp-server takes over both directions together only".into());
+        }
         let last = cores.saturating_sub(1);
         let (application, tcp_server, needed) = match self {
             Configuration::Kernel { cores } => (0..cores, 0..0, 2),
+            Configuration::Dedicated(Dedicated { cores: 0, .. }) => (0..1, 0..1, 2),
             Configuration::Dedicated(Dedicated { cores: 1, .. }) => (0..1, 1..2, 2),
             Configuration::Dedicated(Dedicated { cores, .. }) => (0..1, 1..1 + cores, cores + 2),
         };
@@ -119,7 +127,7 @@ mod tests {
     #[test]
     fn names_are_unique_and_mean_what_they_name() {
         let all = Configuration::all();
-        assert_eq!(all.len(), 26);
+        assert_eq!(all.len(), 34);
         for one in &all {
             let meant: Vec<_> = all.iter().filter(|other| other.is_meant_by(&one.name())).collect();
             assert_eq!(meant, [one], "{}", one.name());
@@ -129,14 +137,14 @@ mod tests {
     #[test]
     fn parts_of_a_name_mean_all_that_have_them() {
         let count = |wish| Configuration::all().into_iter().filter(|one| one.is_meant_by(wish)).count();
-        assert_eq!((count("kernel-1"), count("kernel"), count("dedicated-1:poll")), (1, 12, 4));
-        assert_eq!((count("dedicated-1:receive:poll:direct"), count("poll:receive"), count("dedicated-3")), (1, 4, 0));
+        assert_eq!((count("kernel-1"), count("kernel"), count("dedicated-1:poll")), (1, 16, 4));
+        assert_eq!((count("dedicated-1:receive:poll:direct"), count("poll:receive"), count("shared")), (1, 4, 8));
     }
 
     #[test]
     fn three_roles_share_two_cores_and_have_their_own_where_there_are_four() {
         let dedicated = |cores| {
-            Configuration::Dedicated(Dedicated { cores, offload: "receive", notify: "poll", provider: "kernel" })
+            Configuration::Dedicated(Dedicated { cores, offload: "send+receive", notify: "poll", provider: "kernel" })
         };
         let place = |one: Configuration, cores| {
             let Placement { application, tcp_server, client } = one.place(cores).unwrap();
@@ -144,6 +152,7 @@ mod tests {
         };
         assert_eq!(place(BASELINE, 2), (vec![0], vec![], 1));
         assert_eq!(place(Configuration::Kernel { cores: 2 }, 2), (vec![0, 1], vec![], 1));
+        assert_eq!(place(dedicated(0), 2), (vec![0], vec![0], 1));
         assert_eq!(place(dedicated(1), 2), (vec![0], vec![1], 1));
         assert_eq!(place(dedicated(1), 4), (vec![0], vec![1], 3));
         assert_eq!(place(dedicated(2), 4), (vec![0], vec![1, 2], 3));

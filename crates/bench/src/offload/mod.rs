@@ -13,7 +13,7 @@ mod workload;
 use crate::affinity;
 use crate::compare::allow_descriptors;
 use crate::fileset::{self, SpecWeb96};
-use crate::load::{DEFAULT_DIRECTORIES, positive};
+use crate::load::{DEFAULT_DIRECTORIES, Stack, positive};
 use crate::topology::{Cable, Topology};
 use crate::units;
 use anyhow::{Context, Result, bail};
@@ -70,6 +70,9 @@ pub(crate) struct OffloadArgs {
     /// Directories of the SPECweb96 file set, 5 MB each
     #[arg(long, value_name = "N", default_value_t = DEFAULT_DIRECTORIES, value_parser = clap::value_parser!(u32).range(1..=1000))]
     directories: u32,
+    /// Whose TCP the client uses: one on sockets is at its limit before a server on frames is
+    #[arg(long, value_enum, default_value_t = Stack::Sockets)]
+    client: Stack,
     /// The largest packet on the cable, in octets
     #[arg(long, value_name = "N", default_value_t = 1500, value_parser = clap::value_parser!(u16).range(1280..=9000))]
     mtu: u16,
@@ -189,6 +192,7 @@ impl OffloadArgs {
             duration: self.duration.unwrap_or(duration),
             connections: self.connections,
             directories: self.directories,
+            client: self.client,
             mtu: self.mtu,
             queue: self.queue,
             cores: cores(),

@@ -6,7 +6,7 @@ use super::program::Program;
 use super::workload::{Workload, name_of};
 use crate::compare::table::Table;
 use crate::compare::{kernel, median};
-use crate::load::LoadReport;
+use crate::load::{LoadReport, Stack};
 use serde_json::{Value, json};
 use std::fmt;
 use std::time::Duration;
@@ -25,6 +25,8 @@ pub(super) struct Settings {
     pub(super) rounds: u32,
     pub(super) duration: Duration,
     pub(super) connections: u32,
+    /// Whose TCP the client uses.
+    pub(super) client: Stack,
     pub(super) directories: u32,
     /// The largest packet on the cable, in octets.
     pub(super) mtu: u16,
@@ -189,12 +191,12 @@ impl Evaluation {
 
     /// The JSON form; the README says what the fields are.
     pub(super) fn to_json(&self) -> Value {
-        let Settings { rounds, duration, connections, directories, mtu, queue, cores, .. } = &self.settings;
+        let Settings { rounds, duration, connections, client, directories, mtu, queue, cores, .. } = &self.settings;
         json!({
             "schema": SCHEMA,
             "kernel": kernel(),
             "settings": {
-                "rounds": rounds, "seconds": duration.as_secs_f64(), "connections": connections, "mtu": mtu,
+                "rounds": rounds, "seconds": duration.as_secs_f64(), "connections": connections, "client": client.name(), "mtu": mtu,
                 "queue": queue, "directories": directories, "cores": cores,
                 "interrupts_are_apart": accounts::interrupts_are_apart(),
             },
@@ -249,13 +251,14 @@ fn baseline(rows: &[Row]) -> Option<&Row> {
 /// As text in Markdown, which can be pasted into a document.
 impl fmt::Display for Evaluation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Settings { rounds, duration, connections, mtu, queue, cores, .. } = &self.settings;
+        let Settings { rounds, duration, connections, client, mtu, queue, cores, .. } = &self.settings;
         let queue = queue.map_or("no queue".to_owned(), |packets| format!("queues of {packets}"));
         writeln!(
             f,
             "Medians of {rounds} rounds of {duration:?}; reno; MTU {mtu}, {queue}; {cores} CPUs, application from CPU 0, \
-             client on CPU {} ({connections} connections); Linux {}.",
+             client on CPU {} ({connections} connections, {}); Linux {}.",
             cores.saturating_sub(1),
+            client.name(),
             kernel()
         )?;
         for (program, workload) in self.scenarios() {
@@ -339,6 +342,7 @@ pub(super) mod tests {
             duration: Duration::from_secs(4),
             connections: 64,
             directories: 20,
+            client: Stack::Sockets,
             mtu: 1500,
             queue: None,
             cores: 2,
