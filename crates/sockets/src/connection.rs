@@ -93,7 +93,7 @@ pub(crate) struct DriverState {
     pub(crate) blocked: bool,
     /// io_uring: the socket's mode is the one in which calls never wait. The ring would not wait for it either.
     pub(crate) impatient: bool,
-    /// epoll: the connection is registered.
+    /// epoll: the connection is registered. io_uring: it is minded after the peer's FIN.
     pub(crate) registered: bool,
     /// epoll: room was reported while a thread was sending.
     pub(crate) room: bool,

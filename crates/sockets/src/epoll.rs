@@ -377,6 +377,10 @@ fn changed(index: u32, flags: EventFlags, table: &mut Table, events: &mut dyn Ev
     if flags.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR) {
         connection.driver.hung_up = true;
     }
+    if flags.contains(EventFlags::ERR) {
+        table.failed_behind(index);
+    }
+    let connection = table.connection(index);
     if flags.intersects(EventFlags::OUT | EventFlags::HUP | EventFlags::ERR) {
         connection.driver.blocked = false;
         connection.driver.room = true;

@@ -8,6 +8,7 @@
 //! - `conversations`: datagrams with one peer, seen as connections.
 //! - `opening`: connections that are not accepted.
 //! - `release`: connections that are given away.
+//! - `failures`: connections that fail after the peer's FIN.
 //! - `datagrams`: what datagram sockets send through a ring.
 //! - `senders`: the threads that send in the contexts `thread` and `hybrid`.
 //!
@@ -29,6 +30,7 @@ mod connection;
 mod conversations;
 mod datagrams;
 mod epoll;
+mod failures;
 mod listeners;
 mod opening;
 mod release;

@@ -17,6 +17,7 @@ use rustix::net::sockopt::socket_error;
 
 use crate::connection::Phase;
 use crate::conversations::is_loss;
+use crate::failures::Failures;
 use crate::listeners::{Listener, Listeners};
 use crate::table::Table;
 use crate::transmit::Progress;
@@ -28,10 +29,13 @@ const CLOSE_BEHIND: u64 = 32 * 1024;
 /// What a wait for something to read is for, as its token.
 const SENDERS: u64 = 0;
 const WATCHED: u64 = 1 << 32;
+const FAILURES: u64 = 2 << 32;
 
 pub(crate) struct Uring {
     ring: Ring,
     watched: Vec<Watched>,
+    /// Made when first wanted.
+    failures: Option<Failures>,
     started: bool,
 }
 
@@ -48,7 +52,7 @@ impl Uring {
     /// # Errors
     /// The kernel refuses a ring.
     pub(crate) fn new() -> io::Result<Uring> {
-        Ok(Uring { ring: Ring::new()?, watched: Vec::new(), started: false })
+        Ok(Uring { ring: Ring::new()?, watched: Vec::new(), failures: None, started: false })
     }
 
     /// Where no notifier can be had, the ring itself tells at least of what is complete.
@@ -273,6 +277,12 @@ impl Uring {
                 table.take_back();
                 self.await_senders(table);
             }
+            FAILURES => {
+                if let Some(failures) = &mut self.failures {
+                    failures.take(table);
+                    self.ring.poll_readable(FAILURES, failures.descriptor());
+                }
+            }
             _ => match &mut self.watched[number as usize] {
                 Watched::Live(_, descriptor) => self.ring.poll_readable(token, descriptor.as_fd()),
                 ended => *ended = Watched::Free,
@@ -341,8 +351,9 @@ impl Uring {
             Phase::Open | Phase::Closing | Phase::Lingering | Phase::Releasing => {
                 self.send(index, table);
                 self.receive(index, table);
+                self.mind(index, table);
                 if table.connection(index).is_released() {
-                    return table.give_away(index, events);
+                    return self.give_away(index, table, events);
                 }
                 if matches!(table.connection(index).phase, Phase::Ending { .. }) {
                     table.touch(index);
@@ -433,6 +444,33 @@ impl Uring {
         {
             self.ring.cancel_receive(token);
         }
+    }
+
+    /// Minds a connection that stays open behind the peer's FIN. Without that, the next send tells.
+    fn mind(&mut self, index: u32, table: &mut Table) {
+        let token = table.token(index);
+        let connection = table.connection(index);
+        let is_due = connection.peer_finished && connection.phase == Phase::Open && !connection.is_conversation;
+        let Some(socket) = connection.socket.as_ref().filter(|_| is_due && !connection.driver.registered) else {
+            return;
+        };
+        if self.failures.is_none()
+            && let Ok(failures) = Failures::new()
+        {
+            self.ring.poll_readable(FAILURES, failures.descriptor());
+            self.failures = Some(failures);
+        }
+        connection.driver.registered = self.failures.as_ref().is_some_and(|failures| failures.mind(socket, token));
+    }
+
+    fn give_away(&mut self, index: u32, table: &mut Table, events: &mut dyn Events) {
+        let connection = table.connection(index);
+        if let (Some(failures), Some(socket)) = (&self.failures, &connection.socket)
+            && std::mem::replace(&mut connection.driver.registered, false)
+        {
+            failures.forget(socket);
+        }
+        table.give_away(index, events);
     }
 
     fn await_room(&mut self, index: u32, table: &mut Table) {

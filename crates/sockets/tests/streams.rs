@@ -194,6 +194,20 @@ on_both_interfaces! {
         assert_eq!(harness.sockets.connections(), 0);
     }
 
+    fn a_reset_behind_the_peers_end_is_told(interface) {
+        let mut harness = Harness::new(interface, swallow);
+        let (stream, id) = harness.client();
+        stream.shutdown(Shutdown::Write).expect("a connection");
+        harness.until("the peer's FIN", |log| log.contains(&Event::Disconnected(id, Disconnect::Finished)));
+        harness.idle();
+        drop(stream);
+        // Nobody is there any more: the answer is a reset.
+        harness.calls().send(id, Segment::Copy(b"answer"));
+        harness.until("the end", |log| ending(log, id).is_some());
+        assert_eq!(harness.ending(id), Some(Disconnect::Reset));
+        assert_eq!(harness.sockets.connections(), 0);
+    }
+
     fn a_peer_that_goes_while_it_is_sent_to_is_told(interface) {
         let body = pinned(&pattern(1 << 20));
         let mut harness = Harness::new(interface, move |calls, event| {

@@ -280,7 +280,12 @@ impl Channel {
         if self.state & both != both {
             self.receiving.fail(slot);
             let is_ours = slot.commands() & command::ABORT != 0;
-            let errno = if is_ours { Errno::CONNABORTED } else { errno(reason) };
+            let errno = match errno(reason) {
+                _ if is_ours => Errno::CONNABORTED,
+                // As the kernel tells it: who knows that the peer has ended only learns that it does not listen either.
+                Errno::CONNRESET if self.state & state::PEER_FINISHED != 0 => Errno::PIPE,
+                errno => errno,
+            };
             slot.server_fail(errno.raw_os_error().unsigned_abs(), self.state);
             self.link.application.tell(slot, stats);
         }

@@ -12,7 +12,7 @@ fn curl_downloads_what_the_server_has() {
     if !are_installed(&["curl"]) {
         return;
     }
-    let Some(stack) = Stack::start() else { return };
+    let stack = Stack::start();
     let address = origin();
     for length in LENGTHS {
         let body = output(stack.run("curl").args(["-sS", &url(address, length)]));
@@ -25,7 +25,7 @@ fn curl_keeps_a_connection_and_has_several_at_once() {
     if !are_installed(&["curl"]) {
         return;
     }
-    let Some(stack) = Stack::start() else { return };
+    let stack = Stack::start();
     let address = origin();
     for flags in [&["-sS"][..], &["-sS", "-Z", "--parallel-max", "8"]] {
         let mut curl = stack.run("curl");
@@ -48,7 +48,7 @@ fn curl_uploads_and_gets_it_back() {
     if !are_installed(&["curl"]) {
         return;
     }
-    let Some(stack) = Stack::start() else { return };
+    let stack = Stack::start();
     let (address, file) = (origin(), stack.file("body"));
     for length in [1, 1000, 70_000, 5 << 20] {
         fs::write(&file, octets(7, length)).unwrap();
@@ -66,7 +66,7 @@ fn wget_downloads_what_the_server_has() {
     if !are_installed(&["wget"]) {
         return;
     }
-    let Some(stack) = Stack::start() else { return };
+    let stack = Stack::start();
     let address = origin();
     for length in LENGTHS {
         let body = output(stack.run("wget").args(["-q", "-t", "1", "-O", "-", &url(address, length)]));
@@ -79,7 +79,7 @@ fn curl_and_wget_hear_that_nobody_listens() {
     if !are_installed(&["curl", "wget"]) {
         return;
     }
-    let Some(stack) = Stack::start() else { return };
+    let stack = Stack::start();
     let nobody = format!("http://{}/", free_address());
     let curl = attempt(stack.run("curl").args(["-sS", &nobody]));
     // "Failed to connect to host" (curl(1)).
@@ -103,7 +103,7 @@ lengths = [n * 977 for n in range(200)]
 with concurrent.futures.ThreadPoolExecutor(8) as pool:
     print(hashlib.sha256(''.join(pool.map(get, lengths)).encode()).hexdigest())
 ";
-    let Some(stack) = Stack::start() else { return };
+    let stack = Stack::start();
     let address = origin().to_string();
     let offloaded = text(stack.offloaded(python().args(["-c", CLIENT])).arg(&address));
     let on_the_kernel = text(python().args(["-c", CLIENT, &address]));
@@ -115,7 +115,7 @@ fn a_shell_passes_its_sockets_to_what_it_starts() {
     if !are_installed(&["curl", "sh"]) {
         return;
     }
-    let Some(stack) = Stack::start() else { return };
+    let stack = Stack::start();
     let address = origin();
     // The programs of a pipeline are as offloaded as the shell is.
     let script = format!("curl -sS {} | cat; curl -sS {} | wc -c", url(address, 1000), url(address, 5000));

@@ -10,7 +10,7 @@ use crate::http::get;
 use crate::lab::{DEVICE, FRAMES, Lab, SERVER, SERVER_V6, has_ipv6};
 use crate::nginx::{assert_serves_files, nginx_until, write_files};
 use crate::programs::{LENGTHS, PATIENCE, are_installed, eventually, is_listening, octets, output, python};
-use crate::stack::{ADMIN, Stack, is_plain, offload_exists};
+use crate::stack::{ADMIN, Stack, is_plain};
 
 #[test]
 fn nginx_serves_files_through_a_cable_and_to_its_own_machine() {
@@ -126,7 +126,7 @@ fn a_killed_server_leaves_the_interface_as_it_was() {
 
 /// A cable, if there is something to test on it.
 fn lab(test: &str) -> Option<Lab> {
-    if is_plain() || !offload_exists() {
+    if is_plain() {
         println!("skipped: there is no TCP server");
         return None;
     }

@@ -79,7 +79,7 @@ fn nginx_serves_files_with_sendfile_and_without() {
     if !are_installed(&["nginx"]) {
         return;
     }
-    let Some(mut stack) = Stack::start() else { return };
+    let mut stack = Stack::start();
     write_files(&stack);
     for settings in [
         "sendfile on; tcp_nopush on;",
@@ -100,7 +100,7 @@ fn nginx_is_a_proxy_for_what_is_posted() {
     if !are_installed(&["nginx"]) {
         return;
     }
-    let Some(stack) = Stack::start() else { return };
+    let stack = Stack::start();
     write_files(&stack);
     let backend = origin();
     for settings in ["", "proxy_request_buffering off; proxy_buffering off; proxy_http_version 1.1;"] {
@@ -126,7 +126,7 @@ fn nginx_has_offloaded_clients_and_backends() {
     if !are_installed(&["nginx", "curl", "wget"]) {
         return;
     }
-    let Some(stack) = Stack::start() else { return };
+    let stack = Stack::start();
     write_files(&stack);
     let files = nginx(&stack, free_address(), "");
     // A second server of the same make is its proxy, on the same sockets.
@@ -146,7 +146,7 @@ fn nginx_reloads_under_traffic_and_no_request_fails() {
     if !are_installed(&["nginx"]) {
         return;
     }
-    let Some(stack) = Stack::start() else { return };
+    let stack = Stack::start();
     write_files(&stack);
     let server = nginx(&stack, free_address(), "");
     let (over, served) = (AtomicBool::new(false), AtomicUsize::new(0));
@@ -184,7 +184,7 @@ fn nginx_finishes_what_is_in_flight_when_it_quits() {
     if !are_installed(&["nginx"]) {
         return;
     }
-    let Some(mut stack) = Stack::start() else { return };
+    let mut stack = Stack::start();
     write_files(&stack);
     let mut server = nginx(&stack, free_address(), "");
     let mut slow = Connection::to(server.address);

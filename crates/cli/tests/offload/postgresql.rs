@@ -129,7 +129,7 @@ fn postgresql_serves_sessions_and_tables_to_clients_on_any_sockets() {
     if !are_installed(PROGRAMS) {
         return;
     }
-    let Some(mut stack) = Stack::start() else { return };
+    let mut stack = Stack::start();
     let mut cluster = Cluster::start(&stack, free_address());
     assert_serves(&stack, &cluster, || program("psql"));
     assert_serves(&stack, &cluster, || stack.run("psql"));
@@ -144,7 +144,7 @@ fn psql_on_these_sockets_is_served_by_a_server_on_the_kernels() {
     if !are_installed(PROGRAMS) {
         return;
     }
-    let Some(stack) = Stack::start() else { return };
+    let stack = Stack::start();
     let cluster = Cluster::start_with(&stack, free_address(), program("postgres"));
     assert_serves(&stack, &cluster, || stack.run("psql"));
 }
@@ -154,7 +154,7 @@ fn a_query_is_cancelled_on_a_connection_of_its_own() {
     if !are_installed(PROGRAMS) {
         return;
     }
-    let Some(stack) = Stack::start() else { return };
+    let stack = Stack::start();
     let cluster = Cluster::start(&stack, free_address());
     let mut sleeper = cluster.psql(stack.run("psql"), "select pg_sleep(100)");
     let sleeper = sleeper.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();

@@ -20,7 +20,7 @@ fn the_file_server_of_python_serves_files() {
     if !are_installed(&["python3", "curl"]) {
         return;
     }
-    let Some(stack) = Stack::start() else { return };
+    let stack = Stack::start();
     write_files(&stack);
     let server = file_server(&stack, free_address());
     let mut kept = Connection::to(server.address);
@@ -56,7 +56,7 @@ async def main():
         await server.serve_forever()
 asyncio.run(main())
 ";
-    let Some(stack) = Stack::start() else { return };
+    let stack = Stack::start();
     let address = free_address();
     let mut command = python();
     command.args(["-c", SERVER, &address.port().to_string()]);

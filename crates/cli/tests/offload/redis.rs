@@ -56,7 +56,7 @@ fn redis_keeps_values_for_clients_on_other_sockets() {
     if !are_installed(PROGRAMS) {
         return;
     }
-    let Some(stack) = Stack::start() else { return };
+    let stack = Stack::start();
     let mut server = redis(&stack, free_address());
     assert_keeps_values(&stack, || command_line(program("redis-cli"), server.address));
     // Its Unix socket is the kernel's, in the same loop.
@@ -71,7 +71,7 @@ fn redis_clients_on_these_sockets_get_their_values() {
     if !are_installed(PROGRAMS) {
         return;
     }
-    let Some(stack) = Stack::start() else { return };
+    let stack = Stack::start();
     let on_the_kernel = start(&stack, program("redis-server"), free_address());
     assert_keeps_values(&stack, || command_line(stack.run("redis-cli"), on_the_kernel.address));
     let offloaded = redis(&stack, free_address());
@@ -83,7 +83,7 @@ fn redis_benchmark_is_answered_in_full() {
     if !are_installed(PROGRAMS) {
         return;
     }
-    let Some(stack) = Stack::start() else { return };
+    let stack = Stack::start();
     let server = redis(&stack, free_address());
     // A pipeline of 16, then one at a time; 50 connections.
     for (client, pipeline) in [("kernel", "16"), ("offloaded", "16"), ("kernel", "1"), ("offloaded", "1")] {
@@ -103,7 +103,7 @@ fn redis_does_in_time_what_no_connection_asks_for() {
     if !are_installed(PROGRAMS) {
         return;
     }
-    let Some(stack) = Stack::start() else { return };
+    let stack = Stack::start();
     let server = redis(&stack, free_address());
     for key in 0..20 {
         assert_eq!(ask(server.address, &format!("set key-{key} value px 150")), "OK");

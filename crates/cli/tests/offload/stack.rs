@@ -7,7 +7,6 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::sync::OnceLock;
 
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 use tempfile::TempDir;
@@ -34,21 +33,17 @@ struct Place {
 }
 
 impl Stack {
-    /// Nothing where there is nothing to test.
-    pub(crate) fn start() -> Option<Stack> {
+    pub(crate) fn start() -> Stack {
         let directory = tempfile::tempdir().unwrap();
         // Programs that give up their privileges come here too.
         fs::set_permissions(&directory, Permissions::from_mode(0o755)).unwrap();
         if is_plain() {
-            return Some(Stack { server: None, directory, place: Place::default() });
-        }
-        if !offload_exists() {
-            return None;
+            return Stack { server: None, directory, place: Place::default() };
         }
         let place = Place { provider: vec!["kernel"], ..Place::default() };
         let mut stack = Stack { server: None, directory, place };
         stack.start_server();
-        Some(stack)
+        stack
     }
 
     /// At the server's end of a cable, whose frames are taken in this way.
@@ -71,7 +66,7 @@ impl Stack {
             println!("skipped: the kernel's sockets have no server");
             return None;
         }
-        Stack::start()
+        Some(Stack::start())
     }
 
     fn start_server(&mut self) {
@@ -95,6 +90,7 @@ impl Stack {
         let mut prefixed = match self.server {
             Some(_) => {
                 let mut prefixed = self.place.command(env!("CARGO_BIN_EXE_afpa"));
+                prefixed.env("AFPA_PRELOAD", library());
                 prefixed.arg("offload").arg("--socket").arg(self.socket()).arg("--").arg(command.get_program());
                 prefixed
             }
@@ -246,24 +242,18 @@ pub(crate) fn is_plain() -> bool {
     std::env::var("AFPA_TEST_PLAIN").as_deref() == Ok("1")
 }
 
-/// Whether this `afpa` can do what is tested here. Says so if it cannot.
-pub(crate) fn offload_exists() -> bool {
-    static EXISTS: OnceLock<bool> = OnceLock::new();
-    let exists = *EXISTS.get_or_init(|| {
-        let help = Command::new(env!("CARGO_BIN_EXE_afpa")).args(["offload", "--help"]).output().unwrap();
-        help.status.success()
-    });
-    if !exists {
-        println!("skipped: this afpa has no `offload`; AFPA_TEST_PLAIN=1 tests on the kernel's sockets");
-    }
-    exists
-}
-
 /// Whether somebody listens on this Unix socket.
 fn answers(path: &Path) -> bool {
     let address = SocketAddrUnix::new(path).unwrap();
     let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).unwrap();
     connect(&socket, &address).is_ok()
+}
+
+/// The library that `afpa offload` preloads: built for these tests, and therefore where they are.
+fn library() -> PathBuf {
+    let path = std::env::current_exe().unwrap().with_file_name("libmemnet_preload.so");
+    assert!(path.is_file(), "there is no {}", path.display());
+    path
 }
 
 /// Two CPUs, if there are: connections are on several engines.

@@ -14,12 +14,12 @@ static void socket_error(int descriptor) {
     say("SO_ERROR: %s", error ? name_of(error) : "none");
 }
 
-/* Where nobody listens. */
+/* Where nobody listens, nor can anybody: the address is taken. */
 static struct sockaddr_in nobody(void) {
-    int listening = listener();
-    struct sockaddr_in address = address_of(listening);
-    MUST(close(listening));
-    return address;
+    int bound = fresh_socket();
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    MUST(bind(bound, (struct sockaddr *)&address, sizeof address));
+    return address_of(bound);
 }
 
 /* Says that these two are one connection. */
@@ -177,6 +177,8 @@ void listen_again(void) {
     int near = connection_to(listening), far = MUST(accept(listening, NULL, NULL));
     same_connection(near, far);
     close(near);
+    /* Whose end comes first has to wait for its address: it is not the listener's. */
+    settled(far, POLLIN | POLLRDHUP, POLLRDHUP);
     close(far);
     /* The address is free again once it was closed. */
     struct sockaddr_in address = address_of(listening);

@@ -142,22 +142,23 @@ void end_before_accept(void) {
 
 void end_of_listener(void) {
     int listening = listener();
-    struct sockaddr_in address = address_of(listening);
+    struct sockaddr_in address = address_of(listening), from;
+    socklen_t length = sizeof from;
     char buffer[64];
-    int first = connection_to(listening), second = connection_to(listening);
-    int far = MUST(accept(listening, NULL, NULL));
+    int one = connection_to(listening), other = connection_to(listening);
+    int far = MUST(accept(listening, (struct sockaddr *)&from, &length));
     MUST(close(listening));
-    /* The first in the queue was accepted, the second never is. */
-    settled(second, POLLIN, POLLHUP);
-    TELL(read(second, buffer, sizeof buffer));
+    /* One of them was accepted, the other never is. */
+    bool is_one = from.sin_port == address_of(one).sin_port;
+    int kept = is_one ? one : other, lost = is_one ? other : one;
+    settled(lost, POLLIN, POLLHUP);
+    TELL(read(lost, buffer, sizeof buffer));
     put(far, "still");
-    arrived(first, 5);
-    HEAR(read(first, buffer, sizeof buffer));
-    int late = MUST(socket(AF_INET, SOCK_STREAM, 0));
-    TELL(connect(late, (struct sockaddr *)&address, sizeof address));
-    close(late);
-    close(second);
-    close(first);
+    arrived(kept, 5);
+    HEAR(read(kept, buffer, sizeof buffer));
+    left(address);
+    close(lost);
+    close(kept);
     close(far);
 }
 

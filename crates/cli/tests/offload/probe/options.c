@@ -153,8 +153,8 @@ void timeouts(void) {
     TELL(read(pair.near, buffer, sizeof buffer));
     TELL(accept(listening, NULL, NULL));
     fill(pair.near);
-    TELL(send(pair.near, "x", 1, 0));
-    TELL(write(pair.near, "x", 1));
+    UNTIL_FULL(send(pair.near, "x", 1, 0));
+    UNTIL_FULL(write(pair.near, "x", 1));
     put(pair.far, "data");
     arrived(pair.near, 4);
     HEAR(read(pair.near, buffer, sizeof buffer));

@@ -168,6 +168,19 @@ struct pair connected(void) {
     return pair;
 }
 
+void left(struct sockaddr_in address) {
+    int result = 0;
+    for (int waited = 0; result == 0 && waited < PATIENCE; waited++) {
+        int descriptor = MUST(socket(AF_INET, SOCK_STREAM, 0));
+        result = connect(descriptor, (struct sockaddr *)&address, sizeof address);
+        if (result < 0)
+            break;
+        MUST(close(descriptor));
+        usleep(1000);
+    }
+    told("connect", result);
+}
+
 void close_both(struct pair pair) {
     MUST(close(pair.near));
     MUST(close(pair.far));

@@ -48,6 +48,17 @@ void saw(const char *what, unsigned events);
 /* The name of an error. */
 const char *name_of(int error);
 
+/* Makes a call that sends until nothing more is taken, however much room there still was, and tells what it returned
+ * then. Is how many octets were taken. */
+#define UNTIL_FULL(call)                            \
+    ({                                              \
+        long taken_, all_ = 0;                      \
+        while ((taken_ = (long)(call)) > 0)         \
+            all_ += taken_;                         \
+        told(#call, taken_);                        \
+        all_;                                       \
+    })
+
 /* Ends the program where a case cannot go on. */
 #define MUST(call) must(#call, (long)(call))
 long must(const char *call, long result);
@@ -58,6 +69,8 @@ struct sockaddr_in address_of(int descriptor);
 /* Connects to what this listener listens on. */
 int connection_to(int listener);
 struct pair connected(void);
+/* Connects until nobody listens there any more, which is the case soon, and tells what connect returned then. */
+void left(struct sockaddr_in address);
 void close_both(struct pair pair);
 
 void put(int descriptor, const char *text);

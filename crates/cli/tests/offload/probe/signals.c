@@ -39,8 +39,8 @@ void interrupted_calls(void) {
     TELL(readv(pair.near, &in, 1));
     TELL(recvmsg(pair.near, &message, 0));
     TELL(accept(listening, NULL, NULL));
-    TELL(write(pair.near, "x", 1));
-    TELL(send(pair.near, "x", 1, 0));
+    UNTIL_FULL(write(pair.near, "x", 1));
+    UNTIL_FULL(send(pair.near, "x", 1, 0));
     /* Part of what was asked for is there: that is the answer. */
     put(pair.far, "part");
     arrived(pair.near, 4);

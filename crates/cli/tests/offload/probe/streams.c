@@ -23,9 +23,9 @@ void dont_wait(void) {
     HEAR(recv(pair.far, buffer, sizeof buffer, MSG_DONTWAIT));
     size_t filled = fill(pair.near);
     say("filled: %d", filled > 0);
-    TELL(send(pair.near, "x", 1, MSG_DONTWAIT));
+    filled += UNTIL_FULL(send(pair.near, "x", 1, MSG_DONTWAIT));
     not_blocking(pair.near);
-    TELL(write(pair.near, "x", 1));
+    filled += UNTIL_FULL(write(pair.near, "x", 1));
     say("drained all: %d", drain(pair.far, filled) == filled);
     saw("then", settled(pair.near, POLLOUT, POLLOUT));
     TELL(write(pair.near, "xyz", 3));
@@ -178,8 +178,7 @@ void send_file(void) {
     TELL(sendfile(pair.near, pipes[0], NULL, 10));
     fill(pair.near);
     not_blocking(pair.near);
-    offset = 0;
-    TELL(sendfile(pair.near, source, &offset, 1000));
+    UNTIL_FULL(sendfile(pair.near, source, (offset = 0, &offset), 1000));
     say("offset: %ld", (long)offset);
     close_both(pair);
 }
