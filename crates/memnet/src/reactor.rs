@@ -19,7 +19,7 @@ use crate::queue::Bare;
 use crate::socket::Socket;
 use crate::waiting::{Announcement, For};
 
-/// Wakes futures. Driven by a thread of its own, or by who has asked for it ([`Attachment::reactor`]).
+/// Wakes futures. Driven by a thread of its own, or by who has asked for it ([`Attachment::reactor`](crate::Attachment::reactor)).
 #[derive(Debug)]
 pub struct Reactor {
     queue: Bare,
