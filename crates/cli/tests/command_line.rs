@@ -441,10 +441,10 @@ fn the_example_of_a_tcp_server_shows_its_defaults(uncommented: &str) {
     let parsed = afpa_cli::config::parse(&text);
     assert_eq!(parsed.diagnostics, []);
     let shown = parsed.config.tcp_server.unwrap();
-    let TcpServer { socket, interface, eager_receive, .. } = shown.clone();
-    assert!(socket.is_some() && interface.is_some() && eager_receive.is_some());
-    let provider = Provider::Direct;
-    assert_eq!(shown, TcpServer { socket, interface, eager_receive, provider, ..TcpServer::default() });
+    let TcpServer { socket, interface, eager_receive, active, queues, .. } = shown.clone();
+    assert!(socket.is_some() && interface.is_some() && eager_receive.is_some() && active.is_some() && queues.is_some());
+    let defaults = TcpServer { socket, interface, eager_receive, active, queues, ..TcpServer::default() };
+    assert_eq!(shown, TcpServer { provider: Provider::Direct, ..defaults });
     assert!(every_key_is_in(&text, &["tcp-server"]) >= 20);
 }
 
