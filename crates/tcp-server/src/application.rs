@@ -118,7 +118,9 @@ impl Application {
 
     /// A process is gone, and with it its queues. What it alone held is held by nobody.
     pub fn forget_process(&self, process: u32) {
-        self.queues.remove_if(|queue| queue.process == process);
+        for queue in 0..self.region.geometry().queues() {
+            self.close_queue(queue, process);
+        }
         let holds = self.region.holds(process);
         holds.each(|slot| holds.release(slot));
         self.alive[process as usize].store(false, Ordering::Release);
@@ -151,7 +153,26 @@ impl Application {
 
     /// Closes one; whether there was one of that process.
     pub fn close_queue(&self, queue: u32, process: u32) -> bool {
-        self.queues.with(queue, |queue| queue.process == process) == Some(true) && self.queues.remove(queue).is_some()
+        if self.queues.with(queue, |queue| queue.process == process) != Some(true) {
+            return false;
+        }
+        self.unsubscribe(queue);
+        self.queues.remove(queue).is_some()
+    }
+
+    /// A queue is told no more: its number may be another's at once. What it alone was told, another is told.
+    fn unsubscribe(&self, queue: u32) {
+        let is_used = |slot: &u32| !self.slots.generation(*slot).is_multiple_of(2);
+        for slot in (0..self.region.geometry().slots()).filter(is_used).map(|slot| self.region.slot(slot)) {
+            let (all, exclusive) = slot.server_subscribers(queue as usize / 32);
+            if (all | exclusive) >> (queue % 32) & 1 == 0 {
+                continue;
+            }
+            slot.unsubscribe(queue);
+            if exclusive >> (queue % 32) & 1 != 0 {
+                self.ring(slot, || ());
+            }
+        }
     }
 
     /// Octets of its registered memory.
@@ -162,8 +183,12 @@ impl Application {
     /// Tells those who want to know that something happened on a slot.
     pub(crate) fn tell(&self, slot: Slot<'_, Memory>, stats: &ProviderStats) {
         stats.told.increment();
+        self.ring(slot, || stats.rung.increment());
+    }
+
+    fn ring(&self, slot: Slot<'_, Memory>, mut rung: impl FnMut()) {
         self.region.tell(slot, |queue| {
-            stats.rung.increment();
+            rung();
             // One that is closed is nobody's any more.
             self.queues.with(queue, |queue| queue.doorbell.wake());
         });

@@ -32,14 +32,6 @@ impl<T: Clone> Numbered<T> {
         entries.get_mut(number as usize)?.take()
     }
 
-    /// Removes all for which `is_gone` holds.
-    pub(crate) fn remove_if(&self, is_gone: impl Fn(&T) -> bool) {
-        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
-        for entry in entries.iter_mut() {
-            entry.take_if(|thing| is_gone(thing));
-        }
-    }
-
     pub(crate) fn get(&self, number: u32) -> Option<T> {
         self.with(number, T::clone)
     }
@@ -67,7 +59,7 @@ mod tests {
         assert_eq!((things.add(7), things.add(8), things.add(9)), (Some(0), Some(1), None));
         assert_eq!((things.remove(0), things.remove(0), things.remove(5)), (Some(7), None, None));
         assert_eq!((things.add(9), things.get(0), things.get(77)), (Some(0), Some(9), None));
-        things.remove_if(|thing| *thing == 8);
+        assert_eq!(things.remove(1), Some(8));
         assert_eq!((things.get(1), things.sum(|thing| *thing)), (None, 9));
     }
 }

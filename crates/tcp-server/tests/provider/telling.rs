@@ -103,3 +103,32 @@ fn a_queue_belongs_to_its_process_and_its_number_is_used_again() {
     assert_eq!(app.ask(&Request::CloseQueue { queue: second }, &[]).unwrap(), Reply::Done);
     assert_eq!(doorbell.read(&mut [0; 8]).unwrap(), 0);
 }
+
+#[test]
+fn who_is_gone_is_told_nothing_in_place_of_others() {
+    let mut stage = stage();
+    let (app, listener) = stage.listener();
+    let ((first, doorbell), (second, _other)) = (queue(&app), queue(&app));
+    for number in [first, second] {
+        app.slot(listener).subscribe(number, true);
+        app.region.queue_bell(number).sleep();
+    }
+    let _peer = stage.network.connect(stage.owner);
+    stage.passes(2);
+    let told_alone = app.region.happened_bits(first).any();
+    assert!(told_alone != app.region.happened_bits(second).any(), "one of them");
+    // It goes before it looks: another has to.
+    let (gone, left) = if told_alone { (first, second) } else { (second, first) };
+    assert_eq!(app.ask(&Request::CloseQueue { queue: gone }, &[]).unwrap(), Reply::Done);
+    assert_eq!(told(&app, left), [listener]);
+    // Who has the number now waits for something else.
+    let (number, _its) = queue(&app);
+    assert_eq!(number, gone);
+    for sleeper in [number, left] {
+        app.region.queue_bell(sleeper).sleep();
+    }
+    let _peer = stage.network.connect(stage.owner);
+    stage.passes(2);
+    assert_eq!((told(&app, number), told(&app, left)), (vec![], vec![listener]));
+    drop(doorbell);
+}
