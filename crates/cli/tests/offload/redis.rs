@@ -44,6 +44,7 @@ fn assert_keeps_values(stack: &Stack, cli: impl Fn() -> Command) {
         let client = cli();
         let mut shell = program("sh");
         shell.args(["-c", &set, "sh"]).arg(client.get_program()).args(client.get_args());
+        shell.envs(client.get_envs().filter_map(|(name, value)| Some((name, value?))));
         assert_eq!(text(shell.args(["-x", "set", &key])), "OK\n");
         let mut got = output(cli().args(["--raw", "get", &key]));
         assert_eq!(got.pop(), Some(b'\n'));
