@@ -160,8 +160,10 @@ fn the_load_of_one_engine_is_shared_out() {
         let app = server.attach();
         with_clients(&app, 12, |crowd| {
             // As often as it takes: what has come by itself goes back, and comes again.
-            server.relieve(1, 0);
-            until("engine 0 has all", || server.ports[1].stats.open.get() == 0);
+            until("engine 0 has all", || {
+                server.relieve(1, 0);
+                server.ports[1].stats.open.get() == 0
+            });
             let before = server.ports[1].stats.moved_in.get();
             until("some have come to engine 1", || server.ports[1].stats.moved_in.get() > before);
             let asked = crowd.asked.load(Ordering::Relaxed);
