@@ -109,6 +109,7 @@ impl Application {
     /// A place for a process, which lives from now on.
     pub fn admit_process(&self) -> Option<u32> {
         let place = self.alive.iter().position(|alive| !alive.load(Ordering::Acquire))?;
+        self.region.server_place(place as u32);
         let holds = self.region.holds(place as u32);
         // Left by a process that died while it wrote them, or by one that lies.
         holds.each(|slot| holds.release(slot));

@@ -1,8 +1,10 @@
 //! Applications of several processes, and what is left of them.
 
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::atomic::Ordering;
 
 use afpa_channel::control::{self, Reply, Request, VERSION};
+use afpa_channel::layout::header;
 use afpa_channel::slot::{command, state};
 use afpa_engine::memory::Ending;
 use afpa_platform::foreign::ForeignMemory;
@@ -17,6 +19,16 @@ fn fork(stage: &Stage, parent: &App) -> App {
     let Reply::Forked { process } = parent.ask(&Request::Fork, &[]).unwrap() else { panic!("no place") };
     parent.region.holds(parent.place).copy_to(&parent.region.holds(process));
     App::meet(&stage.control, &Request::Join { version: VERSION, token: parent.token, process }).unwrap()
+}
+
+#[test]
+fn who_closes_has_to_look_only_at_places_that_processes_have_had() {
+    let mut stage = stage();
+    let app = stage.attach();
+    let places = || app.region.memory().atomic_u32(header::PLACES).load(Ordering::Acquire);
+    assert_eq!(places(), 1);
+    drop(fork(&stage, &app));
+    assert_eq!(places(), 2);
 }
 
 #[test]
