@@ -148,13 +148,7 @@ fn serve(config: Config, origin: Origin) -> Result<(), String> {
         check_heritage(&config, predecessor).inspect_err(|reason| predecessor.tell_failed(reason))?;
     }
     let legacy = Legacy::new(inherited, predecessor.as_mut()).map_err(|error| error.to_string())?;
-    if let Err(error) = process::raise_descriptors() {
-        tracing::warn!("the limit on open descriptors stays as it is: {error}");
-    }
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| format!("the main thread cannot be set up: {error}"))?;
+    let runtime = process::main_runtime()?;
     runtime.block_on(async {
         // Signals first: one that arrives while the engines start is obeyed when they have.
         let signals = Signals::listen().map_err(|error| format!("signals cannot be received: {error}"))?;

@@ -19,6 +19,21 @@ pub fn raise_descriptors() -> io::Result<u64> {
     Ok(limit.maximum.unwrap_or(u64::MAX))
 }
 
+/// The runtime of a server's main thread, with as many descriptors as the process may have; that these could not be had
+/// is only logged.
+///
+/// # Errors
+/// It cannot be set up: a sentence.
+pub(crate) fn main_runtime() -> Result<tokio::runtime::Runtime, String> {
+    if let Err(error) = raise_descriptors() {
+        tracing::warn!("the limit on open descriptors stays as it is: {error}");
+    }
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("the main thread cannot be set up: {error}"))
+}
+
 /// The CPUs for the engines, ascending.
 ///
 /// # Errors

@@ -14,7 +14,7 @@ use crate::application::{Application, Socket};
 use crate::description::{Description, Half, flag};
 use crate::errors::errno;
 use crate::filter::{Filter, UNBOUND};
-use crate::queues::wait;
+use crate::queues::persist;
 use crate::raw::{self, Undisturbed};
 use crate::table::{self, Entry, Kind};
 use crate::{epoll, inheritance, notice};
@@ -279,21 +279,12 @@ pub(crate) fn accept(listener: &Socket, flags: i32) -> Result<(RawFd, Option<Soc
         return Err(Errno::INVAL);
     }
     let description = listener.description();
-    let now = || match accept_now(listener, flags) {
-        Err(Errno::AGAIN) => None,
-        other => Some(other),
-    };
-    if let Some(accepted) = now() {
-        return accepted;
-    }
-    if description.has(flag::NONBLOCKING) {
-        return Err(Errno::AGAIN);
-    }
-    let deadline = description.receive_deadline();
+    let impatient = description.has(flag::NONBLOCKING);
+    let deadline = if impatient { None } else { description.receive_deadline() };
     let channels = |each: &mut dyn FnMut(&memnet::Channel)| {
         listener.application.each_slot(listener.entry, |channel| each(channel))
     };
-    wait(listener.application, channels, true, deadline, now)?.unwrap_or(Err(Errno::AGAIN))
+    persist(listener.application, channels, true, (impatient, deadline), || accept_now(listener, flags))
 }
 
 fn accept_now(listener: &Socket, flags: i32) -> Result<(RawFd, Option<SocketAddr>), Errno> {

@@ -112,6 +112,26 @@ pub(crate) fn wait<T>(
     }
 }
 
+/// Does what `now` does, and waits for as long as that says `EAGAIN`, at the longest until the deadline; not at all if
+/// `impatient`. As [`wait`] otherwise.
+pub(crate) fn persist<T>(
+    application: &Application,
+    channels: impl Fn(&mut dyn FnMut(&Channel)),
+    exclusive: bool,
+    (impatient, deadline): (bool, Option<Instant>),
+    mut now: impl FnMut() -> Result<T, Errno>,
+) -> Result<T, Errno> {
+    match now() {
+        Err(Errno::AGAIN) if !impatient => {}
+        other => return other,
+    }
+    let look = || match now() {
+        Err(Errno::AGAIN) => None,
+        other => Some(other),
+    };
+    wait(application, channels, exclusive, deadline, look)?.unwrap_or(Err(Errno::AGAIN))
+}
+
 fn look_often<T>(
     application: &Application,
     deadline: Option<Instant>,

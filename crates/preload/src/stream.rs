@@ -3,13 +3,14 @@
 use std::io::{IoSlice, IoSliceMut};
 use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
+use std::time::Instant;
 
 use rustix::io::Errno;
 
 use crate::application::Socket;
 use crate::description::flag;
 use crate::errors::errno;
-use crate::queues::wait;
+use crate::queues::{persist, wait};
 
 /// How often in vain before the server is looked for.
 const DOUBT: u32 = 4096;
@@ -34,25 +35,10 @@ impl Socket {
         let wanted = total(pieces.iter().map(|piece| piece.len()));
         let description = self.description();
         let impatient = manner.impatient || description.has(flag::NONBLOCKING);
-        let deadline = if impatient { None } else { description.receive_deadline() };
+        let patience = (impatient, if impatient { None } else { description.receive_deadline() });
         let mut got = 0;
         while got < wanted {
-            let more = match self.receive_now(pieces, got, manner.peek) {
-                Err(Errno::AGAIN) if impatient => Err(Errno::AGAIN),
-                Err(Errno::AGAIN) => wait(
-                    self.application,
-                    |each| each(self.channel()),
-                    false,
-                    deadline,
-                    || match self.receive_now(pieces, got, manner.peek) {
-                        Err(Errno::AGAIN) => None,
-                        other => Some(other),
-                    },
-                )
-                .and_then(|found| found.unwrap_or(Err(Errno::AGAIN))),
-                other => other,
-            };
-            match more {
+            match self.persist(patience, || self.receive_now(pieces, got, manner.peek)) {
                 Ok(0) => break,
                 Ok(more) => got += more,
                 Err(error) if got == 0 => return self.failed(error),
@@ -63,6 +49,11 @@ impl Socket {
             }
         }
         Ok(got)
+    }
+
+    /// Does something with the connection, and waits until it can be done, unless impatient.
+    fn persist<T>(&self, patience: (bool, Option<Instant>), now: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
+        persist(self.application, |each| each(self.channel()), false, patience, now)
     }
 
     /// What there is; the first `skip` octets of the pieces are filled already.
@@ -144,22 +135,7 @@ impl Socket {
         let deadline = if impatient { None } else { description.send_deadline() };
         let mut sent = 0;
         loop {
-            let more = match now(sent) {
-                Err(Errno::AGAIN) if impatient => Err(Errno::AGAIN),
-                Err(Errno::AGAIN) => wait(
-                    self.application,
-                    |each| each(self.channel()),
-                    false,
-                    deadline,
-                    || match now(sent) {
-                        Err(Errno::AGAIN) => None,
-                        other => Some(other),
-                    },
-                )
-                .and_then(|found| found.unwrap_or(Err(Errno::AGAIN))),
-                other => other,
-            };
-            match more {
+            match self.persist((impatient, deadline), || now(sent)) {
                 Ok(0) => return Ok(sent),
                 Ok(more) => sent += more,
                 Err(error) if sent == 0 => return self.unsent(error),

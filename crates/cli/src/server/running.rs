@@ -293,18 +293,8 @@ impl Source for Running {
 }
 
 fn engine(seat: &Seat, backends: &[String]) -> stats::Engine {
-    let counters = seat.handle.stats();
     let http = seat.http.as_ref().map(|http| &http.stats);
     stats::Engine {
-        core: seat.cpu,
-        connections: counters.open.get(),
-        connected: counters.connected.get(),
-        received_octets: counters.received_octets.get(),
-        sent_octets: counters.sent_octets.get(),
-        resets: counters.resets.get(),
-        timeouts: counters.timeouts.get(),
-        accept_pauses: seat.sockets.accept_pauses(),
-        refused_jobs: counters.refused_jobs.get(),
         pins: http.map_or(0, |http| http.pins.get()),
         responses: http
             .into_iter()
@@ -319,7 +309,7 @@ fn engine(seat: &Seat, backends: &[String]) -> stats::Engine {
         transitions: transitions(seat),
         latency: seat.http.as_ref().map_or_else(stats::Latency::default, |http| latency(&http.module)),
         dns: seat.dns.as_ref().map(|dns| dns_of(dns, backends)),
-        provider: None,
+        ..stats::Engine::counted(seat.cpu, seat.handle.stats(), &seat.sockets)
     }
 }
 

@@ -7,6 +7,8 @@ mod purge;
 mod relay;
 mod tcp;
 
+use afpa_engine::stats::EngineStats;
+use afpa_sockets::SocketsStats;
 use serde::Serialize;
 
 pub use capture::{Capture, CapturedFrame, Taken};
@@ -116,6 +118,24 @@ pub struct Engine {
     /// Sockets of other processes, if the server has any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub provider: Option<Provider>,
+}
+
+impl Engine {
+    /// What any engine counts, whatever its modules are.
+    pub(crate) fn counted(core: usize, counters: &EngineStats, sockets: &SocketsStats) -> Engine {
+        Engine {
+            core,
+            connections: counters.open.get(),
+            connected: counters.connected.get(),
+            received_octets: counters.received_octets.get(),
+            sent_octets: counters.sent_octets.get(),
+            resets: counters.resets.get(),
+            timeouts: counters.timeouts.get(),
+            accept_pauses: sockets.accept_pauses(),
+            refused_jobs: counters.refused_jobs.get(),
+            ..Engine::default()
+        }
+    }
 }
 
 /// What one engine counts of the sockets of other processes.

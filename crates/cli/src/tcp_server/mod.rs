@@ -41,13 +41,7 @@ pub fn run(args: &TcpServer, admin: Option<Admin>, announce: impl FnOnce(&str)) 
     refuse_what_is_not_offered(args)?;
     let path = socket_path(args.socket.as_deref())?;
     prepare_directory(&path)?;
-    if let Err(error) = process::raise_descriptors() {
-        tracing::warn!("the limit on open descriptors stays as it is: {error}");
-    }
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| format!("the main thread cannot be set up: {error}"))?;
+    let runtime = process::main_runtime()?;
     runtime.block_on(async {
         let mut signals = Signals::listen().map_err(|error| format!("signals cannot be received: {error}"))?;
         let Started { running, control, mut ends, admin, line } = start(args, admin, path)?;

@@ -68,24 +68,14 @@ impl Source for Running {
 }
 
 fn engine(seat: &Seat) -> Engine {
-    let counters = seat.port.handle.stats();
     let figure = |(name, help, value)| Figure { name, help, value };
     let stats = &seat.port.stats;
     Engine {
-        core: seat.cpu,
-        connections: counters.open.get(),
-        connected: counters.connected.get(),
-        received_octets: counters.received_octets.get(),
-        sent_octets: counters.sent_octets.get(),
-        resets: counters.resets.get(),
-        timeouts: counters.timeouts.get(),
-        accept_pauses: seat.sockets.accept_pauses(),
-        refused_jobs: counters.refused_jobs.get(),
         transitions: transitions_of::<SocketProvider>(&seat.module),
         provider: Some(Provider {
             counters: stats.counters().into_iter().map(figure).collect(),
             gauges: stats.gauges().into_iter().map(figure).collect(),
         }),
-        ..Engine::default()
+        ..Engine::counted(seat.cpu, seat.port.handle.stats(), &seat.sockets)
     }
 }

@@ -1,19 +1,17 @@
 //! What happens to a connection at each point of its move, on two networks of memory that a test drives by hand.
 
-use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
 use afpa_channel::slot::{command, state};
-use afpa_engine::memory::{Ending, Memory, MemoryConfig, Network, Peer, network};
-use afpa_engine::seam::{Calls, Events, ListenerId};
+use afpa_engine::memory::{Ending, MemoryConfig, Network, Peer, network};
 use afpa_engine::workers::Workers;
-use afpa_engine::{Engine, Owner, Time, Transport, TransportId};
+use afpa_engine::{Engine, Owner, Time, TransportId};
 use afpa_platform::clock;
 use afpa_tcp_server::{Control, ControlConfig, Port, Provider, ProviderStats, Settings, Share, SocketProvider};
 use tempfile::TempDir;
 
+use crate::adopting::Adopting;
 use crate::common::{App, pattern};
 use crate::server::BY_HAND;
 
@@ -72,7 +70,7 @@ impl Half {
         let (peer, local) = (address("192.0.2.7:5000"), address("192.0.2.1:80"));
         let config = MemoryConfig { peer, local, window: WINDOW, releases: true, ..MemoryConfig::default() };
         let (memory, network) = network(TransportId(0), config);
-        engine.add_transport(Box::new(Adopting { memory, listeners: Vec::new() })).unwrap();
+        engine.add_transport(Box::new(Adopting::new(memory))).unwrap();
         let port = Port { handle: engine.handle(), owner, stats };
         Half { engine, network, owner, port }
     }
@@ -329,44 +327,4 @@ fn an_engine_that_stops_takes_back_what_was_to_leave() {
     moved.until("its end", |moved| moved.end() == Some(Ending::Finished));
     assert!(moved.arrived == pattern(FIRST));
     assert_eq!(moved.stage.old.port.stats.moved_out.get(), 0);
-}
-
-/// The network of memory, which adopts any listener.
-struct Adopting {
-    memory: Memory,
-    listeners: Vec<OwnedFd>,
-}
-
-impl Transport for Adopting {
-    fn poll(&mut self, now: Time, wait: Option<Duration>, events: &mut dyn Events) -> io::Result<()> {
-        self.memory.poll(now, wait, events)
-    }
-
-    fn calls(&mut self) -> &mut dyn Calls {
-        self.memory.calls()
-    }
-
-    fn watch(&mut self, descriptor: BorrowedFd<'_>) -> io::Result<()> {
-        self.memory.watch(descriptor)
-    }
-
-    fn adopt(&mut self, socket: OwnedFd, _: Owner, _: u16) -> io::Result<ListenerId> {
-        self.listeners.push(socket);
-        Ok(ListenerId { transport: TransportId(0), index: 0 })
-    }
-
-    fn unlisten(&mut self, _: ListenerId) -> io::Result<()> {
-        self.listeners.clear();
-        Ok(())
-    }
-
-    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
-        None
-    }
-
-    fn stop_listening(&mut self) {}
-
-    fn connections(&self) -> usize {
-        self.memory.connections()
-    }
 }

@@ -1,5 +1,7 @@
 //! The socket provider on a network of memory: what the peer and the application see.
 
+#[path = "../common/adopting.rs"]
+mod adopting;
 #[path = "../common/mod.rs"]
 mod common;
 

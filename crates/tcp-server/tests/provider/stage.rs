@@ -1,19 +1,18 @@
 //! An engine on a network of memory, a control server, and applications that a test plays.
 
-use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
 use afpa_channel::control::{self, Reply, Request};
-use afpa_engine::memory::{Memory, MemoryConfig, Network, Peer, network};
-use afpa_engine::seam::{Calls, Events, ListenerId};
+use afpa_engine::memory::{MemoryConfig, Network, Peer, network};
 use afpa_engine::workers::Workers;
-use afpa_engine::{Engine, Owner, Time, Transport, TransportId};
+use afpa_engine::{Engine, Owner, Time, TransportId};
 use afpa_platform::clock;
 use afpa_tcp_server::{Control, ControlConfig, Limits, Port, Provider, ProviderStats, Settings, SocketProvider};
 use tempfile::TempDir;
 
+use crate::adopting::Adopting;
 use crate::common::App;
 
 pub(crate) struct Stage {
@@ -61,7 +60,7 @@ impl Stage {
         let provider = Provider::new(0, engine.handle(), setting.provider, stats.clone());
         let (owner, _) = engine.install::<SocketProvider>(provider);
         let (memory, network) = network(TransportId(0), setting.network);
-        engine.add_transport(Box::new(Adopting { memory, listener: None })).unwrap();
+        engine.add_transport(Box::new(Adopting::new(memory))).unwrap();
         let port = Port { handle: engine.handle(), owner, stats: stats.clone() };
         let config = ControlConfig {
             slots: setting.slots,
@@ -133,46 +132,5 @@ impl Stage {
             (Reply::Status(json), _) => serde_json::from_str(&json).unwrap(),
             other => panic!("{other:?}"),
         }
-    }
-}
-
-/// The network of memory, which adopts any listener.
-struct Adopting {
-    memory: Memory,
-    /// The one that there is, kept as a transport keeps it.
-    listener: Option<OwnedFd>,
-}
-
-impl Transport for Adopting {
-    fn poll(&mut self, now: Time, wait: Option<Duration>, events: &mut dyn Events) -> io::Result<()> {
-        self.memory.poll(now, wait, events)
-    }
-
-    fn calls(&mut self) -> &mut dyn Calls {
-        self.memory.calls()
-    }
-
-    fn watch(&mut self, descriptor: BorrowedFd<'_>) -> io::Result<()> {
-        self.memory.watch(descriptor)
-    }
-
-    fn adopt(&mut self, socket: OwnedFd, _: Owner, _: u16) -> io::Result<ListenerId> {
-        self.listener = Some(socket);
-        Ok(ListenerId { transport: TransportId(0), index: 0 })
-    }
-
-    fn unlisten(&mut self, _: ListenerId) -> io::Result<()> {
-        self.listener = None;
-        Ok(())
-    }
-
-    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
-        None
-    }
-
-    fn stop_listening(&mut self) {}
-
-    fn connections(&self) -> usize {
-        self.memory.connections()
     }
 }
