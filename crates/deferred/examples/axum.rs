@@ -5,7 +5,6 @@
 //! ```
 
 use std::io;
-use std::path::Path;
 
 use afpa_deferred::{Addresses, AsyncListener};
 use axum::Router;
@@ -17,12 +16,11 @@ async fn main() -> io::Result<()> {
     let Some(path) = std::env::args_os().nth(1) else {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "usage: axum SOCKET"));
     };
-    serve(Path::new(&path)).await
+    serve(AsyncListener::bind(path)?).await
 }
 
 /// Serves whoever is handed over.
-async fn serve(path: &Path) -> io::Result<()> {
-    let listener = AsyncListener::bind(path)?;
+async fn serve(listener: AsyncListener) -> io::Result<()> {
     axum::serve(listener, app().into_make_service_with_connect_info::<Addresses>()).await
 }
 
@@ -52,12 +50,8 @@ mod tests {
     async fn it_answers_on_connections_that_are_handed_over() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("socket");
-        let serving = path.clone();
-        let server = tokio::spawn(async move { super::serve(&serving).await });
+        let server = tokio::spawn(super::serve(super::AsyncListener::bind(&path).unwrap()));
         let client = tokio::task::spawn_blocking(move || {
-            while !path.exists() {
-                std::thread::yield_now();
-            }
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
             let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
             let addresses = Addresses { client: client.local_addr().unwrap(), local: client.peer_addr().unwrap() };

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use afpa_engine::seam::Events;
 use rustix::buffer::spare_capacity;
+use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
+use rustix::io::{Errno, ioctl_fionbio};
 use rustix::net::sockopt::socket_error;
 use rustix::net::{RecvFlags, SocketFlags, accept_with, recv};
 
@@ -167,16 +167,20 @@ impl Epoll {
     }
 
     fn accept(&mut self, index: u16, table: &mut Table, listeners: &mut Listeners, events: &mut dyn Events) {
-        for count in 0..ACCEPTS_PER_TURN {
+        for _ in 0..ACCEPTS_PER_TURN {
             if table.is_full() {
                 return;
             }
-            let Some(listener) = &listeners.list[usize::from(index)].socket else { return };
-            // Whoever has an adopted socket as well may have made it one that waits: it is not asked in vain.
-            if count > 0 && !is_readable(listener) {
-                return;
+            let listener = &listeners.list[usize::from(index)];
+            let Some(socket) = &listener.socket else { return };
+            // The mode is the socket's, and so also that of the application whose socket this is: when it has just made
+            // it one that waits, and another engine was quicker, accepting would hold up everybody here.
+            if listener.is_adopted
+                && let Err(error) = ioctl_fionbio(socket, true)
+            {
+                return listeners.failed(&error.into(), table);
             }
-            match accept_with(listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
+            match accept_with(socket, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
                 Ok(socket) => {
                     listeners.accepted(index, socket, table, events);
                     self.settle(table, events);
@@ -359,12 +363,6 @@ impl Epoll {
     fn register(&self, descriptor: BorrowedFd<'_>, data: u64, flags: EventFlags) -> io::Result<()> {
         Ok(epoll::add(&self.epoll, descriptor, EventData::new_u64(data), flags)?)
     }
-}
-
-/// Whether somebody waits to be accepted.
-fn is_readable(listener: &OwnedFd) -> bool {
-    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-    poll(&mut [PollFd::new(listener, PollFlags::IN)], Some(&now)) == Ok(1)
 }
 
 /// Notes what an edge says of a connection.

@@ -33,6 +33,8 @@ pub(crate) struct Listener {
     pub(crate) socket: Option<Arc<OwnedFd>>,
     pub(crate) owner: Owner,
     pub(crate) is_datagram: bool,
+    /// Somebody else has this socket as well, and may change its mode at any time.
+    pub(crate) is_adopted: bool,
     /// The driver is accepting (or waiting for datagrams).
     pub(crate) active: bool,
     /// The driver has been told to stop accepting.
@@ -100,9 +102,9 @@ impl Listeners {
     pub(crate) fn open(&mut self, to: &Listen, owner: Owner) -> io::Result<ListenerId> {
         match to {
             Listen::Stream(address) => {
-                self.add(listen_to(address, self.backlog, self.peer_speaks_first)?, owner, false)
+                self.add(listen_to(address, self.backlog, self.peer_speaks_first)?, owner, false, false)
             }
-            Listen::Datagram(address) => self.add(bind_datagram(address)?, owner, true),
+            Listen::Datagram(address) => self.add(bind_datagram(address)?, owner, true, false),
         }
     }
 
@@ -116,14 +118,14 @@ impl Listeners {
                 if !socket_acceptconn(&socket)? {
                     listen(&socket, i32::from(backlog))?;
                 }
-                self.add(socket, owner, false)
+                self.add(socket, owner, false, true)
             }
-            SocketType::DGRAM => self.add(socket, owner, true),
+            SocketType::DGRAM => self.add(socket, owner, true, true),
             _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "neither a stream nor a datagram socket")),
         }
     }
 
-    fn add(&mut self, socket: OwnedFd, owner: Owner, is_datagram: bool) -> io::Result<ListenerId> {
+    fn add(&mut self, socket: OwnedFd, owner: Owner, is_datagram: bool, is_adopted: bool) -> io::Result<ListenerId> {
         let too_many = |_| io::Error::new(io::ErrorKind::QuotaExceeded, "too many listeners");
         let free = (0..self.list.len()).find(|&place| self.is_free(place)).unwrap_or(self.list.len());
         let index = u16::try_from(free).map_err(too_many)?;
@@ -134,6 +136,7 @@ impl Listeners {
             socket: Some(Arc::new(socket)),
             owner,
             is_datagram,
+            is_adopted,
             active: false,
             cancelled: false,
             failing: false,
