@@ -1,5 +1,7 @@
 //! What helps with the direct transport, as a user starts it: the doctor and captures.
 
+mod free_address;
+
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -10,6 +12,7 @@ use afpa_cli::admin::AdminServer;
 use afpa_cli::capture::pcapng::{Blocks, Kind};
 use afpa_cli::config::Admin;
 use afpa_cli::stats::{Capture, CapturedFrame, Purge, Purged, Snapshot, Source, Taken};
+use free_address::free_address;
 use rustix::process::{Pid, Signal, kill_process};
 
 fn afpa(arguments: &[&str]) -> Output {
@@ -142,7 +145,7 @@ fn a_refused_capture_says_why_and_writes_nothing() {
     let path = dir.path().join("a.pcapng");
     let name = path.to_str().unwrap();
     let sockets = admin(false).to_string();
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let closed = free_address().to_string();
     let too_long = ["capture", name, "--admin", &sockets, "--duration", "2h"];
     let cases: [(&[&str], String); 3] = [
         (

@@ -1,5 +1,7 @@
 //! `afpa purge`, against a running server in front of a backend; and what that server tells of both.
 
+mod free_address;
+
 use std::collections::HashMap;
 use std::fs;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
@@ -9,6 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use free_address::free_address;
 use serde_json::Value;
 
 /// How often each target was asked for.
@@ -150,10 +153,6 @@ fn ask(address: SocketAddr, request: &str) -> String {
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).unwrap();
     String::from_utf8(answer).unwrap()
-}
-
-fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! Quality of service as clients see it, in front of a backend that answers one request at a time, and only when it is
 //! told to.
 
+mod free_address;
+
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -9,6 +11,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use free_address::free_address;
 use rustix::process::{Pid, Signal, kill_process};
 
 /// A server behind a configuration, killed when the test is over.
@@ -92,7 +95,7 @@ impl Server {
     fn start(backend: &Backend, text: &str) -> Server {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("afpa.toml");
-        let admin = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let admin = free_address();
         std::fs::write(&file, config(backend, admin, text)).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_afpa"));
         command.args(["run", "--config", file.to_str().unwrap()]);

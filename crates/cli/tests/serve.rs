@@ -1,5 +1,7 @@
 //! A running server, from its first line to its exit status.
 
+mod free_address;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
@@ -7,6 +9,7 @@ use std::path::Path;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use free_address::free_address;
 use rustix::process::{Pid, Signal, kill_process};
 
 /// A server that is killed if the test does not end it.
@@ -291,8 +294,7 @@ fn a_bad_configuration_is_refused_with_every_error_and_the_old_one_stays() {
 #[test]
 fn the_admin_server_counts_and_purges() {
     let dir = site();
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let admin = port.to_string();
+    let admin = free_address().to_string();
     let server = Server::start(&["serve", name(dir.path()), "--listen", "127.0.0.1:0", "--admin", &admin]);
     for _ in 0..3 {
         get(server.address(), "/index.html");

@@ -1,7 +1,9 @@
 //! `afpa tcp-server` and `afpa offload` as their users see them.
 
+mod free_address;
+
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -9,6 +11,7 @@ use std::process::{Child, Command, Output, Stdio};
 
 use afpa_channel::Region;
 use afpa_channel::control::{Reply, Request, VERSION, ask, connect_to};
+use free_address::free_address;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
@@ -120,7 +123,7 @@ fn one_server_has_a_socket() {
 
 #[test]
 fn its_numbers_are_metrics() {
-    let admin = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let admin = free_address();
     let _server = Server::start(&["--cores", "0", "--admin", &admin.to_string()]);
     let metrics = get(admin, "/metrics");
     for line in ["afpa_tcp_server_accepted_total{core=\"0\"} 0\n", "afpa_tcp_server_open{core=\"0\"} 0\n"] {

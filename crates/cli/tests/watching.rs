@@ -1,15 +1,17 @@
 //! What an operator watches: the page of the admin server in Chromium, and `afpa top`.
 
 mod browser;
+mod free_address;
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread::JoinHandle;
 
 use browser::{Page, chromium};
+use free_address::free_address;
 
 #[test]
 fn the_page_shows_what_happens_without_a_complaint() {
@@ -17,7 +19,7 @@ fn the_page_shows_what_happens_without_a_complaint() {
     let site = site();
     let backend = Server::start(&["serve", site.path().to_str().unwrap(), "--cache-control", "max-age=60"]);
     let url = format!("http://{}", backend.address);
-    let admin = free_address();
+    let admin = free_address().to_string();
     let server = Server::start(&["accelerate", &url, "--admin", &admin]);
     let page = Page::open(&chromium, &format!("http://{admin}/"));
     let tile =
@@ -71,7 +73,7 @@ window.fetch = async (path, options) => {
 fn the_page_shows_pools_classes_and_keys() {
     let Some(chromium) = chromium() else { return };
     let site = site();
-    let admin = free_address();
+    let admin = free_address().to_string();
     let _server = Server::start(&["serve", site.path().to_str().unwrap(), "--admin", &admin]);
     let page = Page::open_after(&chromium, &format!("http://{admin}/"), MORE_NUMBERS);
     page.wait_for("document.querySelectorAll('#pools tbody tr').length === 4");
@@ -112,7 +114,7 @@ const TWO_SAMPLES: &str = r#"import("/rates.js").then(({ between, sample, short,
 fn the_page_computes_what_top_computes() {
     let Some(chromium) = chromium() else { return };
     let site = site();
-    let admin = free_address();
+    let admin = free_address().to_string();
     let _server = Server::start(&["serve", site.path().to_str().unwrap(), "--admin", &admin]);
     let page = Page::open(&chromium, &format!("http://{admin}/"));
     let expected = "100|75.0 %|1 µs|2.5 ms|10|100|–|0|1.23 MB|12 B|1.00 k|45.7|1 d 1 h|2 h 1 min|2 s";
@@ -123,7 +125,7 @@ fn the_page_computes_what_top_computes() {
 fn the_page_says_that_the_server_is_gone_and_finds_it_again() {
     let Some(chromium) = chromium() else { return };
     let site = site();
-    let admin = free_address();
+    let admin = free_address().to_string();
     let arguments = ["serve", site.path().to_str().unwrap(), "--admin", &admin];
     let server = Server::start(&arguments);
     let page = Page::open(&chromium, &format!("http://{admin}/"));
@@ -142,7 +144,7 @@ fn the_page_says_that_the_server_is_gone_and_finds_it_again() {
 #[test]
 fn top_prints_the_rates_of_one_interval() {
     let site = site();
-    let admin = free_address();
+    let admin = free_address().to_string();
     let server = Server::start(&["serve", site.path().to_str().unwrap(), "--admin", &admin, "--cores", "0"]);
     let load = Load::start(server.address);
     let top = ["top", "--once", "--interval", "1s", "--admin", &admin];
@@ -165,7 +167,7 @@ fn top_prints_the_rates_of_one_interval() {
 
 #[test]
 fn top_says_what_is_missing() {
-    let admin = free_address();
+    let admin = free_address().to_string();
     for (arguments, expected) in [
         (&["top", "--once", "--admin", &admin][..], "(start it with --admin, see its --help)\n"),
         (&["top", "--admin", &admin], "standard output is no terminal; --once writes elsewhere, too\n"),
@@ -180,10 +182,6 @@ fn site() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("index.html"), "<p>watched").unwrap();
     dir
-}
-
-fn free_address() -> String {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }
 
 /// A server that is killed at the end.

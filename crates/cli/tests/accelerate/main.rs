@@ -2,6 +2,8 @@
 
 mod backend;
 mod bad_backends;
+#[path = "../free_address/mod.rs"]
+mod free_address;
 mod hops;
 mod load;
 mod message;

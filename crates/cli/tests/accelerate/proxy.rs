@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Instant;
@@ -11,6 +11,7 @@ use std::time::Instant;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+use crate::free_address::free_address;
 use crate::message::{Connection, Message, PATIENCE};
 
 /// `afpa run`, until the value is dropped.
@@ -65,7 +66,7 @@ impl Proxy {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("afpa.toml");
         // Reloads keep the address, so it is chosen here.
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let address = free_address();
         fs::write(&file, setup.text(address)).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_afpa"));
         command.arg("run").arg("--config").arg(&file);

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::backend::Backend;
 use crate::client::{Client, EDNS, query};
-use crate::programs::free_address;
+use crate::free_address::free_address;
 use crate::server::{Server, cpus, get};
 use crate::zone_support::message::read;
 

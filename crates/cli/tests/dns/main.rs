@@ -7,6 +7,8 @@ mod backend;
 mod cached;
 mod client;
 mod forwarded;
+#[path = "../free_address/mod.rs"]
+mod free_address;
 mod hostile;
 mod judged;
 mod observed;

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::backend::Backend;
 use crate::client::{Client, EDNS};
-use crate::programs::free_address;
+use crate::free_address::free_address;
 use crate::server::{Server, eventually, get, post};
 use crate::zone_support::message::read;
 

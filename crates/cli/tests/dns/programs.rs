@@ -2,10 +2,9 @@
 
 use std::fmt::Write;
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use afpa_dns::message::{Header, NameBuf, Rcode, Type};
@@ -13,6 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::client::{Client, EDNS};
+use crate::free_address::free_address;
 use crate::server::eventually;
 use crate::zone_support::generate::ZoneFile;
 
@@ -165,18 +165,4 @@ fn spawn(name: &str, arguments: &[String], directory: &Path) -> Child {
     let mut command = program(name);
     command.args(arguments).stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output);
     command.spawn().unwrap()
-}
-
-/// A port for datagrams and streams that nobody has. Not one that the kernel would give to somebody else meanwhile.
-pub(crate) fn free_address() -> SocketAddr {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    /// Below where ephemeral ports start.
-    const PORTS: std::ops::Range<u16> = 20_000..32_000;
-    let start = std::process::id() as u16;
-    let candidate = || {
-        let offset = start.wrapping_mul(37).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % PORTS.len() as u16;
-        SocketAddr::from((Ipv4Addr::LOCALHOST, PORTS.start + offset))
-    };
-    let is_free = |address: &SocketAddr| TcpListener::bind(address).is_ok() && UdpSocket::bind(address).is_ok();
-    std::iter::repeat_with(candidate).take(1000).find(is_free).expect("a free port")
 }

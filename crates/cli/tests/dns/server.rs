@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::programs::free_address;
+use crate::free_address::free_address;
 
 /// How long something that happens soon is waited for, on any machine.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -8,7 +8,8 @@ use rustix::process::Signal;
 
 use crate::backend::{Backend, answer, asked_name};
 use crate::client::{Client, EDNS, connect, query};
-use crate::programs::{Daemon, are_installed, free_address};
+use crate::free_address::free_address;
+use crate::programs::{Daemon, are_installed};
 use crate::server::{Server, eventually};
 use crate::zone_support::message::read;
 

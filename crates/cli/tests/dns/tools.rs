@@ -8,7 +8,8 @@ use tempfile::TempDir;
 
 use crate::backend::Backend;
 use crate::client::{Client, EDNS};
-use crate::programs::{Daemon, are_installed, free_address, program};
+use crate::free_address::free_address;
+use crate::programs::{Daemon, are_installed, program};
 use crate::server::Server;
 use crate::zone_support::generate::ZoneFile;
 use crate::zone_support::message::read;

@@ -3,8 +3,9 @@
 use std::fs;
 use std::net::SocketAddr;
 
+use crate::free_address::free_address;
 use crate::http::origin;
-use crate::programs::{LENGTHS, are_installed, attempt, free_address, octets, output, program, python, text};
+use crate::programs::{LENGTHS, are_installed, attempt, octets, output, program, python, text};
 use crate::stack::Stack;
 
 #[test]

@@ -6,10 +6,11 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 
 use rustix::process::Signal;
 
+use crate::free_address::free_address;
 use crate::http::{Connection, request};
 use crate::nginx::{assert_serves_files, nginx, write_files};
 use crate::probe::probes;
-use crate::programs::{PATIENCE, are_installed, attempt, finish, free_address, is_listening, python, text};
+use crate::programs::{PATIENCE, are_installed, attempt, finish, is_listening, python, text};
 use crate::redis::redis;
 use crate::stack::{Stack, Witness};
 

@@ -5,7 +5,8 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::programs::{Daemon, are_installed, eventually, free_address, output, program};
+use crate::free_address::free_address;
+use crate::programs::{Daemon, are_installed, eventually, output, program};
 use crate::stack::Stack;
 
 /// Octets of one transfer.

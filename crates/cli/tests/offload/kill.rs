@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::Stdio;
 
+use crate::free_address::free_address;
 use crate::http::request;
 use crate::iperf::iperf;
 use crate::lighttpd::lighttpd;
@@ -12,7 +13,7 @@ use crate::memcached::{Client, memcached};
 use crate::nginx::nginx;
 use crate::node::node;
 use crate::postgresql::Cluster;
-use crate::programs::{Daemon, PATIENCE, are_installed, eventually, finish, free_address, is_listening, program, text};
+use crate::programs::{Daemon, PATIENCE, are_installed, eventually, finish, is_listening, program, text};
 use crate::python::file_server;
 use crate::redis::redis;
 use crate::stack::{Stack, Witness};

@@ -5,9 +5,10 @@ use std::net::SocketAddr;
 
 use rustix::process::Signal;
 
+use crate::free_address::free_address;
 use crate::http::{Connection, origin, request};
 use crate::nginx::{assert_serves_files, write_files};
-use crate::programs::{Daemon, LENGTHS, are_installed, free_address, octets};
+use crate::programs::{Daemon, LENGTHS, are_installed, octets};
 use crate::stack::Stack;
 
 pub(crate) fn lighttpd(stack: &Stack, address: SocketAddr, settings: &str) -> Daemon {

@@ -7,6 +7,8 @@
 mod clients;
 mod death;
 mod direct;
+#[path = "../free_address/mod.rs"]
+mod free_address;
 mod http;
 mod iperf;
 mod kill;

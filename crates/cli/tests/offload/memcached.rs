@@ -3,7 +3,8 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
-use crate::programs::{Daemon, PATIENCE, are_installed, free_address, octets};
+use crate::free_address::free_address;
+use crate::programs::{Daemon, PATIENCE, are_installed, octets};
 use crate::stack::Stack;
 
 pub(crate) fn memcached(stack: &Stack, address: SocketAddr) -> Daemon {

@@ -8,10 +8,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use rustix::process::Signal;
 
+use crate::free_address::free_address;
 use crate::http::{Connection, get, origin, request};
-use crate::programs::{
-    Daemon, LENGTHS, are_installed, eventually, free_address, is_listening, octets, output, program,
-};
+use crate::programs::{Daemon, LENGTHS, are_installed, eventually, is_listening, octets, output, program};
 use crate::stack::Stack;
 
 /// nginx in front of files of every length, and of a backend at `/backend/`.

@@ -3,8 +3,9 @@
 use std::fs;
 use std::net::SocketAddr;
 
+use crate::free_address::free_address;
 use crate::http::{Connection, origin, request};
-use crate::programs::{Daemon, LENGTHS, are_installed, free_address, octets, program, text};
+use crate::programs::{Daemon, LENGTHS, are_installed, octets, program, text};
 use crate::stack::Stack;
 
 /// Answers `GET /LENGTH` with so many zeros, and a POST with what is posted.

@@ -8,9 +8,8 @@ use std::process::{Command, Stdio};
 
 use rustix::process::{Pid, Signal, getuid, kill_process};
 
-use crate::programs::{
-    Daemon, are_installed, attempt, eventually, finish, free_address, octets, output, program, text,
-};
+use crate::free_address::free_address;
+use crate::programs::{Daemon, are_installed, attempt, eventually, finish, octets, output, program, text};
 use crate::stack::Stack;
 
 /// A server with its data. It is told to end when its value goes, so that it gives its shared memory back.

@@ -1,11 +1,10 @@
 //! Programs of others: finding them, starting them, ending them.
 
 use std::fs::{self, File};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
@@ -180,20 +179,6 @@ pub(crate) fn eventually(what: &str, mut happened: impl FnMut() -> bool) {
         assert!(Instant::now() < end, "{what} did not happen");
         std::thread::sleep(Duration::from_millis(10));
     }
-}
-
-/// A port that nobody has. Not one that the kernel would give to somebody else meanwhile.
-pub(crate) fn free_address() -> SocketAddr {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    /// Below where ephemeral ports start.
-    const PORTS: std::ops::Range<u16> = 20_000..32_000;
-    let start = std::process::id() as u16;
-    let candidate = || {
-        let offset = start.wrapping_mul(37).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % PORTS.len() as u16;
-        SocketAddr::from((Ipv4Addr::LOCALHOST, PORTS.start + offset))
-    };
-    let is_free = |address: &SocketAddr| TcpListener::bind(address).is_ok();
-    std::iter::repeat_with(candidate).take(1000).find(is_free).expect("a free port")
 }
 
 /// Octets that are different at each place, and for each seed.

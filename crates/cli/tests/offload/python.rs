@@ -2,9 +2,10 @@
 
 use std::net::SocketAddr;
 
+use crate::free_address::free_address;
 use crate::http::{Connection, get, request};
 use crate::nginx::write_files;
-use crate::programs::{Daemon, LENGTHS, are_installed, free_address, octets, output, python};
+use crate::programs::{Daemon, LENGTHS, are_installed, octets, output, python};
 use crate::stack::Stack;
 
 /// The file server of Python's library.

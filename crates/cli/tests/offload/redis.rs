@@ -6,7 +6,8 @@ use std::process::{Command, Stdio};
 
 use rustix::process::Signal;
 
-use crate::programs::{Daemon, are_installed, eventually, finish, free_address, octets, output, program, text};
+use crate::free_address::free_address;
+use crate::programs::{Daemon, are_installed, eventually, finish, octets, output, program, text};
 use crate::stack::Stack;
 
 const PROGRAMS: &[&str] = &["redis-server", "redis-cli", "redis-benchmark"];

@@ -1,9 +1,11 @@
 //! Runs NSD on a port of its own.
 
 use std::fmt::Write;
-use std::net::{TcpListener, UdpSocket};
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use afpa_dns::message::{Class, Header, NameBuf, Rcode, Type, Writer};
@@ -101,13 +103,19 @@ impl Nsd {
     }
 }
 
-/// A port that nobody has, on TCP either.
+/// A port that nobody has, on TCP either. Below where ephemeral ports start: the kernel gives it to nobody meanwhile.
 fn free_port() -> u16 {
-    let mut found = (0..100).filter_map(|_| {
-        let listener = TcpListener::bind("127.0.0.1:0").ok()?;
-        UdpSocket::bind(listener.local_addr().ok()?).ok()?.local_addr().ok()
-    });
-    found.next().expect("a free port").port()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    const PORTS: Range<u16> = 12_000..20_000;
+    let start = std::process::id() as u16;
+    let candidate = || {
+        let offset = start.wrapping_mul(37).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % PORTS.len() as u16;
+        PORTS.start + offset
+    };
+    let is_free = |port: &u16| {
+        TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok() && UdpSocket::bind((Ipv4Addr::LOCALHOST, *port)).is_ok()
+    };
+    std::iter::repeat_with(candidate).take(1000).find(is_free).expect("a free port")
 }
 
 impl Drop for Nsd {
