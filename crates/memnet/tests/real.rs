@@ -118,6 +118,7 @@ fn a_peer_that_resets_ends_jobs() {
     let sends = socket.async_send(attachment.register_mem(64 << 20).unwrap(), 0..64 << 20).unwrap();
     let receives = socket.async_recv(attachment.register_receive_mem(64).unwrap()).unwrap();
     // Who closes with octets unread resets.
+    peer.peek(&mut [0]).unwrap();
     drop(peer);
     assert_eq!(sends.wait().0.unwrap_err().kind(), ErrorKind::ConnectionReset);
     let (count, buffer) = receives.wait();
