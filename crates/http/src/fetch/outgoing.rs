@@ -56,6 +56,8 @@ pub(crate) struct Keeping {
     pub(crate) octets: Vec<u8>,
     /// The number of the cache policy.
     pub(crate) policy: usize,
+    /// A part was asked for: what comes may be one.
+    pub(crate) is_part: bool,
     /// The object that the backend is asked about, if it has one to compare.
     pub(crate) validates: Option<Arc<Object<Kept>>>,
     /// Seconds since the epoch.

@@ -163,7 +163,8 @@ impl Representation for Presented<'_> {
     }
 
     fn content_length(&self) -> u64 {
-        self.details.length
+        // That of the whole, of which this may be a part.
+        self.details.stored.partial.and_then(|part| part.complete).unwrap_or(self.details.length)
     }
 
     fn content_type(&self) -> &[u8] {

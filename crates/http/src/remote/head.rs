@@ -79,8 +79,12 @@ impl RemoteHead {
         } else {
             let response = Response { status: head.status(), fields: Fields(&pairs) };
             remote.verdict = Some(match policy.semantics.store(&request, &response, times) {
-                // Nobody asked for a part here, and parts are not put together.
-                Ok(stored) if stored.partial.is_some() => Err(NotStored::Partial),
+                // A part that nobody asked for, or of which it is not known how much of the whole it is.
+                Ok(stored) if stored.partial.is_some_and(|part| !keeping.is_part || part.complete.is_none()) => {
+                    Err(NotStored::Partial)
+                }
+                // Whoever asks for all of it is to get no 416.
+                Ok(stored) if stored.status == 416 => Err(NotStored::Partial),
                 verdict => verdict,
             });
         }

@@ -8,6 +8,7 @@ mod compression;
 mod details;
 mod head;
 pub mod key;
+mod part;
 pub mod purge;
 mod relay;
 mod request;

@@ -8,6 +8,7 @@ use afpa_cache::{Body, Object};
 use super::compression;
 use super::details::Details;
 use super::head::RemoteHead;
+use super::part::{self, United};
 use super::relay::Relay;
 use crate::fetch::flight::Flight;
 use crate::fetch::outgoing::Keeping;
@@ -43,7 +44,7 @@ impl Kind {
         }
     }
 
-    fn pieces(&self) -> Box<dyn Iterator<Item = &[u8]> + '_> {
+    pub(super) fn pieces(&self) -> Box<dyn Iterator<Item = &[u8]> + '_> {
         match self {
             Kind::Came(chunks) => Box::new(chunks.iter().map(|chunk| &chunk[..])),
             Kind::Was(object) => {
@@ -62,7 +63,7 @@ impl Kind {
 /// Stores a response under `key`, and beside it, if it varies, that it does. `since`: the purges before it was asked for; after
 /// another one it is not stored, since it may be what that one was about.
 pub(crate) fn store(relay: &Relay, key: &[u8], head: &RemoteHead, kind: Kind, policy: usize, since: u64) -> Done {
-    let stored = match (&head.verdict, &kind) {
+    let mut stored = match (&head.verdict, &kind) {
         (Some(Ok(stored)), _) => stored.clone(),
         // It answers those who wait, and is kept no longer.
         (Some(Err(_)), Kind::Was(object)) => {
@@ -73,9 +74,21 @@ pub(crate) fn store(relay: &Relay, key: &[u8], head: &RemoteHead, kind: Kind, po
         _ => return None,
     };
     let mut lines = head.kept_lines(&stored);
-    let length = kind.length();
     let purges = relay.shared.purges.count();
     let (names, own_key) = (stored.vary.clone(), head.variant.as_deref().unwrap_or(key));
+    let (mut kind, mut place) = (kind, None);
+    if let (Some(_), Kind::Came(came)) = (stored.partial, &mut kind) {
+        let united = United::of(relay, policy, own_key, &stored, std::mem::take(came))?;
+        if united.is_whole() {
+            (stored.status, stored.partial, lines) = (200, None, part::as_whole(&lines));
+            relay.cache.purge(&part::place(own_key));
+        } else {
+            (stored.partial, place) = (Some(united.partial), Some(part::place(own_key)));
+        }
+        kind = Kind::Came(united.content);
+    }
+    let own_key = place.as_deref().unwrap_or(own_key);
+    let length = kind.length();
     let compresses = relay.policies.get(policy).is_some_and(|policy| policy.compresses)
         && compression::applies(&stored, &lines, length);
     let mut alternates = Codings::NONE;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use afpa_cache::Object;
+use afpa_cache::{Object, View};
 use afpa_caching::{Fields, Handled, RequestDirectives, Reuse};
 use afpa_engine::{Context, Outcome, Wake};
 
@@ -11,6 +11,7 @@ use super::respond::Derivation;
 use crate::access_log::CacheOutcome;
 use crate::kept::Kept;
 use crate::module::{Global, Http, Request};
+use crate::remote::purge::Purges;
 use crate::remote::{Details, Presented, key};
 use crate::syntax::{Body, Method, fields};
 use crate::table::{HIT, MISS, PENDING, REFUSED};
@@ -22,6 +23,8 @@ type Looked = (Vec<u8>, Option<Arc<Object<Kept>>>);
 enum Found {
     /// An object, as good as it is.
     Object(Arc<Object<Kept>>),
+    /// A part of what is asked for, which may be all of it that is asked for. Why there is no object.
+    Part(Arc<Object<Kept>>, Handled),
     /// There are others that differ in what the request says.
     OtherVariants,
     Nothing,
@@ -67,6 +70,11 @@ pub(super) fn derive_kept_response(cx: &mut Context<'_, Http>) -> Outcome {
     let directives = directives(cx, policy);
     match found {
         Found::Object(object) => weigh(cx, object, directives),
+        Found::Part(object, why) => match answer_with_part(cx, &object, &directives) {
+            Some(outcome) => outcome,
+            None if directives.only_if_cached => unavailable(cx),
+            None => miss(cx, None, why),
+        },
         Found::OtherVariants if directives.only_if_cached => unavailable(cx),
         Found::Nothing if directives.only_if_cached => unavailable(cx),
         Found::OtherVariants => miss(cx, None, Handled::VaryMiss),
@@ -115,6 +123,8 @@ fn answer_plainly(cx: &mut Context<'_, Http>) -> Option<Outcome> {
 /// Looks into the view, then into the store, and once more under the variant's key.
 fn find(cx: &mut Context<'_, Http>) -> Found {
     let octets = cx.request.head(cx.input.unread());
+    let head = cx.request.parser.head();
+    let may_be_part = head.has_range() && !head.has_preconditions();
     let Global { view, key, relaying, .. } = &mut *cx.global;
     let Some(relaying) = relaying else { return Found::Nothing };
     let purges = &relaying.relay.relay.shared.purges;
@@ -125,6 +135,7 @@ fn find(cx: &mut Context<'_, Http>) -> Found {
             Some(resident) => resident.object.clone(),
             None => match view.cache().try_lookup(key) {
                 None => break Found::Busy,
+                Some(None) if may_be_part => break part(view, purges, key, has_others),
                 Some(None) => break if has_others { Found::OtherVariants } else { Found::Nothing },
                 Some(Some(object)) => view.admit(object).object.clone(),
             },
@@ -144,6 +155,57 @@ fn find(cx: &mut Context<'_, Http>) -> Found {
     // What is fetched goes by the key without the variant.
     key.truncate(primary);
     found
+}
+
+/// Looks for a part of what is not there as a whole. The key becomes the part's.
+fn part(view: &mut View<Kept>, purges: &Purges, key: &mut Vec<u8>, has_others: bool) -> Found {
+    let (nothing, why) = match has_others {
+        true => (Found::OtherVariants, Handled::VaryMiss),
+        false => (Found::Nothing, Handled::UriMiss),
+    };
+    key::append_part(key);
+    let object = match view.get(key) {
+        Some(resident) => resident.object.clone(),
+        None => match view.cache().try_lookup(key) {
+            None => return Found::Busy,
+            Some(None) => return nothing,
+            Some(Some(object)) => view.admit(object).object.clone(),
+        },
+    };
+    let is_good = matches!(&**object.details(), Kept::Remote(details) if !purges.is_hit(key, details));
+    if is_good { Found::Part(object, why) } else { nothing }
+}
+
+/// Answers from a part that is fresh, if it has all that is asked for.
+fn answer_with_part(
+    cx: &mut Context<'_, Http>,
+    object: &Arc<Object<Kept>>,
+    directives: &RequestDirectives,
+) -> Option<Outcome> {
+    let Kept::Remote(details) = &**object.details() else { return None };
+    let seconds = cx.global.clock.seconds();
+    let had = details.stored.partial?;
+    if !matches!(details.reuse(directives, seconds), Reuse::Fresh | Reuse::Stale) {
+        return None;
+    }
+    let octets = cx.request.head(cx.input.unread());
+    let (head, persistence) = (cx.request.parser.head(), cx.request.persistence());
+    let Global { view, clock, scratch, nonce, relaying, .. } = &mut *cx.global;
+    let presented = Presented {
+        details,
+        seconds,
+        name: relaying.as_ref().map_or("", |relaying| &relaying.relay.relay.name),
+        handled: Handled::Hit,
+        forward_status: None,
+        collapsed: false,
+        outcome: CacheOutcome::Hit,
+    };
+    let body = view.hold(object.body().clone());
+    let derivation =
+        Derivation { head, octets, persistence, clock, nonce: *nonce, scratch, added: &[], output: &mut cx.output };
+    let answered = derivation.respond_with_part(&body, &presented, had.first..had.last + 1)?;
+    cx.request.answered(answered);
+    Some(HIT)
 }
 
 fn weigh(cx: &mut Context<'_, Http>, object: Arc<Object<Kept>>, directives: RequestDirectives) -> Outcome {

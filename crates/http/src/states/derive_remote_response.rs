@@ -69,17 +69,21 @@ fn begin(cx: &mut Context<'_, Http>, alone: bool) -> Result<(), Refused> {
     let policy = routed.route().caching.map(|number| &relay.policies[number]);
     let directives = policy.map(|policy| policy.semantics.request_directives(asked)).unwrap_or_default();
     let tunnels = routed.route().upgrade && head.upgrade(&cx.request.kept_head).is_some();
-    // A range or a condition that only the origin can judge is left to it, and its answer to the one who asked.
+    // A condition that only the origin can judge is left to it, and its answer to the one who asked; and so is a range of what
+    // the cache has, but may not use.
+    let has_range = head.has_range();
+    let is_part = has_range && stale.is_none() && !head.has_preconditions() && !asked.has(b"if-range");
     let keeps = policy.is_some_and(|policy| policy.keeps)
         && method == Method::Get
         && body == Body::None
-        && !head.has_range()
+        && (!has_range || is_part)
         && !conditional::is_for_the_origin(asked)
         && !tunnels
         && !matches!(why, Handled::Bypass | Handled::Method);
     let key = if policy.is_some() { cx.global.key.clone() } else { Vec::new() };
     let seat = shared.borrow().seat(cx.notice());
-    let collapses = keeps && !alone && !directives.no_store && policy.is_some_and(|policy| policy.collapses);
+    let collapses =
+        keeps && !is_part && !alone && !directives.no_store && policy.is_some_and(|policy| policy.collapses);
     let flights = &relay.shared.flights;
     let (flight, reader, is_first) = match collapses {
         true => match flights.join(&key, seat, seconds, &relay.shared.purges) {
@@ -115,7 +119,7 @@ fn begin(cx: &mut Context<'_, Http>, alone: bool) -> Result<(), Refused> {
     };
     cx.request.is_body_read = body == Body::None;
     if is_first {
-        let options = Options { keeps, validates: stale.filter(|_| keeps), key };
+        let options = Options { keeps, is_part, validates: stale.filter(|_| keeps), key };
         let out = match outgoing(cx, &routed, upload, options) {
             Ok(out) => std::rc::Rc::new(out),
             Err(refused) => {
@@ -597,7 +601,7 @@ pub(super) fn refresh_in_background(cx: &mut Context<'_, Http>, object: &Arc<Obj
     let Some(flight) = routed.relay.relay.shared.flights.refresh(&key, &routed.relay.relay.shared.purges) else {
         return;
     };
-    let options = Options { keeps: true, validates: Some(object.clone()), key: key.clone() };
+    let options = Options { keeps: true, is_part: false, validates: Some(object.clone()), key: key.clone() };
     match outgoing(cx, &routed, None, options) {
         Ok(out) => _ = shared.borrow_mut().fetch(&flight, &std::rc::Rc::new(out), &mut cx.desk()),
         Err(_) => routed.relay.relay.shared.flights.remove(&key, &flight),

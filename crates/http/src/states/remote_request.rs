@@ -28,6 +28,8 @@ use crate::syntax::{Body, Method, Scheme, fields};
 pub(super) struct Options {
     /// The cache may keep the answer.
     pub(super) keeps: bool,
+    /// It is asked for a part.
+    pub(super) is_part: bool,
     /// An object that the backend is asked about.
     pub(super) validates: Option<Arc<Object<Kept>>>,
     /// The key without what responses vary by.
@@ -111,6 +113,7 @@ pub(super) fn outgoing(
         key: options.key,
         octets: octets.to_vec(),
         policy: route.caching.unwrap_or_default(),
+        is_part: options.is_part,
         validates: options.validates,
         requested_at: cx.global.clock.seconds(),
         purges: relay.shared.purges.count(),

@@ -146,8 +146,24 @@ impl Derivation<'_, '_> {
         match range::wanted(self.head, self.octets, &validators, of.content_length()) {
             Ranges::Whole => self.whole(body, of),
             Ranges::Unsatisfiable => self.refused(416, of),
-            Ranges::One(range) => self.part(body, of, range),
+            Ranges::One(range) => self.part(body, of, range, 0),
             Ranges::Several(ranges) => self.parts(body, of, &ranges),
+        }
+    }
+
+    /// Answers a request for a range from a body that has only the octets `had` of a representation. `None` if they are not
+    /// all that is asked for; preconditions are not looked at.
+    pub(super) fn respond_with_part(
+        self,
+        body: &Rc<ResidentBody>,
+        of: &impl Representation,
+        had: Range<u64>,
+    ) -> Option<Answered> {
+        match range::wanted(self.head, self.octets, &of.validators(), of.content_length()) {
+            Ranges::One(range) if had.start <= range.start && range.end <= had.end => {
+                Some(self.part(body, of, range, had.start))
+            }
+            _ => None,
         }
     }
 
@@ -183,8 +199,8 @@ impl Derivation<'_, '_> {
         Answered { status, payload: 0, outcome: CacheOutcome::None }
     }
 
-    /// RFC 9110 §15.3.7.1.
-    fn part(mut self, body: &Rc<ResidentBody>, of: &impl Representation, range: Range<u64>) -> Answered {
+    /// RFC 9110 §15.3.7.1. The body begins with octet `first` of the representation.
+    fn part(mut self, body: &Rc<ResidentBody>, of: &impl Representation, range: Range<u64>, first: u64) -> Answered {
         let payload = range.end - range.start;
         self.start(206, of);
         response::field_number(self.scratch, "Content-Length", payload);
@@ -192,7 +208,7 @@ impl Derivation<'_, '_> {
         of.fields(self.scratch, 206);
         response::end(self.scratch);
         self.output.send(self.scratch);
-        self.payload(body, range);
+        self.payload(body, range.start - first..range.end - first);
         Answered { status: 206, payload, outcome: of.level() }
     }
 

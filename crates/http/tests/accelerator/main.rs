@@ -8,6 +8,7 @@ mod events;
 mod failing;
 mod flights;
 mod hedging;
+mod parts;
 mod pieces;
 mod properties;
 mod purging;

@@ -49,7 +49,7 @@ fn finish(cx: &mut Context<'_, Fetch>, done: store::Done) -> Outcome {
         flight.end(end, &mut cx.desk(), engine);
     }
     outgoing.close(&flight);
-    if let Some(keeping) = &outgoing.keeping {
+    if let Some(keeping) = outgoing.keeping.as_ref().filter(|keeping| !keeping.is_part) {
         let flights = &cx.global.relay.shared.flights;
         match cx.request.head.as_ref().is_some_and(|head| head.may_be_shared() || head.validates) {
             true => flights.unite(&keeping.key),
