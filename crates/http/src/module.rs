@@ -92,6 +92,8 @@ pub struct Connection {
     pub(crate) lingered: u64,
     /// The peer's address, or that which a PROXY header names; looked up when it is first asked for.
     pub(crate) peer: Option<Option<SocketAddr>>,
+    /// Where the client sent to, if a PROXY header names it.
+    pub(crate) destination: Option<SocketAddr>,
     /// A PROXY header may come first.
     pub(crate) awaits_header: bool,
     /// As one of its client's, where those are counted.

@@ -171,20 +171,21 @@ const VERSIONS: [(&str, bool); 2] = [
     ("proxy-protocol = 'v2'\nhealth = { path = '/well', interval = '1s' }", true),
 ];
 
-/// A backend that wants a PROXY header of one version on each connection, and says in X-Header whom it names.
+/// A backend that wants a PROXY header of one version on each connection, and says in X-Header whom it names, and where to that one
+/// sent.
 fn reads_header(is_binary: bool) -> Backend {
     Backend::new(move |mut asked| {
         let read = if is_binary { read_v2 } else { read_v1 };
-        let source = read(&mut asked.connection).map_or("none".to_owned(), |source| source.to_string());
+        let named = read(&mut asked.connection).map_or("none".to_owned(), |[source, ours]| format!("{source} {ours}"));
         while asked.next().is_some() {
-            let answer = ok(&format!("Cache-Control: private\r\nX-Header: {source}\r\n"), "");
+            let answer = ok(&format!("Cache-Control: private\r\nX-Header: {named}\r\n"), "");
             _ = asked.connection.send(answer);
         }
     })
 }
 
 /// `None`: it names nobody, or is malformed.
-fn read_v1(connection: &mut Connection) -> Option<SocketAddr> {
+fn read_v1(connection: &mut Connection) -> Option<[SocketAddr; 2]> {
     let end = loop {
         match connection.unread.windows(2).position(|pair| pair == b"\r\n") {
             Some(end) => break end,
@@ -192,16 +193,19 @@ fn read_v1(connection: &mut Connection) -> Option<SocketAddr> {
         };
     };
     let line = String::from_utf8(connection.unread.drain(..end + 2).collect()).ok()?;
-    let ["PROXY", family, source, destination, port, _] = line.trim_end().split(' ').collect::<Vec<_>>()[..] else {
+    let ["PROXY", family, source, destination, port, own_port] = line.trim_end().split(' ').collect::<Vec<_>>()[..]
+    else {
         return None;
     };
     let ip: IpAddr = source.parse().ok()?;
-    let is_same = ip.is_ipv4() == destination.parse::<IpAddr>().ok()?.is_ipv4();
+    let own: IpAddr = destination.parse().ok()?;
+    let is_same = ip.is_ipv4() == own.is_ipv4();
     let is_right = family == if ip.is_ipv4() { "TCP4" } else { "TCP6" };
-    (is_same && is_right).then_some(SocketAddr::new(ip, port.parse().ok()?))
+    let ends = [SocketAddr::new(ip, port.parse().ok()?), SocketAddr::new(own, own_port.parse().ok()?)];
+    (is_same && is_right).then_some(ends)
 }
 
-fn read_v2(connection: &mut Connection) -> Option<SocketAddr> {
+fn read_v2(connection: &mut Connection) -> Option<[SocketAddr; 2]> {
     let mut length = 16;
     while connection.unread.len() < length {
         connection.more().ok().filter(|count| *count > 0)?;
@@ -210,12 +214,14 @@ fn read_v2(connection: &mut Connection) -> Option<SocketAddr> {
     let is_signed = connection.unread.starts_with(SIGNATURE);
     let header: Vec<u8> = connection.unread.drain(..length).collect();
     let port = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
-    let (ip, port): (IpAddr, u16) = match (is_signed, header[12], header[13], length) {
-        (true, 0x21, 0x11, 28..) => (<[u8; 4]>::try_from(&header[16..20]).ok()?.into(), port(24)),
-        (true, 0x21, 0x21, 52..) => (<[u8; 16]>::try_from(&header[16..32]).ok()?.into(), port(48)),
+    let v4 = |at: usize| <[u8; 4]>::try_from(&header[at..at + 4]).map(IpAddr::from);
+    let v6 = |at: usize| <[u8; 16]>::try_from(&header[at..at + 16]).map(IpAddr::from);
+    let (source, own, ports) = match (is_signed, header[12], header[13], length) {
+        (true, 0x21, 0x11, 28..) => (v4(16), v4(20), 24),
+        (true, 0x21, 0x21, 52..) => (v6(16), v6(32), 48),
         _ => return None,
     };
-    Some(SocketAddr::new(ip, port))
+    Some([SocketAddr::new(source.ok()?, port(ports)), SocketAddr::new(own.ok()?, port(ports + 2))])
 }
 
 #[test]
@@ -230,7 +236,7 @@ fn a_backend_is_told_of_each_client_in_a_proxy_header() {
                 client.send(get("/", "")).unwrap();
                 let port = client.stream.local_addr().unwrap().port();
                 let told = client.response().unwrap().field("x-header").unwrap();
-                assert_eq!(told, format!("127.0.0.1:{port}"), "{pool}");
+                assert_eq!(told, format!("127.0.0.1:{port} {}", proxy.address), "{pool}");
             }
         }
         eventually("a check", || backend.asked().iter().any(|request| request.target() == "/well"));
@@ -244,13 +250,13 @@ fn a_proxy_header_goes_on_to_the_backend() {
     for (pool, is_binary) in VERSIONS {
         let backend = reads_header(is_binary);
         let proxy = Proxy::start(&Setup { pool, accelerate: LISTENS, ..Setup::of(&[backend.address]) });
-        for (header, source) in [
-            (v1("203.0.113.7", 4711), "203.0.113.7:4711"),
-            (v2(1, 0x11, &v2_content(Ipv4Addr::new(203, 0, 113, 8), 1)), "203.0.113.8:1"),
-            (v1("2001:db8::7", 4711), "[2001:db8::7]:4711"),
+        for (header, ends) in [
+            (v1("203.0.113.7", 4711), "203.0.113.7:4711 198.51.100.1:80"),
+            (v2(1, 0x11, &v2_content(Ipv4Addr::new(203, 0, 113, 8), 1)), "203.0.113.8:1 198.51.100.1:80"),
+            (v1("2001:db8::7", 4711), "[2001:db8::7]:4711 [2001:db8::ff]:80"),
         ] {
             let told = ask_behind(&proxy, &header, &get("/", CLAIMS)).field("x-header").unwrap();
-            assert_eq!(told, source, "{pool}");
+            assert_eq!(told, ends, "{pool}");
         }
     }
 }

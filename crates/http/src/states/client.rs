@@ -28,6 +28,14 @@ pub(super) fn client(cx: &mut Context<'_, Http>) -> IpAddr {
     client
 }
 
+/// Where the client sent to: our end of the connection, or what a PROXY header names in its place. `None` on a Unix socket.
+pub(super) fn destination(cx: &Context<'_, Http>) -> Option<SocketAddr> {
+    cx.connection.destination.or_else(|| match cx.output.local() {
+        Some(Address::Inet(address)) => Some(address),
+        _ => None,
+    })
+}
+
 /// The other end of the connection, or whom a PROXY header named in its place.
 pub(super) fn peer(cx: &mut Context<'_, Http>) -> SocketAddr {
     let output = &cx.output;

@@ -30,6 +30,7 @@ pub(super) fn read_header(cx: &mut Context<'_, Http>) -> Header {
             cx.connection.awaits_header = false;
             if let Some(endpoints) = header.endpoints {
                 cx.connection.peer = Some(Some(endpoints.source));
+                cx.connection.destination = Some(endpoints.destination);
             }
             Header::Passed
         }

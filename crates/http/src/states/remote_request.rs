@@ -14,7 +14,7 @@ use afpa_routing::{FieldChange, Target};
 use afpa_wire::proxy_protocol::{self, Carrier, Endpoints};
 
 use super::choose_route::Lines;
-use super::client::{client, peer};
+use super::client::{client, destination, peer};
 use crate::fetch::FetchTimes;
 use crate::fetch::outgoing::{Keeping, Outgoing};
 use crate::fetch::upload::Upload;
@@ -118,6 +118,10 @@ pub(super) fn outgoing(
         requested_at: cx.global.clock.seconds(),
         purges: relay.shared.purges.count(),
     });
+    let preamble = match relay.proxy_protocol[pool] {
+        Some(version) => preamble(SocketAddr::new(client, peer.port()), destination(cx), version),
+        None => Vec::new(),
+    };
     let hash = hash_of(relay, pool, octets, &host_name, as_sent, client);
     Ok(Outgoing {
         head: written,
@@ -128,7 +132,7 @@ pub(super) fn outgoing(
         pool,
         hash,
         sticky: sticky(relay, pool, octets),
-        preamble: preamble(SocketAddr::new(client, peer.port()), relay.proxy_protocol[pool]),
+        preamble,
         keeping,
         routed: routed.clone(),
         times: times(relay.times[pool], route.limits.try_timeout),
@@ -206,18 +210,22 @@ fn cookie<'a>(octets: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     pairs.map(<[u8]>::trim_ascii).find_map(|pair| pair.strip_prefix(name)?.strip_prefix(b"="))
 }
 
-/// The PROXY header that names the client. Where it sent to is not known here.
-fn preamble(client: SocketAddr, version: Option<u8>) -> Vec<u8> {
+/// The PROXY header that names the client and where it sent to. Both are of one family in it: a client of another, whom a
+/// trusted proxy named, sent to an address that nobody knows here.
+fn preamble(client: SocketAddr, destination: Option<SocketAddr>, version: u8) -> Vec<u8> {
     let mut header = Vec::new();
     let unspecified = match client.ip() {
         IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
         IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
     };
-    let endpoints = Endpoints { source: client, destination: SocketAddr::new(unspecified, 0) };
+    let destination = destination
+        .map(|address| SocketAddr::new(address.ip().to_canonical(), address.port()))
+        .filter(|address| address.is_ipv4() == client.is_ipv4())
+        .unwrap_or(SocketAddr::new(unspecified, 0));
+    let endpoints = Endpoints { source: client, destination };
     match version {
-        None => {}
-        Some(1) => proxy_protocol::write_line(&endpoints, &mut header),
-        Some(_) => proxy_protocol::write(Some(&endpoints), Carrier::Stream, &mut header),
+        1 => proxy_protocol::write_line(&endpoints, &mut header),
+        _ => proxy_protocol::write(Some(&endpoints), Carrier::Stream, &mut header),
     }
     header
 }
