@@ -300,6 +300,12 @@ impl Flight {
         state.wake(desk, engine);
     }
 
+    /// Its only reader has the head, and nobody will ask for it any more.
+    pub(crate) fn forget_head(&self) {
+        let mut state = self.state();
+        (state.head, state.interim, state.is_open) = (None, Vec::new(), false);
+    }
+
     /// It is longer than what may be kept: from now on it is passed on and forgotten.
     pub(crate) fn keep_no_more(&self) {
         let mut state = self.state();

@@ -15,8 +15,8 @@ use crate::syntax::Method;
 
 /// A request as it is sent on. On the engine of the client who asked first.
 pub(crate) struct Outgoing {
-    /// Its head, as it is sent.
-    pub(crate) head: Vec<u8>,
+    /// Its head, as it is sent; empty once it is a tunnel.
+    pub(crate) head: RefCell<Vec<u8>>,
     pub(crate) method: Method,
     /// Its body, if it has one.
     pub(crate) upload: Option<Rc<RefCell<Upload>>>,

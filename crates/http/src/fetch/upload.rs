@@ -90,6 +90,14 @@ impl Upload {
         !self.is_spent
     }
 
+    /// From now on it is never sent again, and nothing of it is kept.
+    pub(crate) fn keep_nothing(&mut self) {
+        self.is_spent = true;
+        self.chunks.drain(..self.next);
+        self.next = 0;
+        self.chunks.shrink_to_fit();
+    }
+
     /// Starts over, for `backend`.
     pub(crate) fn restart(&mut self, backend: Notice) {
         self.next = 0;
@@ -108,8 +116,8 @@ impl Upload {
         let was_full = !self.has_room();
         self.buffered -= chunk.len();
         self.next += 1;
-        if self.total > REPLAYED {
-            self.is_spent = true;
+        self.is_spent |= self.total > REPLAYED;
+        if self.is_spent {
             self.chunks.drain(..self.next);
             self.next = 0;
         }

@@ -567,7 +567,19 @@ fn switch(cx: &mut Context<'_, Http>, head: &RemoteHead) -> Outcome {
     cx.request.answered(Answered { status: head.status, payload: 0, outcome: CacheOutcome::Pass });
     cx.request.persistent = false;
     cx.request.is_body_read = true;
+    forget_exchange(cx);
     SWITCHED
+}
+
+/// A tunnel may stay for hours, and needs nothing of what was asked and answered.
+fn forget_exchange(cx: &mut Context<'_, Http>) {
+    cx.request.kept_head.shrink_to_fit();
+    let Some(remote) = &mut cx.request.remote else { return };
+    remote.flight.forget_head();
+    (remote.outgoing, remote.key) = (None, Vec::new());
+    if let Some(upload) = &remote.upload {
+        upload.borrow_mut().keep_nothing();
+    }
 }
 
 fn refuse(cx: &mut Context<'_, Http>, status: u16) -> Outcome {

@@ -124,7 +124,7 @@ pub(super) fn outgoing(
     };
     let hash = hash_of(relay, pool, octets, &host_name, as_sent, client);
     Ok(Outgoing {
-        head: written,
+        head: RefCell::new(written),
         method,
         upload,
         is_chunked: body == Body::Chunked,

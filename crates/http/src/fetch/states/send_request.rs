@@ -24,9 +24,9 @@ pub(crate) fn send_request(cx: &mut Context<'_, Fetch>) -> Outcome {
     cx.connection.requests += 1;
     cx.request.was_sent = true;
     if outgoing.preamble.is_empty() {
-        send(cx, &outgoing.head);
+        send(cx, &outgoing.head.borrow());
     } else {
-        send(cx, &[&outgoing.preamble[..], &outgoing.head].concat());
+        send(cx, &[&outgoing.preamble[..], &outgoing.head.borrow()].concat());
     }
     cx.arm_after(outgoing.times.first_byte);
     match send_body(cx) {

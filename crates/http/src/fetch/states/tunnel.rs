@@ -10,6 +10,7 @@ use crate::fetch::FetchError;
 use crate::fetch::flight::End;
 use crate::fetch::module::Fetch;
 use crate::fetch::table::{ENDED, FAILED, PENDING};
+use crate::syntax::ResponseParser;
 
 /// The flight carries what the backend sends, the upload what the client sends. Each half ends by itself.
 pub(crate) fn tunnel(cx: &mut Context<'_, Fetch>) -> Outcome {
@@ -53,13 +54,17 @@ pub(crate) fn tunnel(cx: &mut Context<'_, Fetch>) -> Outcome {
     PENDING
 }
 
-/// A tunnel is neither a request nor one of the connections that requests wait for: clients are bounded elsewhere.
+/// A tunnel is neither a request nor one of the connections that requests wait for: clients are bounded elsewhere. It may stay for
+/// hours, and needs nothing of what was asked and answered.
 fn leave_pool(cx: &mut Context<'_, Fetch>) {
     let shared = cx.global.shared.clone();
     let now = cx.now();
     if let (Some(job), Some(place)) = (&cx.request.job, cx.connection.place) {
         shared.borrow_mut().ended(job, place, afpa_balancing::Outcome::Success, now);
+        job.outgoing.head.take();
     }
+    cx.request.head = None;
+    cx.request.parser = ResponseParser::default();
     end(cx);
 }
 
