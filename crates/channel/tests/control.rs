@@ -40,6 +40,7 @@ fn requests() -> Vec<Request> {
         Request::Connect { to: "10.1.2.3:80".parse().unwrap() },
         Request::Connect { to: "[fe80::1%7]:443".parse().unwrap() },
         Request::Register { length: u64::MAX },
+        Request::Grant { length: 4096 },
         Request::Deregister { memory: 0 },
         Request::OpenFile,
         Request::CloseFile { file: 9 },

@@ -191,6 +191,11 @@ impl Direct {
         self.device.name()
     }
 
+    /// Whether memory that others share leaves from where it lies, if it is of the device's.
+    pub fn lends(&self) -> bool {
+        self.device.lends()
+    }
+
     /// Handles the frames that are there, at most [`BUDGET`].
     fn receive(&mut self, events: &mut dyn Events) -> io::Result<usize> {
         let Direct { device, traffic, blocked, unflushed, .. } = self;

@@ -10,7 +10,7 @@ use std::fmt;
 use std::io::{self, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::ops::{Deref, DerefMut, Range};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::ptr::{self, NonNull};
 use std::slice;
 use std::sync::Arc;
@@ -18,8 +18,7 @@ use std::sync::Arc;
 use rustix::fs::{self, MemfdFlags, SealFlags};
 use rustix::io::retry_on_intr;
 use rustix::mm::{self, MapFlags, ProtFlags};
-use rustix::net::sockopt::socket_peercred;
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, UCred, recvmsg};
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use rustix::process::{geteuid, getpid};
 
 use crate::foreign::ForeignMemory;
@@ -57,6 +56,8 @@ pub struct Given {
     is_trusted: bool,
 }
 
+/// Who has no number in our namespace.
+const NOBODY: u32 = 65_534;
 /// The most descriptors that are taken with a packet; one is expected.
 const DESCRIPTORS: usize = 4;
 
@@ -84,15 +85,10 @@ impl Given {
         Ok((received.bytes, file.map(|file| Given { file, is_trusted })))
     }
 
-    /// Whether the server is another process that could write any memory of this one anyway (ptrace(2)): it is root's, or of the same user.
-    pub fn is_trusted(&self) -> bool {
-        self.is_trusted
-    }
-
     /// What is at `range` of it, as memory that is ours alone: nobody in this process has its descriptor from now on.
     ///
     /// # Errors
-    /// The server is not [trusted](Given::is_trusted); there is no such range, or it does not begin at a page; or it cannot be mapped.
+    /// The server is not [trusted](is_trusted); there is no such range, or it does not begin at a page; or it cannot be mapped.
     pub fn into_exposed(self, range: Range<usize>) -> io::Result<ExposedPart> {
         if !self.is_trusted {
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, "the server could not write our memory"));
@@ -114,13 +110,17 @@ impl Given {
     }
 }
 
-/// Whether the process at the other end is not this one, and is root's or of this one's user.
-fn is_trusted(socket: BorrowedFd<'_>) -> bool {
-    let is_trusted = |server: UCred| {
-        let is_superior = server.uid.is_root() || server.uid == geteuid();
-        is_superior && server.pid != getpid()
-    };
-    socket_peercred(socket).is_ok_and(is_trusted)
+/// Whether the process at the other end is not this one, and could write any memory of it anyway (ptrace(2)): it is root's, or of
+/// this one's user.
+pub fn is_trusted(server: BorrowedFd<'_>) -> bool {
+    let mut peer = libc::ucred { pid: 0, uid: NOBODY, gid: NOBODY };
+    let mut length = size_of::<libc::ucred>() as libc::socklen_t;
+    let (level, name) = (libc::SOL_SOCKET, libc::SO_PEERCRED);
+    // SAFETY: the kernel writes at most `length` octets, integers, at the address of a value of that size.
+    let result = unsafe { libc::getsockopt(server.as_raw_fd(), level, name, (&raw mut peer).cast(), &raw mut length) };
+    let is_of_ours = peer.uid == geteuid().as_raw() && peer.uid != NOBODY;
+    // One of another namespace has no number here.
+    result == 0 && (peer.uid == 0 || is_of_ours) && peer.pid != getpid().as_raw_nonzero().get()
 }
 
 impl ExposedPart {
@@ -284,8 +284,7 @@ mod tests {
             assert_eq!(&packet[..count], b"take it");
             given.unwrap()
         };
-        give();
-        assert!(!take().is_trusted());
+        assert!(!is_trusted(ours.as_fd()));
         give();
         assert!(take().into_exposed(0..4096).is_err());
         give();

@@ -25,6 +25,8 @@ use crate::foreign::ForeignMemory;
 /// Of a page's entry in /proc/self/pagemap: it is in memory, and mapped.
 const IS_PRESENT: u64 = 1 << 63;
 
+const ROOT: u32 = 0;
+
 /// See the [module](self).
 pub struct Pool {
     arena: Arc<Arena>,
@@ -38,7 +40,8 @@ pub struct Pool {
 /// Whose memory it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Owner {
-    /// Processes of one user can read and write each other's memory in any case. What one user had no other gets.
+    /// Processes of one user can read and write each other's memory in any case. What one user had no other gets; and what
+    /// root's had no other application gets, since its processes can become another user's.
     pub user: u32,
     /// Tells applications apart, those that are gone included.
     pub application: u64,
@@ -51,7 +54,7 @@ struct Piece {
     owner: Option<Owner>,
     /// Octets that were granted.
     used: usize,
-    /// Nobody gets any more of it.
+    /// It is not what the device knows any more: nobody gets anything of it.
     is_retired: bool,
 }
 
@@ -108,13 +111,6 @@ impl Pool {
         Ok(Some((memory, start)))
     }
 
-    /// What an application has is not given on when it is gone: processes of several users have had it.
-    pub fn retire(&self, application: u64) {
-        let mut pieces = self.pieces.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_its = |piece: &&mut Piece| piece.owner.is_some_and(|owner| owner.application == application);
-        pieces.iter_mut().filter(is_its).for_each(|piece| piece.is_retired = true);
-    }
-
     /// Octets in all.
     pub fn capacity(&self) -> u64 {
         (self.size * self.alive.len()) as u64
@@ -128,11 +124,11 @@ impl Pool {
             return Some(number);
         }
         for (number, piece) in pieces.iter_mut().enumerate() {
-            let is_his = piece.owner.is_some_and(|before| before.user == owner.user);
-            if is_his && !piece.is_retired && self.is_vacant(number) && is_alone(&piece.file) {
+            let may_have =
+                piece.owner.is_some_and(|before| before == owner || before.user == owner.user && owner.user != ROOT);
+            if may_have && !piece.is_retired && self.is_vacant(number) && is_alone(&piece.file) {
                 match self.clear(number, piece) {
                     Ok(()) => return Some(number),
-                    // It is not what the device knows any more, or there is no way to tell.
                     Err(_) => piece.is_retired = true,
                 }
             }
@@ -304,13 +300,12 @@ mod tests {
     }
 
     #[test]
-    fn what_processes_of_several_users_had_nobody_gets() {
+    fn what_an_application_of_root_had_is_its_own_again_and_no_other_s() {
         let (_arena, pool) = pool(1);
-        let memory = granted(&pool, OURS, 100).unwrap();
-        pool.retire(OURS.application);
-        assert!(granted(&pool, OURS, 100).is_none());
-        drop(memory);
-        assert!(granted(&pool, SUCCESSOR, 100).is_none());
+        let root = Owner { user: ROOT, application: 1 };
+        drop(granted(&pool, root, SIZE).unwrap());
+        assert!(granted(&pool, Owner { application: 2, ..root }, 100).is_none());
+        drop(granted(&pool, root, SIZE).unwrap());
     }
 
     #[test]
