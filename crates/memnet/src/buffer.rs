@@ -1,7 +1,7 @@
 //! Memory that is registered with the server: what jobs send from, and receive into (MemNet API).
 //!
 //! There are two kinds. Memory that is only sent from is *exposed*: the server can map it for reading and in no other
-//! way, so an application that has no job on it sees it as plain memory. Memory that the server receives into can be
+//! way (unless it is the server's own, see below), so an application that has no job on it sees it as plain memory. Memory that the server receives into can be
 //! written by the server at any time, whatever it should do; it is only ever copied from and to.
 //!
 //! Whose memory it is makes no difference to who uses it. A server whose interface sends registered memory from where it lies grants of

@@ -4,7 +4,7 @@ use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -158,7 +158,7 @@ fn a_successor_of_one_that_was_killed_amid_a_transfer_has_its_memory_without_its
 
 /// Runs an application that registers all memory of the server's, reads some of what it sends, and kills it. Returns whether
 /// it came from where it lay.
-fn is_lent_to(user: u32, lab: &Lab, stack: &Stack, program: &PathBuf) -> bool {
+fn is_lent_to(user: u32, lab: &Lab, stack: &Stack, program: &Path) -> bool {
     let mut command = stack.run_as(user, program);
     command.args(["--exact", "registered::serve_from_registered_memory", "--include-ignored", "--nocapture"]);
     command.env(SERVES, stack.socket()).stdin(Stdio::null()).stdout(Stdio::piped());
