@@ -57,6 +57,7 @@ fn replies() -> Vec<Reply> {
         Reply::Listening { slots: (0..64).collect() },
         Reply::Connecting { slot: 65535 },
         Reply::Registered { memory: 4 },
+        Reply::Granted { memory: 5, offset: 8192 },
         Reply::File { file: 5 },
         Reply::Done,
         Reply::Status("{}".repeat(1000)),

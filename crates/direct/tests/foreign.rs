@@ -9,7 +9,7 @@ use afpa_direct::frames::memory::{MemoryDevice, cable, lending_cable};
 use afpa_engine::Transport;
 use afpa_engine::seam::{Segment, Time};
 use afpa_platform::foreign::ForeignMemory;
-use afpa_tcp::Config;
+use afpa_tcp::{Checksum, Config};
 
 mod support;
 
@@ -18,11 +18,15 @@ use support::{PORT, Place, Side, digest, pattern};
 const LENGTH: usize = 300_000;
 
 /// Two ends of a cable.
-fn ends((near, far): (MemoryDevice, MemoryDevice)) -> [Side; 2] {
+fn ends(cable: (MemoryDevice, MemoryDevice)) -> [Side; 2] {
+    ends_with(cable, Checksum::Stored)
+}
+
+fn ends_with((near, far): (MemoryDevice, MemoryDevice), checksum: Checksum) -> [Side; 2] {
     let side = |device, number: u8| {
         let addresses = [IpAddr::from([10, 0, 0, number])];
         let link = [2, 0, 0, 0, 0, number];
-        let tcp = Config::default();
+        let tcp = Config { checksum, ..Config::default() };
         Side::new(Box::new(device), Place { link, addresses: &addresses, is_host: false, kernel: None, tcp })
     };
     [side(near, 1), side(far, 2)]
@@ -41,8 +45,10 @@ fn it_arrives_as_it_lies_and_is_let_go_of_when_it_is_acknowledged() {
 
 #[test]
 fn a_device_that_knows_it_sends_it_from_where_it_lies() {
-    let lent = arrives(ends(lending_cable(256)));
-    assert!(lent >= LENGTH as u64, "{lent} octets");
+    for checksum in [Checksum::Stored, Checksum::Computed] {
+        let lent = arrives(ends_with(lending_cable(256), checksum));
+        assert!(lent >= LENGTH as u64, "{lent} octets");
+    }
 }
 
 /// Sends, with losses. Returns how many octets were not copied.
