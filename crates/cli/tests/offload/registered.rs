@@ -1,7 +1,7 @@
 //! Registered memory, which our own TCP sends from where it lies. Programs written for the server: this one.
 
 use std::fs::{self, Permissions};
-use std::io::{BufRead, BufReader, ErrorKind, Read};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -100,12 +100,16 @@ fn who_writes_it_while_it_is_sent_harms_his_own_connection_alone() {
     let attachment = attach(&stack);
     let listener = listen(&lab, &attachment);
     let (mut scribbled, socket) = connected(&lab, &listener);
+    // As long as it was written, and as long again, nothing of it is sent anew.
+    scribbled.set_read_timeout(Some(10 * PATIENCE)).unwrap();
     let (mut client, other) = connected(&lab, &listener);
     let memory = attachment.register_receive_mem(PIECE).unwrap();
     let mut scribbles = memory.alias(0..PIECE);
     let mut job = socket.async_send(memory, 0..PIECE).unwrap();
     let is_over = AtomicBool::new(false);
     let came = std::thread::scope(|scope| {
+        // Whatever fails, it is written no more.
+        let over = Over(&is_over);
         scope.spawn(|| {
             for octet in (0..=255u8).cycle() {
                 if is_over.load(Ordering::Relaxed) {
@@ -128,7 +132,7 @@ fn who_writes_it_while_it_is_sent_harms_his_own_connection_alone() {
             assert!(octets == pattern(1 << 20));
             assert_eq!(sends.wait().0.unwrap(), 1 << 20);
         }
-        is_over.store(true, Ordering::Relaxed);
+        drop(over);
         // When it is written no more, what was written last gets through.
         reading.join().unwrap().unwrap()
     });
@@ -154,6 +158,15 @@ fn a_successor_of_one_that_was_killed_amid_a_transfer_has_its_memory_without_its
     }
     assert!(!is_lent_to(0, &lab, &stack, &program), "nor has root");
     stack.assert_healthy();
+}
+
+/// Says so when it is dropped.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Runs an application that registers all memory of the server's, reads some of what it sends, and kills it. Returns whether
@@ -241,8 +254,15 @@ fn listen(lab: &Lab, attachment: &Arc<Attachment>) -> Listener {
 }
 
 fn connected(lab: &Lab, listener: &Listener) -> (TcpStream, Socket) {
-    let client = connect(lab, PORT).unwrap();
-    (client, listener.sync_accept(soon()).unwrap())
+    let mut client = connect(lab, PORT).unwrap();
+    // Behind a cookie, a connection whose last acknowledgment is lost begins with what the client says.
+    client.write_all(b"hello").unwrap();
+    let socket = listener.sync_accept(soon()).unwrap();
+    let (mut octets, mut came) = ([0; 5], 0);
+    while came < octets.len() {
+        came += socket.sync_recv(&mut octets[came..], soon()).unwrap();
+    }
+    (client, socket)
 }
 
 fn soon() -> Option<Instant> {
