@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
+use afpa_platform::exposed::Given;
 use rustix::io::retry_on_intr;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
@@ -19,7 +20,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 /// Changes with every change of what is said.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// The longest packet, in octets.
 pub const MAX_PACKET: usize = 60 * 1024;
 /// The most descriptors of one packet: the region's, and a bell for each engine.
@@ -73,6 +74,11 @@ pub enum Request {
         /// Its octets.
         length: u64,
     },
+    /// Asks for memory of the server's that is registered: such that leaves from where it lies. Who is refused brings his own.
+    Grant {
+        /// Its octets.
+        length: u64,
+    },
     /// Forgets memory as soon as no job needs it.
     Deregister {
         /// Which.
@@ -123,6 +129,13 @@ pub enum Reply {
     Registered {
         /// Its number.
         memory: u32,
+    },
+    /// To `Grant`: with a memfd. What else is in it belongs to the same application, or to nobody.
+    Granted {
+        /// Its number.
+        memory: u32,
+        /// Where in the memfd it begins, at a page.
+        offset: u64,
     },
     /// To `OpenFile`.
     File {
@@ -233,7 +246,23 @@ pub fn receive<T: DeserializeOwned>(socket: BorrowedFd<'_>) -> io::Result<Option
 /// The server is gone, or has refused.
 pub fn ask(socket: BorrowedFd<'_>, request: &Request, with: &[BorrowedFd<'_>]) -> io::Result<(Reply, Vec<OwnedFd>)> {
     send(socket.as_fd(), request, with)?;
-    match receive(socket.as_fd())? {
+    answered(receive(socket.as_fd())?)
+}
+
+/// Asks for memory ([`Request::Grant`]), and waits for the answer. The descriptor that comes with it nobody else sees.
+///
+/// # Errors
+/// As [`ask`].
+pub fn ask_for_memory(socket: BorrowedFd<'_>, length: u64) -> io::Result<(Reply, Option<Given>)> {
+    send(socket, &Request::Grant { length }, &[])?;
+    let mut octets = vec![0; MAX_PACKET];
+    let (count, given) = Given::receive(socket, &mut octets)?;
+    let reply = (count > 0).then(|| decode(&octets[..count])).transpose()?;
+    answered(reply.map(|reply| (reply, given)))
+}
+
+fn answered<T>(answer: Option<(Reply, T)>) -> io::Result<(Reply, T)> {
+    match answer {
         Some((Reply::Refused { errno, .. }, _)) => Err(io::Error::from_raw_os_error(errno)),
         Some(answer) => Ok(answer),
         None => Err(io::ErrorKind::ConnectionReset.into()),

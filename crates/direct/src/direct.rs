@@ -191,6 +191,11 @@ impl Direct {
         self.device.name()
     }
 
+    /// Whether memory that others share leaves from where it lies, if it is of the device's.
+    pub fn lends(&self) -> bool {
+        self.device.lends()
+    }
+
     /// Handles the frames that are there, at most [`BUDGET`].
     fn receive(&mut self, events: &mut dyn Events) -> io::Result<usize> {
         let Direct { device, traffic, blocked, unflushed, .. } = self;
@@ -416,14 +421,16 @@ impl Transport for Direct {
         self.send()?;
         // Frames that are there need no system call to be found.
         let mut count = self.receive(events)?;
-        if count == 0 && self.busy {
+        // Who was told that we are awake tells us nothing more by waking us: then this poll waits for nobody.
+        let is_awake = count == 0 && self.busy;
+        if is_awake {
             // The kernel's thread that receives for us may share our core, and be waiting for it: to let it
             // run costs less than to be woken by it.
             rustix::thread::sched_yield();
             self.tell_time(events);
             count = self.receive(events)?;
         }
-        if count == 0 {
+        if count == 0 && !is_awake {
             let wait = self.wait(wait);
             let now = self.traffic.connections.now;
             // What is ready is found without the kernel: frames in memory, what is watched by those who have it watched.

@@ -34,6 +34,10 @@ impl Sink<Pinned> for Outbound<'_> {
         if self.captures.is_empty() { self.transmitter.stage(len) } else { None }
     }
 
+    fn lends(&self, pieces: &[Piece<'_, Pinned>]) -> bool {
+        self.captures.is_empty() && self.transmitter.lends(pieces)
+    }
+
     fn transmit(&mut self, packet: Packet<'_, Pinned>) -> bool {
         let Some(link) = self.links.header(packet.handle, packet.remote) else {
             // The kernel is being asked; TCP sends again by its own timer.
@@ -86,6 +90,10 @@ impl Outbound<'_> {
             return false;
         }
         self.stats.frames_out.increment();
+        let lent: usize = pieces.iter().filter(|piece| piece.is_volatile()).map(Piece::length).sum();
+        if lent > 0 {
+            self.stats.lent_octets.add(lent as u64);
+        }
         if !self.captures.is_empty() {
             self.record(head, pieces);
         }

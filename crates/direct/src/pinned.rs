@@ -5,6 +5,10 @@ use std::ops::Range;
 use afpa_cache::FragmentPin;
 use afpa_platform::foreign::ForeignSlice;
 use afpa_tcp::Payload;
+use afpa_wire::checksum;
+
+/// Octets that are summed at once: an even number.
+const STEP: usize = 1024;
 
 /// Pinned memory: TCP holds it until its octets are acknowledged, a device until it has read them.
 #[derive(Clone, Debug)]
@@ -13,11 +17,19 @@ pub struct Pinned(Kind);
 #[derive(Clone, Debug)]
 enum Kind {
     Fragment(FragmentPin),
-    /// No device sees it: a segment has a copy.
+    /// A segment has a copy, unless the device sends it from where it lies.
     Foreign(ForeignSlice),
 }
 
 impl Pinned {
+    /// The slice, of memory that others share.
+    pub fn foreign(&self) -> Option<&ForeignSlice> {
+        match &self.0 {
+            Kind::Fragment(_) => None,
+            Kind::Foreign(slice) => Some(slice),
+        }
+    }
+
     /// The pin, of a fragment.
     pub fn pin(&self) -> Option<&FragmentPin> {
         match &self.0 {
@@ -65,9 +77,24 @@ impl Payload for Pinned {
         }
     }
 
-    /// From the partial sums that were stored when the object was made (AFPA §3.4).
+    /// From the partial sums that were stored when the object was made (AFPA §3.4). Of memory that others share, of what
+    /// is there now.
     #[inline]
     fn sum(&self, range: Range<usize>) -> u16 {
-        self.pin().map_or(0, |pin| pin.sum(range))
+        match &self.0 {
+            Kind::Fragment(pin) => pin.sum(range),
+            Kind::Foreign(slice) => sum_of(slice, range),
+        }
     }
+}
+
+/// In steps that stay in the processor's nearest memory: no reference to what others write is ever made.
+fn sum_of(slice: &ForeignSlice, range: Range<usize>) -> u16 {
+    let mut step = [0; STEP];
+    let starts = range.clone().step_by(STEP);
+    starts.fold(0, |total, start| {
+        let step = &mut step[..STEP.min(range.end - start)];
+        slice.read(start, step);
+        checksum::add(total, checksum::sum(step))
+    })
 }

@@ -14,6 +14,8 @@ pub struct DirectStats {
     pub frames_in: Counter,
     /// Frames sent; one that the device cuts counts once.
     pub frames_out: Counter,
+    /// Octets of payload that left from where another process had written them, also again.
+    pub lent_octets: Counter,
     /// Frames that were neither IP nor ours, or malformed.
     pub frames_ignored: Counter,
     /// Frames lost by the device: the ring of received frames was full.

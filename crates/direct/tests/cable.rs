@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use afpa_direct::frames::memory::cable;
 use afpa_engine::Transport;
-use afpa_engine::seam::{Address, Disconnect, ListenerId, Owner, Segment, Time};
+use afpa_engine::seam::{Address, Calls, ConnectionId, Disconnect, Events, ListenerId, Origin, Owner, Segment, Time};
 use afpa_tcp::{Config, State};
 use rustix::net::{AddressFamily, SocketType};
 
@@ -276,4 +276,41 @@ fn who_stops_listening_keeps_its_connections() {
     let late = wire.near.connect(&to(FAR[0]));
     wire.until("the refusal", |wire| wire.near.app.end_of(late) == Some(Disconnect::Refused));
     wire.fetch(connection, 100_000);
+}
+
+/// Counts how often it is told that a poll has stopped waiting.
+#[derive(Default)]
+struct Awakenings(usize);
+
+impl Events for Awakenings {
+    fn awake(&mut self) -> Option<Time> {
+        self.0 += 1;
+        None
+    }
+
+    fn connected(&mut self, _: &mut dyn Calls, _: ConnectionId, _: Owner, _: Origin) {}
+
+    fn received(&mut self, _: &mut dyn Calls, _: ConnectionId, _: Owner, bytes: &[u8]) -> usize {
+        bytes.len()
+    }
+
+    fn sent(&mut self, _: &mut dyn Calls, _: ConnectionId, _: Owner, _: u64) {}
+
+    fn disconnected(&mut self, _: &mut dyn Calls, _: ConnectionId, _: Owner, _: Disconnect) {}
+
+    fn datagram(&mut self, _: &mut dyn Calls, _: ListenerId, _: Owner, _: SocketAddr, _: &[u8]) {}
+}
+
+#[test]
+fn a_poll_that_has_said_that_it_waits_no_more_does_not_wait() {
+    let mut wire = Wire::new(64);
+    wire.near.connect(&to(FAR[0]));
+    wire.near.poll(wire.now, Duration::ZERO);
+    wire.far.poll(wire.now, Duration::ZERO);
+    // Whoever would wake it has no reason to from the first time on.
+    for _ in 0..3 {
+        let mut events = Awakenings::default();
+        wire.far.direct.poll(wire.now, Some(Duration::from_millis(1)), &mut events).unwrap();
+        assert_eq!(events.0, 1);
+    }
 }

@@ -7,7 +7,8 @@
  *
  * Ownership of registered memory. The server reaches registered memory itself. While a job runs, the octets that it was
  * given belong to it:
- *   - what memnet_async_send() was given is not written until the job is done. If it is, the peer gets a mixture;
+ *   - what memnet_async_send() was given is not written until the job is done. If it is, the peer gets a mixture, or gets
+ *     it only when it is written no more;
  *   - what memnet_async_recv() was given is neither read nor written until the job is done.
  * A job is done when memnet_job_done() has returned 1, memnet_job_wait() 0, or memnet_wait_any() its index; then the
  * octets are the program's again. memnet_job_result() says what came of it and ends the job; each job is ended once, and

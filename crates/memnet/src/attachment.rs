@@ -338,7 +338,7 @@ impl Attachment {
         !self.region.is_held(slot)
     }
 
-    fn control(&self) -> MutexGuard<'_, OwnedFd> {
+    pub(crate) fn control(&self) -> MutexGuard<'_, OwnedFd> {
         self.control.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,18 +1,22 @@
 //! Memory that is registered with the server: what jobs send from, and receive into (MemNet API).
 //!
 //! There are two kinds. Memory that is only sent from is *exposed*: the server can map it for reading and in no other
-//! way, so an application that has no job on it sees it as plain memory. Memory that the server receives into can be
+//! way (unless it is the server's own, see below), so an application that has no job on it sees it as plain memory. Memory that the server receives into can be
 //! written by the server at any time, whatever it should do; it is only ever copied from and to.
+//!
+//! Whose memory it is makes no difference to who uses it. A server whose interface sends registered memory from where it lies grants of
+//! its own what there is; otherwise the application makes it. Memory to send from it takes only from a server that could write all of
+//! the process's memory in any case (see [`afpa_platform::exposed::Given`]).
 
 use std::io;
 use std::ops::{Deref, DerefMut, Range};
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-use afpa_channel::control::{Reply, Request};
+use afpa_channel::control::{self, Reply, Request};
 use afpa_channel::job_ring::Source;
-use afpa_platform::exposed::{ExposedPart, FrozenPart};
+use afpa_platform::exposed::{ExposedPart, FrozenPart, Given, is_trusted};
 use afpa_platform::foreign::ForeignMemory;
 use rustix::io::Errno;
 
@@ -80,8 +84,17 @@ impl Attachment {
     /// # Errors
     /// As the server refuses: `ENOMEM` or `EDQUOT` beyond what an application may register; or there is no memory.
     pub fn register_mem(self: &Arc<Self>, octets: usize) -> io::Result<Buffer> {
+        // Nothing else is asked while it is looked at.
+        let is_trusted = is_trusted(self.control().as_fd());
+        if is_trusted
+            && let Some((given, range, registered)) = self.granted(octets)
+            && let Ok(part) = given.into_exposed(range)
+        {
+            return Ok(Buffer { part, registered });
+        }
         let part = ExposedPart::create(octets)?;
-        let registered = self.register(part.descriptor(), octets)?;
+        let descriptor = part.descriptor().ok_or_else(strange)?;
+        let registered = self.register(descriptor, octets)?;
         Ok(Buffer { part, registered })
     }
 
@@ -92,6 +105,11 @@ impl Attachment {
     pub fn register_receive_mem(self: &Arc<Self>, octets: usize) -> io::Result<ReceiveBuffer> {
         if octets == 0 {
             return Err(Errno::INVAL.into());
+        }
+        if let Some((given, range, registered)) = self.granted(octets)
+            && let Ok(memory) = given.into_foreign(range)
+        {
+            return Ok(ReceiveBuffer { memory: Arc::new(memory), range: 0..octets, registered });
         }
         let memory = ForeignMemory::create(octets)?;
         let registered = self.register(memory.descriptor(), octets)?;
@@ -120,6 +138,17 @@ impl Attachment {
             (Reply::File { file }, _) => Ok(SentFile { registered: self.registered(Source::File(file)) }),
             _ => Err(strange()),
         }
+    }
+
+    /// Memory of the server's, and where in what it has given; `None` if it has none for us.
+    fn granted(self: &Arc<Self>, octets: usize) -> Option<(Given, Range<usize>, Arc<Registered>)> {
+        let length = u64::try_from(octets).ok().filter(|length| *length > 0)?;
+        let answer = control::ask_for_memory(self.control().as_fd(), length).ok()?;
+        let (Reply::Granted { memory, offset }, given) = answer else { return None };
+        // Given back if it is of no use.
+        let registered = self.registered(Source::Memory(memory));
+        let start = usize::try_from(offset).ok()?;
+        Some((given?, start..start.checked_add(octets)?, registered))
     }
 
     fn register(self: &Arc<Self>, memory: BorrowedFd<'_>, octets: usize) -> io::Result<Arc<Registered>> {

@@ -1,25 +1,34 @@
 //! Exposed memory: other processes may read it, and nobody but its owner may write it. The kernel sees to that
 //! (F_SEAL_FUTURE_WRITE, fcntl(2)), so that it can be seen as plain memory.
 //!
+//! Or it was [given](Given) by a server that has it mapped as well, which could write any memory of ours, and is trusted not to.
+//!
 //! A process that is forked has the same memory, as it has every shared mapping: from then on only one of the two may
 //! use it. Whoever calls fork(2), which is unsafe, answers for that.
 
 use std::fmt;
-use std::io;
+use std::io::{self, IoSliceMut};
+use std::mem::MaybeUninit;
 use std::ops::{Deref, DerefMut, Range};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::ptr::{self, NonNull};
 use std::slice;
 use std::sync::Arc;
 
 use rustix::fs::{self, MemfdFlags, SealFlags};
+use rustix::io::retry_on_intr;
 use rustix::mm::{self, MapFlags, ProtFlags};
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+use rustix::process::{geteuid, getpid};
+
+use crate::foreign::ForeignMemory;
 
 /// The mapping that parts of exposed memory share.
 struct Mapping {
     base: NonNull<u8>,
     len: usize,
-    file: OwnedFd,
+    /// To be passed on. None of what was given: who has it could map it for writing.
+    file: Option<OwnedFd>,
 }
 
 // SAFETY: the mapping belongs to the process, not to a thread. Who reaches which octets is up to the parts.
@@ -40,6 +49,80 @@ pub struct FrozenPart {
     range: Range<usize>,
 }
 
+/// A memfd that a server has passed, and that nobody else in this process has seen.
+#[derive(Debug)]
+pub struct Given {
+    file: OwnedFd,
+    is_trusted: bool,
+}
+
+/// Who has no number in our namespace.
+const NOBODY: u32 = 65_534;
+/// The most descriptors that are taken with a packet; one is expected.
+const DESCRIPTORS: usize = 4;
+
+impl Given {
+    /// Receives a packet, and what is given with it, if one descriptor is. Returns the packet's octets.
+    ///
+    /// # Errors
+    /// As recvmsg(2); the packet is longer than `packet`.
+    pub fn receive(server: BorrowedFd<'_>, packet: &mut [u8]) -> io::Result<(usize, Option<Given>)> {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
+        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+        let mut pieces = [IoSliceMut::new(packet)];
+        let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::TRUNC;
+        let received = retry_on_intr(|| recvmsg(server, &mut pieces, &mut ancillary, flags))?;
+        if received.bytes > packet.len() {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "the packet is too long"));
+        }
+        let rights = ancillary.drain().filter_map(|message| match message {
+            RecvAncillaryMessage::ScmRights(descriptors) => Some(descriptors),
+            _ => None,
+        });
+        let mut descriptors: Vec<OwnedFd> = rights.flatten().collect();
+        let file = if descriptors.len() == 1 { descriptors.pop() } else { None };
+        let is_trusted = is_trusted(server);
+        Ok((received.bytes, file.map(|file| Given { file, is_trusted })))
+    }
+
+    /// What is at `range` of it, as memory that is ours alone: nobody in this process has its descriptor from now on.
+    ///
+    /// # Errors
+    /// The server is not [trusted](is_trusted); there is no such range, or it does not begin at a page; or it cannot be mapped.
+    pub fn into_exposed(self, range: Range<usize>) -> io::Result<ExposedPart> {
+        if !self.is_trusted {
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, "the server could not write our memory"));
+        }
+        let memory = ForeignMemory::map_part(self.file, range)?;
+        if !memory.is_writable() {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
+        let (base, len) = memory.into_mapping();
+        Ok(ExposedPart { mapping: Arc::new(Mapping { base, len, file: None }), range: 0..len })
+    }
+
+    /// What is at `range` of it, as memory that the server writes, too.
+    ///
+    /// # Errors
+    /// As [`Given::into_exposed`], whoever the server is.
+    pub fn into_foreign(self, range: Range<usize>) -> io::Result<ForeignMemory> {
+        ForeignMemory::map_part(self.file, range)
+    }
+}
+
+/// Whether the process at the other end is not this one, and could write any memory of it anyway (ptrace(2)): it is root's, or of
+/// this one's user.
+pub fn is_trusted(server: BorrowedFd<'_>) -> bool {
+    let mut peer = libc::ucred { pid: 0, uid: NOBODY, gid: NOBODY };
+    let mut length = size_of::<libc::ucred>() as libc::socklen_t;
+    let (level, name) = (libc::SOL_SOCKET, libc::SO_PEERCRED);
+    // SAFETY: the kernel writes at most `length` octets, integers, at the address of a value of that size.
+    let result = unsafe { libc::getsockopt(server.as_raw_fd(), level, name, (&raw mut peer).cast(), &raw mut length) };
+    let is_of_ours = peer.uid == geteuid().as_raw() && peer.uid != NOBODY;
+    // One of another namespace has no number here.
+    result == 0 && (peer.uid == 0 || is_of_ours) && peer.pid != getpid().as_raw_nonzero().get()
+}
+
 impl ExposedPart {
     /// Makes memory of `len` octets, zeroed and present, whose size nobody can change. The part is all of it.
     ///
@@ -52,10 +135,10 @@ impl ExposedPart {
         // SAFETY: a new mapping at an address of the kernel's choice replaces nothing.
         let base = unsafe { mm::mmap(ptr::null_mut(), len, protection, flags, &file, 0)? };
         let base = NonNull::new(base.cast()).ok_or(io::ErrorKind::InvalidInput)?;
-        let mapping = Mapping { base, len, file };
+        let mapping = Mapping { base, len, file: Some(file) };
         // Behind our own mapping: from now on nobody makes another that can be written.
         let seals = SealFlags::SHRINK | SealFlags::GROW | SealFlags::FUTURE_WRITE | SealFlags::SEAL;
-        fs::fcntl_add_seals(&mapping.file, seals)?;
+        mapping.file.iter().try_for_each(|file| fs::fcntl_add_seals(file, seals))?;
         Ok(ExposedPart { mapping: Arc::new(mapping), range: 0..len })
     }
 
@@ -88,9 +171,9 @@ impl ExposedPart {
         FrozenPart { mapping: self.mapping, range: self.range }
     }
 
-    /// The descriptor of all the memory, to be passed on.
-    pub fn descriptor(&self) -> BorrowedFd<'_> {
-        self.mapping.file.as_fd()
+    /// The descriptor of all the memory, to be passed on; none of what was given.
+    pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.mapping.file.as_ref().map(AsFd::as_fd)
     }
 
     /// Where in the memory it lies.
@@ -122,7 +205,8 @@ impl Deref for ExposedPart {
     fn deref(&self) -> &[u8] {
         // SAFETY: the range is within the mapping, which lives as long as the part. Parts that can be written do not
         // overlap with any other, so within this process the borrow of this one guards it; no other process has, or
-        // can make, a mapping that it could write through.
+        // can make, a mapping that it could write through, but a server that could write any memory of this one: what
+        // it gives to one it gives to nobody else, and does not write (see `Given`, which keeps the descriptor from others here).
         unsafe { slice::from_raw_parts(self.mapping.base.add(self.range.start).as_ptr(), self.range.len()) }
     }
 }
@@ -166,19 +250,51 @@ impl fmt::Debug for FrozenPart {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::foreign::ForeignMemory;
 
     #[test]
     fn others_see_it_and_cannot_write_it() {
         let mut ours = ExposedPart::create(8192).unwrap();
-        let theirs = ForeignMemory::map(ours.descriptor().try_clone_to_owned().unwrap(), 8192).unwrap();
+        let theirs = ForeignMemory::map(ours.descriptor().unwrap().try_clone_to_owned().unwrap(), 8192).unwrap();
         assert!(!theirs.is_writable());
         ours[4096..4101].copy_from_slice(b"hello");
         let mut octets = [0; 5];
         theirs.read(4096, &mut octets);
         assert_eq!(&octets, b"hello");
-        let file = ours.descriptor().try_clone_to_owned().unwrap();
+        let file = ours.descriptor().unwrap().try_clone_to_owned().unwrap();
         assert!(rustix::io::pwrite(&file, b"x", 0).is_err());
+    }
+
+    #[test]
+    fn what_this_process_gives_itself_is_no_memory_of_its_own() {
+        use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+        use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+        let (ours, theirs) =
+            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).unwrap();
+        let memory = ForeignMemory::create(8192).unwrap();
+        let give = || {
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+            let mut ancillary = SendAncillaryBuffer::new(&mut space);
+            let descriptors = [memory.descriptor()];
+            ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
+            sendmsg(&theirs, &[io::IoSlice::new(b"take it")], &mut ancillary, SendFlags::empty()).unwrap();
+        };
+        let take = || {
+            let mut packet = [0; 16];
+            let (count, given) = Given::receive(ours.as_fd(), &mut packet).unwrap();
+            assert_eq!(&packet[..count], b"take it");
+            given.unwrap()
+        };
+        assert!(!is_trusted(ours.as_fd()));
+        give();
+        assert!(take().into_exposed(0..4096).is_err());
+        give();
+        let part = take().into_foreign(4096..8192).unwrap();
+        part.write(0, b"hello");
+        let mut octets = [0; 5];
+        memory.read(4096, &mut octets);
+        assert_eq!(&octets, b"hello");
+        give();
+        assert!(take().into_foreign(4096..8193).is_err());
     }
 
     #[test]
@@ -200,6 +316,6 @@ mod tests {
     #[should_panic(expected = "not for us to write")]
     fn what_is_not_for_us_is_not_written() {
         let ours = ExposedPart::create(4096).unwrap();
-        ForeignMemory::map(ours.descriptor().try_clone_to_owned().unwrap(), 4096).unwrap().write(0, b"x");
+        ForeignMemory::map(ours.descriptor().unwrap().try_clone_to_owned().unwrap(), 4096).unwrap().write(0, b"x");
     }
 }

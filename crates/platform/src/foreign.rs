@@ -15,6 +15,8 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, compiler_fence};
 use rustix::fs::{self, MemfdFlags, SealFlags};
 use rustix::mm::{self, MapFlags, ProtFlags};
 
+use crate::memory::{Arena, Grant};
+
 /// What fstatfs(2) says of a memfd of huge pages (HUGETLBFS_MAGIC).
 const HUGE_PAGES: fs::FsWord = 0x9584_58f6;
 
@@ -24,6 +26,8 @@ pub struct ForeignMemory {
     len: usize,
     is_writable: bool,
     file: OwnedFd,
+    /// Where a device finds it, if one does.
+    grant: Option<Grant>,
 }
 
 // SAFETY: `base` is an address of memory that belongs to the process, not to a thread; everybody reaches it through
@@ -67,6 +71,19 @@ impl ForeignMemory {
     /// It is not sealed against shrinking, so that its pages could be taken away under us; it is not so long, or
     /// empty; or it cannot be mapped.
     pub fn map(file: OwnedFd, len: usize) -> io::Result<ForeignMemory> {
+        ForeignMemory::map_part(file, 0..len)
+    }
+
+    /// Maps a part of a pool's file, which is granted for as long as this lives.
+    pub(crate) fn of_pool(file: OwnedFd, range: Range<usize>, grant: Grant) -> io::Result<ForeignMemory> {
+        let mut memory = ForeignMemory::map_part(file, range)?;
+        memory.grant = Some(grant);
+        Ok(memory)
+    }
+
+    /// As [`ForeignMemory::map`], of a part that begins at a page.
+    pub(crate) fn map_part(file: OwnedFd, range: Range<usize>) -> io::Result<ForeignMemory> {
+        let len = range.len();
         let invalid = |what| io::Error::new(io::ErrorKind::InvalidInput, what);
         // Touching what is missing of huge pages raises a signal if there are none left.
         if fs::fstatfs(&file)?.f_type == HUGE_PAGES {
@@ -77,15 +94,23 @@ impl ForeignMemory {
             return Err(invalid("the shared memory is not sealed against shrinking"));
         }
         let size = u64::try_from(fs::fstat(&file)?.st_size).unwrap_or(0);
-        if len == 0 || len as u64 > size {
+        if len == 0 || range.end as u64 > size {
             return Err(invalid("the shared memory is shorter than it is said to be"));
         }
         let is_writable = !seals.intersects(SealFlags::WRITE | SealFlags::FUTURE_WRITE);
         let protection = if is_writable { ProtFlags::READ | ProtFlags::WRITE } else { ProtFlags::READ };
         // SAFETY: a new mapping at an address of the kernel's choice replaces nothing.
-        let base = unsafe { mm::mmap(ptr::null_mut(), len, protection, MapFlags::SHARED, &file, 0)? };
+        let base = unsafe { mm::mmap(ptr::null_mut(), len, protection, MapFlags::SHARED, &file, range.start as u64)? };
         let base = NonNull::new(base.cast()).ok_or_else(|| invalid("mapped at zero"))?;
-        Ok(ForeignMemory { base, len, is_writable, file })
+        Ok(ForeignMemory { base, len, is_writable, file, grant: None })
+    }
+
+    /// The mapping alone, which is the caller's to undo from now on.
+    pub(crate) fn into_mapping(mut self) -> (NonNull<u8>, usize) {
+        let mapping = (self.base, self.len);
+        // Nothing is left to be unmapped.
+        self.len = 0;
+        mapping
     }
 
     /// The descriptor, to be passed on.
@@ -136,6 +161,17 @@ impl ForeignMemory {
         let to = self.at(offset, bytes.len());
         // SAFETY: as in `read`, the other way; no reference to the target exists anywhere.
         unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), to.as_ptr(), bytes.len()) }
+    }
+
+    /// Writes zeros.
+    ///
+    /// # Panics
+    /// As [`ForeignMemory::write`].
+    pub(crate) fn zero(&self, range: Range<usize>) {
+        assert!(self.is_writable, "the foreign memory is not for us to write");
+        let start = self.at(range.start, range.len());
+        // SAFETY: as in `write`.
+        unsafe { ptr::write_bytes(start.as_ptr(), 0, range.len()) }
     }
 
     /// Reads from a file into ranges of it, given as offset and length; returns how many octets were read.
@@ -199,8 +235,10 @@ impl ForeignMemory {
 
 impl Drop for ForeignMemory {
     fn drop(&mut self) {
-        // SAFETY: the mapping is ours, and nobody can refer to it any more.
-        let _ = unsafe { mm::munmap(self.base.as_ptr().cast(), self.len) };
+        if self.len > 0 {
+            // SAFETY: the mapping is ours, and nobody can refer to it any more.
+            let _ = unsafe { mm::munmap(self.base.as_ptr().cast(), self.len) };
+        }
     }
 }
 
@@ -231,6 +269,13 @@ impl ForeignSlice {
         let before = octets.len();
         octets.resize(before + self.len, 0);
         self.read(0, &mut octets[before..]);
+    }
+
+    /// Where it lies, from the beginning of `arena`, if it is of memory behind that.
+    #[inline]
+    pub(crate) fn offset_in(&self, arena: &Arc<Arena>) -> Option<u64> {
+        let grant = self.memory.grant.as_ref()?;
+        grant.offset_in(arena).map(|offset| offset + self.start as u64)
     }
 
     /// Its octets from `offset` on, for the kernel to read.

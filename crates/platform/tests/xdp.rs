@@ -5,14 +5,16 @@ mod xdp_lab;
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::ops::Range;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use afpa_platform::foreign::{ForeignMemory, ForeignSlice};
 use afpa_platform::interface::{Interface, Kind};
-use afpa_platform::memory::{Arena, LocalExtent, PinnedSlice};
+use afpa_platform::memory::{Arena, LocalExtent, Owner, PinnedSlice, Pool};
 use afpa_platform::steering::{Answer, Asks, AttachMode, Protocol, Room, Steering, SteeringError, Subject};
 use afpa_platform::xdp::{BusyPoll, Mode, Receiver, Transmitter, TxPiece, XdpConfig, XdpSocket};
 use xdp_lab::{HERE, HERE_6, INTERFACE, Lab, THERE, UDP_HEAD, config, enter, ip, receive, udp_head};
@@ -261,6 +263,44 @@ fn pinned_pieces_leave_from_where_they_lie_in_jumbo_frames() {
         &[(4000, 1600), (8000, 1600), (12_000, 1600), (16_000, 1600), (20_000, 1600)],
     ];
     pieces_arrive(9000, true, &cases);
+}
+
+#[test]
+fn memory_of_others_leaves_from_where_it_lies_if_it_is_of_the_pool() {
+    let Some(lab) = Lab::up(9000, 1) else { return };
+    let (here, there) = (lab.here.interface(), lab.there.interface());
+    let peer = lab.there.run(|| udp_socket((THERE, 9000)));
+    lab.here.run(|| {
+        let (arena, pool) = Pool::behind_arena(8 << 20, 2, 2 << 20).unwrap();
+        let (mut socket, _steering) = steered(&config(&arena));
+        let owner = Owner { user: 1000, application: 1 };
+        let _before = pool.grant(owner, 5000).unwrap().unwrap();
+        let memory = Arc::new(pool.grant(owner, 100_000).unwrap().unwrap().0);
+        let slice = memory.slice(1..100_000);
+        for (number, range) in [0..1536, 4095..12_500, 7..8907, 91_100..99_999].into_iter().enumerate() {
+            assert!(socket.transmitter.lends([(&slice, range.clone())].into_iter()), "{range:?}");
+            memory.write(0, &vec![b'x'; 100_000]);
+            let head = udp_head(&here, &there, (5000, 9000), 6 + range.len());
+            let pieces = [TxPiece::Copied(b"octets"), TxPiece::Foreign(&slice, range.clone())];
+            socket.transmitter.push(&head, &mut pieces.into_iter()).unwrap();
+            // Nothing has read it yet.
+            let now: Vec<u8> = (0..100_000).map(|place| (place * 7 % 251 + number) as u8).collect();
+            memory.write(0, &now);
+            socket.transmitter.flush().unwrap();
+            let mut received = vec![0; 65_536];
+            let count = peer.recv(&mut received).unwrap();
+            assert_eq!(&received[..6], b"octets");
+            assert!(received[6..count] == now[1 + range.start..1 + range.end], "{range:?}");
+        }
+        let lends = |pieces: &[(&ForeignSlice, Range<usize>)]| socket.transmitter.lends(pieces.iter().cloned());
+        assert!(!lends(&[(&slice, 0..1535)]), "a copy is cheaper");
+        assert!(lends(&[(&slice, 0..1000), (&slice, 9000..10_000)]));
+        let other = Arc::new(ForeignMemory::create(8192).unwrap()).slice(0..8192);
+        assert!(!lends(&[(&slice, 0..4000), (&other, 0..4000)]), "the kernel does not know it");
+        drop(slice);
+        socket.transmitter.flush().unwrap();
+        assert_eq!((socket.transmitter.in_flight(), Arc::strong_count(&memory)), (0, 1), "nothing holds it any more");
+    });
 }
 
 #[test]

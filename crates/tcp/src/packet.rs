@@ -18,6 +18,13 @@ pub trait Sink<P> {
         None
     }
 
+    /// Whether a packet of these pieces leaves with its [volatile](crate::Payload::is_volatile) ones where they lie. They are not copied
+    /// then, and the packet's sum is of what was there a little before: if they are written meanwhile, the peer drops it.
+    fn lends(&self, pieces: &[Piece<'_, P>]) -> bool {
+        let _ = pieces;
+        false
+    }
+
     /// Takes a packet, or returns false if there is no room for it: it is offered again later.
     fn transmit(&mut self, packet: Packet<'_, P>) -> bool;
 }
@@ -55,12 +62,26 @@ pub enum Piece<'a, P> {
 }
 
 impl<P: crate::Payload> Piece<'_, P> {
-    /// The octets; none of what is staged.
+    /// The octets; none of what is staged, or volatile.
     pub fn bytes(&self) -> &[u8] {
         match self {
             Piece::Copied(bytes) => bytes,
             Piece::Staged(_) => &[],
             Piece::Pinned { payload, range } => payload.bytes().get(range.clone()).unwrap_or_default(),
         }
+    }
+
+    /// How many octets.
+    pub fn length(&self) -> usize {
+        match self {
+            Piece::Copied(bytes) => bytes.len(),
+            Piece::Staged(len) => *len,
+            Piece::Pinned { range, .. } => range.len(),
+        }
+    }
+
+    /// Whether others may write its octets at any time.
+    pub fn is_volatile(&self) -> bool {
+        matches!(self, Piece::Pinned { payload, .. } if payload.is_volatile())
     }
 }

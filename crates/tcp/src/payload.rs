@@ -17,7 +17,8 @@ pub trait Payload: Clone {
     }
 
     /// Whether others may write the octets at any time, so that no slice of them can be had, and no sum holds. A
-    /// segment is made of a [copy](Payload::copy) then: what is summed is what is sent.
+    /// segment is made of a [copy](Payload::copy) then: what is summed is what is sent. Unless the sink
+    /// [sends them from where they lie](crate::Sink::lends).
     #[inline]
     fn is_volatile(&self) -> bool {
         false

@@ -11,13 +11,14 @@ use crate::stats::Tcp;
 
 type Field = fn(&Tcp) -> u64;
 
-const COUNTERS: [(&str, &str, Field); 21] = [
+const COUNTERS: [(&str, &str, Field); 22] = [
     ("frames_in", "Frames received", |t| t.frames_in),
     ("frames_out", "Frames sent", |t| t.frames_out),
     ("frames_ignored", "Frames that were malformed or not for a listener", |t| t.frames_ignored),
     ("bad_checksums", "Packets whose checksum was wrong", |t| t.bad_checksums),
     ("payload_octets_in", "Octets of payload received in order", |t| t.payload_octets_in),
     ("payload_octets_out", "Octets of payload sent, also again", |t| t.payload_octets_out),
+    ("lent_octets_out", "Octets of registered memory sent from where they lay, also again", |t| t.lent_octets_out),
     ("retransmitted_segments", "Segments sent again", |t| t.retransmitted_segments),
     ("retransmission_timeouts", "Times the retransmission timer ran out", |t| t.retransmission_timeouts),
     ("fast_recoveries", "Losses repaired before the timer ran out", |t| t.fast_recoveries),

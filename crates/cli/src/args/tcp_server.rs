@@ -65,6 +65,10 @@ pub struct TcpServer {
     /// How many of its queues get an engine of their own [default: all, as far as there are engines]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub queues: Option<u32>,
+    /// Memory for applications to register that is sent from where they wrote it; 0: what they register is copied once
+    /// [default: 64MiB]
+    #[arg(long, value_name = "SIZE")]
+    pub registered_memory: Option<Size>,
     /// System interface: uring, epoll, or auto (uring where the kernel allows it) [default: auto]
     #[arg(long, value_name = "IO")]
     pub io: Option<Interface>,
@@ -137,6 +141,7 @@ impl TcpServer {
         server.socket = self.socket.clone().or(server.socket);
         server.active = self.active.or(server.active);
         server.queues = self.queues.or(server.queues);
+        server.registered_memory = self.registered_memory.or(server.registered_memory);
         server.interface = self.interface.clone().or(server.interface);
         server.eager_receive = self.eager_receive.or(server.eager_receive);
         let admin = self.admin.map(|listen| Admin { listen, allow_remote: self.admin_allow_remote });
@@ -193,6 +198,7 @@ mod tests {
             "--active=1-2",
             "--frames=packet",
             "--queues=3",
+            "--registered-memory=8MiB",
             "--io=epoll",
             "--notify=poll",
             "--offload=receive",
@@ -214,6 +220,7 @@ mod tests {
             active: Some(Active { min: 1, max: 2 }),
             frames: Frames::Packet,
             queues: Some(3),
+            registered_memory: Some(Size::mib(8)),
             io: Interface::Epoll,
             notify: Notify::Poll,
             offload: Directions::Receive,

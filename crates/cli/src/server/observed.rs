@@ -75,6 +75,7 @@ pub(crate) fn counters(seat: &impl Seated) -> Option<Tcp> {
         drops: drops.map(|(ring, count)| Drops { ring, count: count.get() }).into(),
         bad_checksums: tcp.broken_checksums,
         payload_octets_out: tcp.octets_sent,
+        lent_octets_out: frames.lent_octets.get(),
         payload_octets_in: tcp.octets_received,
         retransmitted_segments: tcp.retransmitted_segments,
         retransmission_timeouts: tcp.retransmission_timeouts,

@@ -21,6 +21,8 @@ pub struct Tcp {
     pub bad_checksums: u64,
     /// Octets of payload sent, those sent again included.
     pub payload_octets_out: u64,
+    /// Octets of payload that left from where applications had written them, those sent again included.
+    pub lent_octets_out: u64,
     /// Octets of payload received in order.
     pub payload_octets_in: u64,
     /// Segments sent again.

@@ -41,6 +41,8 @@ pub(super) struct Seat {
     pub(super) sockets: Arc<SocketsStats>,
     pub(super) interface: &'static str,
     pub(super) direct: Option<Observed>,
+    /// Whether its interface sends registered memory from where it lies.
+    pub(super) lends: bool,
 }
 
 impl Seated for Seat {
@@ -128,14 +130,14 @@ fn build(plan: Plan) -> Result<(Engine, Seat), String> {
     let provider = afpa_tcp_server::Provider::new(number, engine.handle(), settings, stats.clone());
     let (owner, module) = engine.install::<SocketProvider>(provider);
     let port = Port { handle: engine.handle(), owner, stats };
-    let (mut interface, mut observed) = (sockets.interface().name(), None);
-    if let Some(Interface { wire, arena }) = wire.as_deref() {
+    let (mut interface, mut observed, mut lends) = (sockets.interface().name(), None, false);
+    if let Some(Interface { wire, arena, .. }) = wire.as_deref() {
         let direct = wire.transport(number, TransportId(0), CONNECTIONS, arena, Owners::default())?;
-        interface = direct.device();
+        (interface, lends) = (direct.device(), direct.lends());
         observed = Some(wire.observe(&direct));
         engine.add_transport(Box::new(direct)).map_err(|error| failed("watch its mailbox", &error))?;
     }
-    let seat = Seat { cpu, port, module, sockets: sockets.stats(), interface, direct: observed };
+    let seat = Seat { cpu, port, module, sockets: sockets.stats(), interface, direct: observed, lends };
     engine.add_transport(Box::new(sockets)).map_err(|error| failed("watch its mailbox", &error))?;
     Ok((engine, seat))
 }

@@ -97,12 +97,16 @@ fn start(args: &TcpServer, admin: Option<Admin>, path: PathBuf) -> Result<Starte
         engine::start(engine::Plan::new(args, *cpu, (number as u32, wire.clone()), workers.clone()), sender.clone())
     });
     let seats: Vec<Seat> = seats.collect::<Result<_, _>>()?;
+    // Other memory than the interface's the kernel could not send from.
+    let lends = seats.iter().all(|seat| seat.lends);
+    let pool = wire.as_ref().filter(|_| lends).map(|wire| wire.pool.clone());
     let config = ControlConfig {
         mode: args.mode.0,
         slots: args.slots,
         ring: args.ring.0 as u32,
         balance,
         limits: args.limits.clone(),
+        pool,
         ..ControlConfig::new(path.clone())
     };
     let interface = seats.first().map_or("nothing", |seat| seat.interface);

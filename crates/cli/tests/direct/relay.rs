@@ -52,6 +52,11 @@ struct Orders {
 impl Relay {
     /// `None` if this machine cannot have one.
     pub(crate) fn lab(test: &str, seed: u64, faults: Faults) -> Option<Relay> {
+        Relay::wide(test, seed, faults, "1500")
+    }
+
+    /// The same, for packets of up to so many octets.
+    pub(crate) fn wide(test: &str, seed: u64, faults: Faults, mtu: &str) -> Option<Relay> {
         let (lab, middle) = Lab::cut_in_the_middle(test)?;
         let far = middle.inside(|| Tap::open(FAR, false)).unwrap();
         let near = lab.client.inside(|| Tap::open(DEVICE, false)).unwrap();
@@ -59,6 +64,12 @@ impl Relay {
         // One segment in each frame: the cable knows of no others.
         lab.client.ip(&["link", "set", DEVICE, "gso_max_segs", "1"]);
         middle.ip(&["link", "set", FAR, "gso_max_segs", "1"]);
+        for device in ["near", FAR, "bridge0"] {
+            middle.ip(&["link", "set", device, "mtu", mtu]);
+        }
+        for end in [&lab.server, &lab.client] {
+            end.ip(&["link", "set", DEVICE, "mtu", mtu]);
+        }
         lab.client.address(DEVICE, &format!("{CLIENT}/24"), Some("fd77::2/64"));
         let orders = Arc::new(Orders::default());
         let carrier = Carrier { directions: Default::default(), faults, seed, orders: orders.clone() };

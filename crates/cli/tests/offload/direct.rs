@@ -125,7 +125,7 @@ fn a_killed_server_leaves_the_interface_as_it_was() {
 }
 
 /// A cable, if there is something to test on it.
-fn lab(test: &str) -> Option<Lab> {
+pub(crate) fn lab(test: &str) -> Option<Lab> {
     if is_plain() {
         println!("skipped: there is no TCP server");
         return None;
@@ -141,7 +141,7 @@ fn reaches(lab: &Lab, port: u16) -> bool {
     lab.client.inside(|| is_listening(at(port)))
 }
 
-fn connect(lab: &Lab, port: u16) -> std::io::Result<TcpStream> {
+pub(crate) fn connect(lab: &Lab, port: u16) -> std::io::Result<TcpStream> {
     let stream = lab.client.inside(|| TcpStream::connect_timeout(&at(port), PATIENCE))?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
@@ -172,9 +172,15 @@ fn assert_echoes(stream: &mut TcpStream, length: usize) {
 
 /// What our own TCP has sent, by all engines.
 fn octets_out(lab: &Lab) -> u64 {
+    counted(lab, "payload_octets_out")
+}
+
+/// What our own TCP has counted, on all engines.
+pub(crate) fn counted(lab: &Lab, what: &str) -> u64 {
     let metrics = lab.server.inside(|| get(ADMIN.parse().unwrap(), "/metrics")).body;
     let metrics = String::from_utf8(metrics).unwrap();
-    let values = metrics.lines().filter(|line| line.starts_with("afpa_tcp_payload_octets_out_total"));
+    let name = format!("afpa_tcp_{what}_total");
+    let values = metrics.lines().filter(|line| line.starts_with(&name));
     values.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
 }
 

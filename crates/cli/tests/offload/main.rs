@@ -24,4 +24,8 @@ mod probe;
 mod programs;
 mod python;
 mod redis;
+mod registered;
+#[expect(dead_code, reason = "what the tests of the direct transport need besides")]
+#[path = "../direct/relay.rs"]
+mod relay;
 mod stack;

@@ -48,13 +48,18 @@ impl Stack {
 
     /// At the server's end of a cable, whose frames are taken in this way.
     pub(crate) fn start_direct(lab: &Lab, frames: &'static str) -> Stack {
+        Stack::start_direct_with(lab, &["--frames", frames])
+    }
+
+    /// The same, told more.
+    pub(crate) fn start_direct_with(lab: &Lab, told: &[&'static str]) -> Stack {
         let directory = tempfile::tempdir().unwrap();
         fs::set_permissions(&directory, Permissions::from_mode(0o755)).unwrap();
         let command = lab.server.command("");
         let mut prefix: Vec<OsString> =
             std::iter::once(command.get_program()).chain(command.get_args()).map(Into::into).collect();
         prefix.pop();
-        let provider = vec!["direct", "--interface", DEVICE, "--frames", frames, "--admin", ADMIN];
+        let provider = [&["direct", "--interface", DEVICE, "--admin", ADMIN], told].concat();
         let mut stack = Stack { server: None, directory, place: Place { prefix, provider } };
         stack.start_server();
         stack
@@ -100,6 +105,13 @@ impl Stack {
         prefixed
     }
 
+    /// A program that is run where the server is, as another user.
+    pub(crate) fn run_as(&self, user: u32, program: &Path) -> Command {
+        let mut command = self.place.command("setpriv");
+        command.args([&format!("--reuid={user}"), "--clear-groups", "--"]).arg(program);
+        command
+    }
+
     /// Where the programs have their files.
     pub(crate) fn directory(&self) -> &Path {
         self.directory.path()
@@ -128,7 +140,7 @@ impl Stack {
         assert!(!self.said().contains("panicked"), "{}", self.said());
     }
 
-    fn socket(&self) -> PathBuf {
+    pub(crate) fn socket(&self) -> PathBuf {
         self.file("tcp-server.sock")
     }
 

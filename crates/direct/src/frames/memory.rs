@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::rc::Rc;
 
-use afpa_tcp::Piece;
+use afpa_tcp::{Payload, Piece};
 
 use super::{Checksum, FrameDevice, FrameHandler, FrameTransmitter, Full, Segmentation};
 use crate::pinned::Pinned;
@@ -22,6 +22,8 @@ pub struct MemoryDevice {
 
 struct Transmitter {
     lane: Lane,
+    /// Whether memory that others share is read when the frame leaves, and not before.
+    lends: bool,
     /// Frames that the cable holds before it is full.
     capacity: usize,
     /// A payload that was written here.
@@ -30,10 +32,19 @@ struct Transmitter {
 
 /// Both ends of a cable that holds `capacity` frames in each direction.
 pub fn cable(capacity: usize) -> (MemoryDevice, MemoryDevice) {
+    ends(capacity, false)
+}
+
+/// The same, whose ends read memory that others share when a frame leaves, as a device does that knows it.
+pub fn lending_cable(capacity: usize) -> (MemoryDevice, MemoryDevice) {
+    ends(capacity, true)
+}
+
+fn ends(capacity: usize, lends: bool) -> (MemoryDevice, MemoryDevice) {
     let (one, other) = (Lane::default(), Lane::default());
     let end = |from: &Lane, to: &Lane| MemoryDevice {
         incoming: from.clone(),
-        transmitter: Transmitter { lane: to.clone(), capacity, staged: Vec::new() },
+        transmitter: Transmitter { lane: to.clone(), lends, capacity, staged: Vec::new() },
     };
     (end(&one, &other), end(&other, &one))
 }
@@ -66,6 +77,10 @@ impl FrameTransmitter for Transmitter {
         Some(&mut self.staged)
     }
 
+    fn lends(&self, _: &[Piece<'_, Pinned>]) -> bool {
+        self.lends
+    }
+
     fn push(&mut self, head: &[u8], pieces: &[Piece<'_, Pinned>], _: Option<Segmentation>) -> Result<(), Full> {
         let mut lane = self.lane.borrow_mut();
         if lane.len() >= self.capacity {
@@ -75,6 +90,11 @@ impl FrameTransmitter for Transmitter {
         for piece in pieces {
             match piece {
                 Piece::Staged(len) => frame.extend_from_slice(&self.staged[..*len]),
+                Piece::Pinned { payload, range } if payload.is_volatile() => {
+                    let before = frame.len();
+                    frame.resize(before + range.len(), 0);
+                    payload.copy(range.clone(), &mut frame[before..]);
+                }
                 piece => frame.extend_from_slice(piece.bytes()),
             }
         }

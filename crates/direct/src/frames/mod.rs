@@ -71,6 +71,12 @@ pub trait FrameTransmitter {
         None
     }
 
+    /// Whether a frame of these pieces leaves with those of memory that others share where they lie.
+    fn lends(&self, pieces: &[Piece<'_, Pinned>]) -> bool {
+        let _ = pieces;
+        false
+    }
+
     /// Queues a frame: `head` is copied, and pieces of pinned memory leave from where they lie if the
     /// device can do that; their pins are held until it has read them.
     ///
@@ -104,6 +110,11 @@ pub trait FrameDevice {
 
     /// Descriptors that are readable when frames have arrived; none for a device in memory.
     fn descriptors(&self) -> Vec<BorrowedFd<'_>>;
+
+    /// Whether memory that others share ever leaves from where it lies.
+    fn lends(&self) -> bool {
+        false
+    }
 
     /// What was lost so far.
     fn losses(&mut self) -> Losses {

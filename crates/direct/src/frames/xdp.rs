@@ -1,8 +1,10 @@
 //! AF_XDP: the frames of one queue, in memory shared with the kernel.
 
 use std::io;
+use std::ops::Range;
 use std::os::fd::BorrowedFd;
 
+use afpa_platform::foreign::ForeignSlice;
 use afpa_platform::xdp::{Receiver, Transmitter, TxPiece, XdpSocket};
 use afpa_tcp::Piece;
 
@@ -51,6 +53,10 @@ impl FrameDevice for XdpDevice {
         self.sockets().map(XdpSocket::descriptor).collect()
     }
 
+    fn lends(&self) -> bool {
+        self.first.transmitter.lends_anything()
+    }
+
     fn losses(&mut self) -> Losses {
         let mut losses = Losses::default();
         for socket in self.sockets() {
@@ -83,6 +89,10 @@ impl FrameTransmitter for Transmitter {
         Transmitter::stage(self, len)
     }
 
+    fn lends(&self, pieces: &[Piece<'_, Pinned>]) -> bool {
+        Transmitter::lends(self, pieces.iter().filter_map(foreign))
+    }
+
     fn push(&mut self, head: &[u8], pieces: &[Piece<'_, Pinned>], _: Option<Segmentation>) -> Result<(), Full> {
         if let [Piece::Staged(len)] = pieces {
             return self.push_staged(head, *len).map_err(|_| Full);
@@ -90,10 +100,10 @@ impl FrameTransmitter for Transmitter {
         let mut pieces = pieces.iter().map(|piece| match piece {
             Piece::Copied(bytes) => TxPiece::Copied(bytes),
             Piece::Staged(_) => TxPiece::Copied(&[]),
-            Piece::Pinned { payload, range } => match payload.pin() {
-                Some(pin) => TxPiece::Pinned(pin.slice(), range.start.min(pin.len())..range.end),
-                // Of memory without a pin TCP has made a copy.
-                None => TxPiece::Copied(&[]),
+            Piece::Pinned { payload, range } => match (payload.pin(), payload.foreign()) {
+                (Some(pin), _) => TxPiece::Pinned(pin.slice(), range.start.min(pin.len())..range.end),
+                (None, Some(slice)) => TxPiece::Foreign(slice, range.clone()),
+                (None, None) => TxPiece::Copied(&[]),
             },
         });
         Transmitter::push(self, head, &mut pieces).map_err(|_| Full)
@@ -101,5 +111,13 @@ impl FrameTransmitter for Transmitter {
 
     fn flush(&mut self) -> io::Result<()> {
         Transmitter::flush(self)
+    }
+}
+
+/// The range of memory that others share, if a piece is of that.
+fn foreign<'a>(piece: &'a Piece<'_, Pinned>) -> Option<(&'a ForeignSlice, Range<usize>)> {
+    match piece {
+        Piece::Pinned { payload, range } => payload.foreign().map(|slice| (slice, range.clone())),
+        Piece::Copied(_) | Piece::Staged(_) => None,
     }
 }

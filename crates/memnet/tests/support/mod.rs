@@ -280,6 +280,8 @@ fn answer(request: Request, mut descriptors: Vec<OwnedFd>, region: &Region, shar
             shared.files.remove(&file);
             Reply::Done
         }
+        // It has none of its own.
+        Request::Grant { .. } => refused(rustix::io::Errno::NOSPC),
         Request::Status => refused(rustix::io::Errno::NOSYS),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,6 +22,8 @@ const PUNCHES: usize = 8;
 pub struct Arena {
     mapping: Mapping,
     capacity: u64,
+    /// Octets of other files behind it, in the same range of addresses ([`Pool`](super::Pool)).
+    behind: u64,
     in_use: AtomicU64,
     /// A [`Lending`].
     lending: AtomicU8,
@@ -74,6 +77,8 @@ struct Residence {
     huge: u64,
     /// The limit on locked memory was reached; no need to ask again.
     lock_refused: bool,
+    /// What lies behind is in memory, too.
+    has_behind: bool,
 }
 
 struct Returned {
@@ -89,14 +94,20 @@ impl Arena {
     /// # Errors
     /// The system refused the file or the mapping.
     pub fn new(capacity: u64) -> io::Result<Arc<Arena>> {
+        Arena::before(&[], 0, capacity)
+    }
+
+    /// An arena with `size` octets of each of these files behind it: a multiple of the largest pages that there are.
+    pub(super) fn before(files: &[OwnedFd], size: usize, capacity: u64) -> io::Result<Arc<Arena>> {
         let too_large =
             || io::Error::new(io::ErrorKind::InvalidInput, "the arena's capacity exceeds the address space");
         let pages = u32::try_from((capacity / u64::from(PAGE)).max(1)).map_err(|_| too_large())?;
         let capacity = u64::from(pages) * u64::from(PAGE);
-        let mapping = Mapping::new(usize::try_from(capacity).map_err(|_| too_large())?)?;
+        let mapping = Mapping::new(usize::try_from(capacity).map_err(|_| too_large())?, files, size)?;
         Ok(Arc::new(Arena {
             mapping,
             capacity,
+            behind: (files.len() * size) as u64,
             in_use: AtomicU64::new(0),
             lending: AtomicU8::new(Lending::Undecided as u8),
             state: Mutex::new(State {
@@ -159,6 +170,10 @@ impl Arena {
             // No page of a registered arena is ever punched, so that huge pages suit any block.
             self.commit(residence, start, len, true)?;
         }
+        if !residence.has_behind && self.behind > 0 {
+            self.mapping.populate(self.capacity as usize, self.behind as usize)?;
+            residence.has_behind = true;
+        }
         Ok(())
     }
 
@@ -182,6 +197,11 @@ impl Arena {
             locked: state.residence.locked,
             huge: state.residence.huge,
         }
+    }
+
+    /// Octets from where the arena begins to the end of what lies behind it.
+    pub(crate) fn span(&self) -> u64 {
+        self.capacity + self.behind
     }
 
     /// Where the arena begins.

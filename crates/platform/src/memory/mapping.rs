@@ -17,10 +17,12 @@ const COLLAPSE: i32 = 25;
 /// Where a kernel that has huge pages says so.
 const HUGE_PAGES: &str = "/sys/kernel/mm/transparent_hugepage";
 
-/// A memfd, mapped shared and writable at an address that a huge page can start at.
+/// A memfd, mapped shared and writable at an address that a huge page can start at, and what lies behind it.
 pub(super) struct Mapping {
     base: NonNull<u8>,
     len: usize,
+    /// Octets of the files that are mapped behind it.
+    behind: usize,
     file: OwnedFd,
     /// Whether huge pages can be kept away; if not, nothing is lent.
     plain: bool,
@@ -33,12 +35,21 @@ unsafe impl Send for Mapping {}
 unsafe impl Sync for Mapping {}
 
 impl Mapping {
-    pub(super) fn new(len: usize) -> io::Result<Mapping> {
+    /// A mapping of `len` octets, and behind it `size` octets of each of `files`, one after the other: `len` is a multiple of
+    /// the system's page size then, and so is `size`.
+    pub(super) fn new(len: usize, files: &[OwnedFd], size: usize) -> io::Result<Mapping> {
+        let behind = files.len().checked_mul(size).ok_or(io::ErrorKind::InvalidInput)?;
         let file = fs::memfd_create("afpa", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
         fs::ftruncate(&file, len as u64)?;
         fs::fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW)?;
-        let base = map_aligned(&file, len)?;
-        let mut mapping = Mapping { base, len, file, plain: false };
+        let base = map_aligned(&file, len, behind)?;
+        let mut mapping = Mapping { base, len, behind, file, plain: false };
+        for (number, file) in files.iter().enumerate() {
+            let at = base.as_ptr().wrapping_add(len + number * size).cast();
+            let flags = MapFlags::SHARED | MapFlags::FIXED;
+            // SAFETY: the range lies within what `map_aligned` has reserved behind the file, which nobody uses yet.
+            unsafe { mm::mmap(at, size, ProtFlags::READ | ProtFlags::WRITE, flags, file, 0)? };
+        }
         // Fails on a kernel without huge pages, where there is nothing to refuse.
         mapping.plain = mapping.advise(0, len, Advice::LinuxNoHugepage).is_ok() || !Path::new(HUGE_PAGES).exists();
         Ok(mapping)
@@ -92,7 +103,7 @@ impl Mapping {
     }
 
     fn at(&self, offset: usize, len: usize) -> *mut c_void {
-        assert!(offset.checked_add(len).is_some_and(|end| end <= self.len));
+        assert!(offset.checked_add(len).is_some_and(|end| end <= self.len + self.behind));
         self.base.as_ptr().wrapping_add(offset).cast()
     }
 }
@@ -100,14 +111,15 @@ impl Mapping {
 impl Drop for Mapping {
     fn drop(&mut self) {
         // SAFETY: whoever points into the mapping keeps it alive; there is nobody left.
-        let _ = unsafe { mm::munmap(self.base.as_ptr().cast(), self.len) };
+        let _ = unsafe { mm::munmap(self.base.as_ptr().cast(), self.len + self.behind) };
     }
 }
 
-/// Maps the whole file at a multiple of [`BLOCK`]: reserves more than is needed, maps the file over
-/// the aligned middle, and gives the rest back.
-fn map_aligned(file: &OwnedFd, len: usize) -> io::Result<NonNull<u8>> {
-    let reserved = len.checked_add(BLOCK).ok_or(io::ErrorKind::InvalidInput)?;
+/// Maps the whole file at a multiple of [`BLOCK`], with `behind` octets reserved behind it: reserves more than is
+/// needed, maps the file over the aligned middle, and gives the rest back.
+fn map_aligned(file: &OwnedFd, len: usize, behind: usize) -> io::Result<NonNull<u8>> {
+    let kept = len.checked_add(behind).ok_or(io::ErrorKind::InvalidInput)?;
+    let reserved = kept.checked_add(BLOCK).ok_or(io::ErrorKind::InvalidInput)?;
     let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
     // SAFETY: a new mapping at an address of the kernel's choice.
     let start = unsafe { mm::mmap_anonymous(std::ptr::null_mut(), reserved, ProtFlags::empty(), flags) }?;
@@ -126,9 +138,9 @@ fn map_aligned(file: &OwnedFd, len: usize) -> io::Result<NonNull<u8>> {
         let _ = unsafe { mm::munmap(start, before) };
     }
     if before < BLOCK {
-        // SAFETY: the part of the reservation behind the file's mapping, unused. `len` is a multiple
-        // of the system's page size.
-        let _ = unsafe { mm::munmap(base.wrapping_byte_add(len), BLOCK - before) };
+        // SAFETY: the part of the reservation behind all that is kept, unused. Its beginning is a multiple of the
+        // system's page size.
+        let _ = unsafe { mm::munmap(base.wrapping_byte_add(kept), BLOCK - before) };
     }
     NonNull::new(base.cast()).ok_or_else(|| io::ErrorKind::OutOfMemory.into())
 }

@@ -17,7 +17,8 @@
 //! free of huge pages, and blocks whose extents share pages ask for them.
 //!
 //! Or the arena is *registered* with a device that knows its memory by pages: then nothing is lent or
-//! punched, all of it is faulted in at once, and the device's own buffers are pages of it.
+//! punched, all of it is faulted in at once, and the device's own buffers are pages of it. Memory that other
+//! processes share can lie behind it, in the same range of addresses, so that the device knows it as well: a [`Pool`].
 
 mod allocator;
 mod arena;
@@ -25,6 +26,7 @@ mod extent;
 mod frames;
 mod mapping;
 mod pin;
+mod pool;
 #[cfg(test)]
 mod tests;
 
@@ -32,6 +34,8 @@ pub use arena::{AlreadyLent, Arena, ArenaStats};
 pub use extent::{Extent, ExtentMut};
 pub(crate) use frames::Frames;
 pub use pin::{LocalExtent, PinnedSlice, SharedSlice};
+pub(crate) use pool::Grant;
+pub use pool::{Owner, Pool};
 
 /// The largest extent, in octets: one page of the arena.
 pub const MAX_EXTENT: usize = 64 * 1024;

@@ -1,5 +1,6 @@
 //! What the kernel was told to send and has not reported back: which chunk or pin each piece keeps.
 
+use crate::foreign::ForeignSlice;
 use crate::memory::PinnedSlice;
 
 /// Pieces under way, in the order in which they were queued. They are mostly reported in that order, and
@@ -21,7 +22,9 @@ pub(super) enum Held {
     /// A chunk of the transmitter's.
     Chunk,
     /// A pin.
-    Pin(PinnedSlice),
+    Pin(#[expect(dead_code, reason = "it is held")] PinnedSlice),
+    /// Memory that others share: while it is held, it is granted to nobody else.
+    Foreign(#[expect(dead_code, reason = "it is held")] ForeignSlice),
 }
 
 struct Piece {
@@ -81,12 +84,9 @@ impl Flight {
     }
 
     /// Takes everything out.
-    pub(super) fn drain(&mut self) -> impl Iterator<Item = PinnedSlice> {
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = Held> {
         self.first = self.next;
-        self.pieces.iter_mut().filter_map(|piece| match std::mem::replace(&mut piece.held, Held::Nothing) {
-            Held::Pin(pin) => Some(pin),
-            Held::Nothing | Held::Chunk => None,
-        })
+        self.pieces.iter_mut().map(|piece| std::mem::replace(&mut piece.held, Held::Nothing))
     }
 
     fn forget_done(&mut self) {

@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use rustix::event::epoll;
 
+use super::flight::Held;
 use super::ring::{Completions, Descriptor, RingMap, Submissions};
-use crate::memory::{Arena, Frames, PinnedSlice};
+use crate::memory::{Arena, Frames};
 
 /// Lives until both halves and the [`XdpSocket`](super::XdpSocket) are gone.
 pub(super) struct Link {
@@ -22,8 +23,8 @@ pub(super) struct Link {
     pub(super) arena: Arc<Arena>,
     pub(super) receive_frames: Option<Frames>,
     pub(super) transmit_frames: Option<Frames>,
-    /// Pins of what the kernel had not sent when the transmitter was dropped.
-    pub(super) unsent: RefCell<Vec<PinnedSlice>>,
+    /// What keeps that which the kernel had not sent when the transmitter was dropped.
+    pub(super) unsent: RefCell<Vec<Held>>,
     /// Whether the kernel may still read chunks or pins when the socket is closed.
     pub(super) is_sending: Cell<bool>,
     pub(super) interface: u32,
@@ -88,9 +89,9 @@ impl Link {
     }
 
     /// Keeps what the kernel has not sent yet.
-    pub(super) fn keep(&self, pins: impl Iterator<Item = PinnedSlice>) {
+    pub(super) fn keep(&self, held: impl Iterator<Item = Held>) {
         self.is_sending.set(true);
-        self.unsent.borrow_mut().extend(pins);
+        self.unsent.borrow_mut().extend(held);
     }
 
     fn maps(&self) -> &Maps {

@@ -125,7 +125,7 @@ fn register(socket: &OwnedFd, arena: &Arena) -> io::Result<()> {
     // SAFETY: integers only.
     let mut memory: libc::xdp_umem_reg = unsafe { mem::zeroed() };
     memory.addr = arena.base().as_ptr().expose_provenance() as u64;
-    memory.len = arena.capacity();
+    memory.len = arena.span();
     memory.chunk_size = Frames::CHUNK as u32;
     // SAFETY: the arena is mapped, populated, and never punched or remapped (`Arena::fix`); the kernel
     // holds its pages on its own, and writes to chunks that are put into the fill queue only.

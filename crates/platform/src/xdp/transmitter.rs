@@ -12,6 +12,7 @@ use std::time::Duration;
 use super::flight::{Flight, Held};
 use super::link::Link;
 use super::ring::{Completions, Descriptor, Submissions};
+use crate::foreign::ForeignSlice;
 use crate::memory::{Frames, PinnedSlice};
 
 const CHUNK: usize = Frames::CHUNK;
@@ -54,6 +55,11 @@ pub enum TxPiece<'a> {
     ///
     /// A range beyond the pin counts as what is left of it.
     Pinned(&'a PinnedSlice, Range<usize>),
+    /// A range of memory that others share. It leaves from where it lies if [`Transmitter::lends`] says so; what is copied
+    /// of it need not be what was there before.
+    ///
+    /// A range beyond its end counts as what is left of it.
+    Foreign(&'a ForeignSlice, Range<usize>),
 }
 
 /// There is no room for another frame: flush, and try again when frames have left.
@@ -116,6 +122,26 @@ impl Transmitter {
             }
         }
         Ok(())
+    }
+
+    /// Whether these ranges of memory that others share, in one frame, leave from where they lie: all of them are known to
+    /// the kernel, and there are enough octets for it to be worth while.
+    pub fn lends<'a>(&self, slices: impl Iterator<Item = (&'a ForeignSlice, Range<usize>)>) -> bool {
+        if !self.lends_anything() {
+            return false;
+        }
+        let (mut pieces, mut octets) = (COPIED_PIECES, 0);
+        for (slice, range) in slices {
+            let Some(start) = slice.offset_in(&self.link.arena) else { return false };
+            pieces += chunks(start + range.start as u64, range.len());
+            octets += range.len();
+        }
+        pieces <= MAX_PIECES && octets >= self.copy_limit
+    }
+
+    /// Whether [`Transmitter::lends`] may say so.
+    pub fn lends_anything(&self) -> bool {
+        self.link.scatter && self.copy_limit < self.max_frame()
     }
 
     /// Lends where the payload of the next frame may be written, to leave from there: see [`Transmitter::push_staged`].
@@ -228,6 +254,7 @@ impl Transmitter {
     fn append(&mut self, draft: &mut Draft, piece: TxPiece<'_>) -> bool {
         let (pin, range) = match piece {
             TxPiece::Copied(octets) => return self.copy(draft, octets),
+            TxPiece::Foreign(slice, range) => return self.append_foreign(draft, slice, range),
             TxPiece::Pinned(pin, range) => (pin, range),
         };
         let end = range.end.min(pin.len());
@@ -237,11 +264,26 @@ impl Transmitter {
             && let Some(extent) = pin.extent().offset_in(&self.link.arena)
         {
             let start = extent + (pin.range().start + range.start) as u64;
-            if self.point(draft, pin, start, octets.len()) {
+            if self.point(draft, || Held::Pin(pin.clone()), start, octets.len()) {
                 return true;
             }
         }
         self.copy(draft, octets)
+    }
+
+    /// Adds memory that others share to a frame; whether it fits.
+    fn append_foreign(&mut self, draft: &mut Draft, slice: &ForeignSlice, range: Range<usize>) -> bool {
+        let end = range.end.min(slice.len());
+        let range = range.start.min(end)..end;
+        if self.link.scatter
+            && let Some(start) = slice.offset_in(&self.link.arena)
+            && self.point(draft, || Held::Foreign(slice.clone()), start + range.start as u64, range.len())
+        {
+            return true;
+        }
+        let mut octets = vec![0; range.len()];
+        slice.read(range.start, &mut octets);
+        self.copy(draft, &octets)
     }
 
     /// Copies octets to the end of a frame; whether they fit.
@@ -261,17 +303,17 @@ impl Transmitter {
         true
     }
 
-    /// Points at `len` octets of the arena from `start` on, which `pin` keeps; none of the pieces crosses
-    /// from one chunk to the next. False if that would be too many pieces.
-    fn point(&mut self, draft: &mut Draft, pin: &PinnedSlice, mut start: u64, mut len: usize) -> bool {
-        let needed = (start as usize % CHUNK + len).div_ceil(CHUNK);
+    /// Points at `len` octets from `start` on, counted from the arena's beginning, which what is `held` keeps; none of the
+    /// pieces crosses from one chunk to the next. False if that would be too many pieces.
+    fn point(&mut self, draft: &mut Draft, held: impl Fn() -> Held, mut start: u64, mut len: usize) -> bool {
+        let needed = chunks(start, len);
         if draft.count + needed + COPIED_PIECES > MAX_PIECES {
             return false;
         }
         while len > 0 {
             let length = len.min(CHUNK - start as usize % CHUNK);
             let descriptor = Descriptor { address: start, length: length as u32, options: 0 };
-            self.add(draft, descriptor, Held::Pin(pin.clone()));
+            self.add(draft, descriptor, held());
             start += length as u64;
             len -= length;
         }
@@ -327,6 +369,11 @@ impl Transmitter {
             _ => Err(error),
         }
     }
+}
+
+/// How many chunks so many octets lie in.
+fn chunks(start: u64, len: usize) -> usize {
+    (start as usize % CHUNK + len).div_ceil(CHUNK)
 }
 
 impl Drop for Transmitter {

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use afpa_channel::Geometry;
 use afpa_channel::control::{self, Reply, Request};
+use afpa_platform::memory::Pool;
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::event::{EventfdFlags, Timespec, eventfd};
@@ -48,6 +49,9 @@ pub struct ControlConfig {
     pub limits: Limits,
     /// How many engines are active, and whether connections move between them.
     pub balance: balance::Settings,
+    /// Memory that leaves from where it lies, for applications to register. If absent, or when there is none left, they bring
+    /// their own.
+    pub pool: Option<Arc<Pool>>,
 }
 
 impl ControlConfig {
@@ -62,6 +66,7 @@ impl ControlConfig {
             processes: 256,
             limits: Limits::default(),
             balance: balance::Settings::default(),
+            pool: None,
         }
     }
 
@@ -252,8 +257,13 @@ impl Server {
             reason: refusal.reason.into(),
         });
         let application = client.member.as_ref().map(|member| member.application.clone());
-        let descriptors = match (&reply, &application) {
-            (Reply::Welcome { .. }, Some(application)) => application.descriptors(),
+        let granted = match (&reply, &application) {
+            (Reply::Granted { memory, .. }, Some(application)) => application.memories.get(*memory),
+            _ => None,
+        };
+        let descriptors = match (&reply, &application, &granted) {
+            (Reply::Welcome { .. }, Some(application), _) => application.descriptors(),
+            (_, _, Some(granted)) => vec![granted.descriptor()],
             _ => Vec::new(),
         };
         if control::send(client.socket.as_fd(), &reply, &descriptors).is_err() {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use afpa_channel::Geometry;
 use afpa_channel::control::Token;
+use afpa_platform::memory::Pool;
 use rustix::rand::{GetRandomFlags, getrandom};
 
 use crate::application::{Application, Identity, SlotCeiling};
@@ -32,6 +33,7 @@ pub(crate) struct Registry {
     /// Where the next look for the least loaded engine starts.
     pub(crate) next_engine: usize,
     pub(crate) leases: Leases,
+    pub(crate) pool: Option<Arc<Pool>>,
 }
 
 /// An application.
@@ -70,6 +72,7 @@ impl Registry {
             count: 0,
             next_engine: 0,
             leases,
+            pool: config.pool.clone(),
         }
     }
 

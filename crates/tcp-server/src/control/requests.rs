@@ -8,6 +8,7 @@ use std::time::Instant;
 use afpa_channel::control::{Reply, Request, VERSION};
 use afpa_channel::slot::state;
 use afpa_platform::foreign::ForeignMemory;
+use afpa_platform::memory::Owner;
 use afpa_platform::source::SourceFile;
 use rustix::fs::{OFlags, fcntl_getfl};
 use rustix::io::Errno;
@@ -67,6 +68,7 @@ impl Registry {
             Request::Listen { backlog } => self.listen(&member, one(descriptors)?, backlog),
             Request::Connect { to } => self.connect(&member, one(descriptors)?, to),
             Request::Register { length } => self.register(&member, one(descriptors)?, length),
+            Request::Grant { length } => self.grant(&member, client.credentials.uid.as_raw(), length),
             Request::Deregister { memory } => match member.application.memories.remove(memory) {
                 Some(_) => Ok(Reply::Done),
                 None => refuse(Errno::NOENT, "there is no such memory"),
@@ -166,14 +168,40 @@ impl Registry {
         Ok(Reply::Connecting { slot: at.slot })
     }
 
-    fn register(&self, member: &Member, memory: OwnedFd, length: u64) -> Result<Reply, Refusal> {
-        let registered = member.application.registered();
-        let Some(length) = usize::try_from(length)
-            .ok()
-            .filter(|_| registered.checked_add(length).is_some_and(|octets| octets <= self.limits.registered))
-        else {
-            return refuse(Errno::NOMEM, "so much memory may not be registered");
+    /// Memory of the server's own, if it has any for this application. Whoever is refused may bring his own.
+    fn grant(&self, member: &Member, user: u32, length: u64) -> Result<Reply, Refusal> {
+        let identity = member.application.identity();
+        // A process of another user, to which the application has told its token, has no part in what its user had.
+        let Some(pool) = self.pool.as_ref().filter(|_| user == identity.uid) else {
+            return refuse(Errno::OPNOTSUPP, "there is no memory that leaves from where it lies");
         };
+        let length = self.registrable(member, length)?;
+        let owner = Owner { user, application: identity.number };
+        match pool.grant(owner, length) {
+            Ok(Some((memory, offset))) => match member.application.memories.add(Arc::new(memory)) {
+                Some(memory) => Ok(Reply::Granted { memory, offset: offset as u64 }),
+                None => refuse(Errno::NOSPC, "no more memory may be registered"),
+            },
+            Ok(None) => refuse(Errno::NOSPC, "no more memory leaves from where it lies"),
+            Err(error) => {
+                let errno = Errno::from_io_error(&error).unwrap_or(Errno::NOMEM);
+                refuse(errno, "the memory cannot be mapped")
+            }
+        }
+    }
+
+    /// So many octets, if the application may register as many.
+    fn registrable(&self, member: &Member, length: u64) -> Result<usize, Refusal> {
+        let registered = member.application.registered();
+        let is_allowed = registered.checked_add(length).is_some_and(|octets| octets <= self.limits.registered);
+        match usize::try_from(length) {
+            Ok(length) if is_allowed => Ok(length),
+            _ => refuse(Errno::NOMEM, "so much memory may not be registered"),
+        }
+    }
+
+    fn register(&self, member: &Member, memory: OwnedFd, length: u64) -> Result<Reply, Refusal> {
+        let length = self.registrable(member, length)?;
         let memory = match ForeignMemory::map(memory, length) {
             Ok(memory) => Arc::new(memory),
             Err(error) => {

@@ -5,11 +5,13 @@ use std::io::Write;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
-use afpa_channel::control::{Reply, Request};
+use afpa_channel::control::{self, Reply, Request};
 use afpa_channel::job_ring::{Job, Receive, Received, Source};
 use afpa_channel::slot::{command, state};
 use afpa_engine::memory::{Ending, MemoryConfig};
 use afpa_platform::foreign::ForeignMemory;
+use afpa_platform::memory::Pool;
+use rustix::io::Errno;
 
 use crate::common::{App, pattern};
 use crate::stage::{Setting, Stage, stage};
@@ -42,6 +44,40 @@ fn memory_is_sent_in_its_place_among_the_octets() {
         [b"head ", &pattern(100_000)[10..90_010], b" between ", &pattern(100_000)[99_999..], b" tail"].concat();
     assert!(peer.read(1 << 20) == expected);
     assert_eq!((app.slot(slot).jobs_done(), app.slot(slot).sent()), (3, 19));
+}
+
+#[test]
+fn memory_of_the_server_s_is_sent_as_any_and_runs_out() {
+    let (_arena, pool) = Pool::behind_arena(1 << 20, 2, 2 << 20).unwrap();
+    let mut stage = Stage::new(Setting { pool: Some(pool), ..Setting::default() });
+    let (app, slot, peer) = stage.connected();
+    let grant = |app: &App, length: u64| {
+        let (reply, mut descriptors) = control::ask(app.control.as_fd(), &Request::Grant { length }, &[])?;
+        let Reply::Granted { memory, offset } = reply else { panic!("{reply:?}") };
+        Ok::<_, std::io::Error>((memory, offset, descriptors.remove(0)))
+    };
+    let (_, first, _) = grant(&app, 5000).unwrap();
+    let (number, offset, file) = grant(&app, 100_000).unwrap();
+    assert_eq!((first, offset), (0, 8192));
+    ForeignMemory::map(file, 2 << 20).unwrap().write(8192, &pattern(100_000));
+    post(&app, slot, Source::Memory(number), 10, 99_990);
+    app.attend(slot);
+    stage.passes(4);
+    assert!(peer.read(1 << 20) == pattern(100_000)[10..]);
+    // Nothing of another's is behind it.
+    post(&app, slot, Source::Memory(number), 0, 100_001);
+    app.attend(slot);
+    stage.until("the job that ends beyond it is refused", |_| app.has(slot, state::FAILED));
+    let other = stage.attach();
+    let (_, offset, _) = grant(&other, 2 << 20).unwrap();
+    assert_eq!(offset, 0);
+    for (app, length) in [(&other, 1), (&app, 2 << 20), (&app, 0), (&app, 2 << 21)] {
+        assert_eq!(grant(app, length).unwrap_err().raw_os_error(), Some(Errno::NOSPC.raw_os_error()), "{length}");
+    }
+    other.register(&memory(b"its own"));
+    let mut other_stage = crate::stage::stage();
+    let without = other_stage.attach();
+    assert_eq!(grant(&without, 1).unwrap_err().raw_os_error(), Some(Errno::OPNOTSUPP.raw_os_error()));
 }
 
 #[test]

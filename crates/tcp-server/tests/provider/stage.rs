@@ -9,6 +9,7 @@ use afpa_engine::memory::{MemoryConfig, Network, Peer, network};
 use afpa_engine::workers::Workers;
 use afpa_engine::{Engine, Owner, Time, TransportId};
 use afpa_platform::clock;
+use afpa_platform::memory::Pool;
 use afpa_tcp_server::{Control, ControlConfig, Limits, Port, Provider, ProviderStats, Settings, SocketProvider};
 use tempfile::TempDir;
 
@@ -32,6 +33,7 @@ pub(crate) struct Setting {
     pub(crate) slots: u32,
     pub(crate) ring: u32,
     pub(crate) limits: Limits,
+    pub(crate) pool: Option<Arc<Pool>>,
 }
 
 impl Default for Setting {
@@ -44,6 +46,7 @@ impl Default for Setting {
             slots: 64,
             ring: 4096,
             limits: Limits::default(),
+            pool: None,
         }
     }
 }
@@ -66,6 +69,7 @@ impl Stage {
             slots: setting.slots,
             ring: setting.ring,
             limits: setting.limits,
+            pool: setting.pool,
             ..ControlConfig::new(directory.path().join("server.sock"))
         };
         let control = Control::start(config, vec![port]).unwrap();

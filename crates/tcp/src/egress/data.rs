@@ -230,7 +230,7 @@ fn transmit<P: Payload>(
     let mut pieces = Pieces::<P>::new();
     let len = sending.queue.gather(offset, range.len, &mut pieces);
     let mut staged_sum = None;
-    if piece::is_volatile(&pieces) {
+    if piece::is_volatile(&pieces) && !sink.lends(&pieces) {
         if let Some(place) = sink.stage(len as usize) {
             piece::copy(&pieces, place);
             staged_sum = Some(checksum::sum(place));
@@ -346,9 +346,13 @@ fn sum<P: Payload>(pieces: &[Piece<'_, P>], checksum: Checksum) -> u16 {
         Checksum::Stored => piece::sum(pieces),
         Checksum::Computed => {
             let add = |(total, offset): (u16, usize), piece: &Piece<'_, P>| {
-                let bytes = piece.bytes();
-                let part = checksum::swap_if_odd(checksum::sum(bytes), offset % 2 == 1);
-                (checksum::add(total, part), offset + bytes.len())
+                let sum = match piece {
+                    // No slice of it can be had.
+                    Piece::Pinned { payload, range } if payload.is_volatile() => payload.sum(range.clone()),
+                    piece => checksum::sum(piece.bytes()),
+                };
+                let part = checksum::swap_if_odd(sum, offset % 2 == 1);
+                (checksum::add(total, part), offset + piece.length())
             };
             pieces.iter().fold((0, 0), add).0
         }

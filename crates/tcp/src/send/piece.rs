@@ -16,28 +16,19 @@ pub(crate) type Pieces<'a, P> = ArrayVec<Piece<'a, P>, MAX_PIECES>;
 /// Whether one of the pieces is of memory that others may write meanwhile.
 #[inline]
 pub(crate) fn is_volatile<P: Payload>(pieces: &[Piece<'_, P>]) -> bool {
-    let is_volatile = |piece: &Piece<'_, P>| matches!(piece, Piece::Pinned { payload, .. } if payload.is_volatile());
-    pieces.iter().any(is_volatile)
+    pieces.iter().any(Piece::is_volatile)
 }
 
 /// Copies the pieces, which have as many octets as `into`.
 pub(crate) fn copy<P: Payload>(pieces: &[Piece<'_, P>], mut into: &mut [u8]) {
     for piece in pieces {
-        let (part, rest) = into.split_at_mut(len(piece));
+        let (part, rest) = into.split_at_mut(piece.length());
         match piece {
             Piece::Copied(octets) => part.copy_from_slice(octets),
             Piece::Pinned { payload, range } => payload.copy(range.clone(), part),
             Piece::Staged(_) => {}
         }
         into = rest;
-    }
-}
-
-fn len<P: Payload>(piece: &Piece<'_, P>) -> usize {
-    match piece {
-        Piece::Copied(octets) => octets.len(),
-        Piece::Pinned { range, .. } => range.len(),
-        Piece::Staged(len) => *len,
     }
 }
 
@@ -54,7 +45,7 @@ pub(crate) fn sum<P: Payload>(pieces: &[Piece<'_, P>]) -> u16 {
             Piece::Staged(_) => 0,
         };
         total = checksum::add(total, checksum::swap_if_odd(sum, is_odd));
-        is_odd ^= len(piece) % 2 == 1;
+        is_odd ^= piece.length() % 2 == 1;
     }
     total
 }

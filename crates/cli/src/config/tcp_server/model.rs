@@ -29,6 +29,9 @@ pub struct TcpServer {
     pub frames: Frames,
     /// How many of its queues get an engine of their own. If absent, all, as far as there are engines.
     pub queues: Option<u32>,
+    /// Memory that leaves from where it lies, for applications to register, with [`Provider::Direct`]. If absent,
+    /// [`REGISTERED`](super::REGISTERED).
+    pub registered_memory: Option<Size>,
     /// How the kernel is asked.
     pub io: Interface,
     /// How engines learn of work.
@@ -60,6 +63,7 @@ impl Default for TcpServer {
             active: None,
             frames: Frames::Auto,
             queues: None,
+            registered_memory: None,
             io: Interface::Auto,
             notify: Notify::Adaptive,
             offload: Directions::Both,

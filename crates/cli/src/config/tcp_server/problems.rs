@@ -10,6 +10,9 @@ use crate::config::problems::{Problem, interface_problem, size_within, span_with
 use crate::config::{Config, Cores, Limits};
 use crate::units::{Size, Span};
 
+/// Of what belongs to the provider direct.
+const WITHOUT_DIRECT: &str = "expected provider = \"direct\" beside it, found \"kernel\"; set it, or leave this out";
+
 /// Everything that contradicts itself or lies outside its bounds. Looks at nothing but `config`.
 pub(in crate::config) fn problems(config: &Config, server: &TcpServer, found: &mut Vec<Problem>) {
     what_else(config, found);
@@ -20,6 +23,13 @@ pub(in crate::config) fn problems(config: &Config, server: &TcpServer, found: &m
         found.push(Problem::new("tcp-server.cores", message));
     }
     interface(server, found);
+    if let Some(size) = server.registered_memory {
+        let key = "tcp-server.registered-memory";
+        if server.provider == Provider::Kernel {
+            found.push(Problem::new(key, WITHOUT_DIRECT));
+        }
+        size_within(key.into(), size, Size(0), Size(64 << 30), found);
+    }
     if server.offload == Directions::Receive {
         let message = "expected \"send+receive\", found \"receive\"; this version offers both directions together only";
         found.push(Problem::new("tcp-server.offload", message));
@@ -97,8 +107,7 @@ fn interface(server: &TcpServer, found: &mut Vec<Problem>) {
             found.push(Problem::new("tcp-server.provider", message));
         }
         (Provider::Kernel, Some(_)) => {
-            let message = "expected provider = \"direct\" beside it, found \"kernel\"; set it, or leave this out";
-            found.push(Problem::new("tcp-server.interface", message));
+            found.push(Problem::new("tcp-server.interface", WITHOUT_DIRECT));
         }
         (Provider::Direct, Some(name)) if !Direct::is_name(name) => {
             let message = format!("expected the name of an interface (at most 15 octets), found {name:?}");

@@ -19,6 +19,7 @@ pub(in crate::config) fn read(mut section: Section<'_>) -> TcpServer {
     let mut queues = 0;
     section.count("queues", 1..=1024, &mut queues);
     server.queues = (queues > 0).then_some(queues);
+    server.registered_memory = section.optional("registered-memory");
     section.read("io", &mut server.io);
     section.read("notify", &mut server.notify);
     section.read("offload", &mut server.offload);
@@ -112,6 +113,7 @@ mod tests {
             active = "1-2"
             frames = "packet"
             queues = 3
+            registered-memory = "8MiB"
             io = "epoll"
             notify = "poll"
             offload = "send+receive"
@@ -144,6 +146,7 @@ mod tests {
             active: Some(Active { min: 1, max: 2 }),
             frames: Frames::Packet,
             queues: Some(3),
+            registered_memory: Some(Size::mib(8)),
             io: Interface::Epoll,
             notify: Notify::Poll,
             offload: Directions::Both,
@@ -183,6 +186,12 @@ mod tests {
                 "[tcp-server.limits]\napplications=0\nmemory='16'\nregistered=-1\n",
                 "2:14: tcp-server.limits.applications: expected a number from 1 to 65536, found the integer 0\n\
                  4:12: tcp-server.limits.registered: expected a size, found -1\n",
+            ),
+            (
+                "[tcp-server]\nregistered-memory='1TiB'\n",
+                "2:19: tcp-server.registered-memory: expected provider = \"direct\" beside it, found \"kernel\"; set it, \
+                 or leave this out\n\
+                 2:19: tcp-server.registered-memory: expected a size from 0 B to 64 GiB, found 1 TiB\n",
             ),
             (
                 "[tcp-server]\nring=64\ninterface='lab0'\noffload='receive'\ngrace-period='2h'\nlimits.memory='16'\n",
