@@ -19,7 +19,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 /// Changes with every change of what is said.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// The longest packet, in octets.
 pub const MAX_PACKET: usize = 60 * 1024;
 /// The most descriptors of one packet: the region's, and a bell for each engine.
@@ -27,6 +27,18 @@ pub const MAX_DESCRIPTORS: usize = 1 + crate::layout::MAX_ENGINES as usize;
 
 /// Proves that a process belongs to an application: known to its processes and the server alone.
 pub type Token = [u8; 16];
+
+/// Who sends on connections: which components of TCP the server has (TCP Servers §3).
+#[derive(Serialize, Deserialize, Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Sender {
+    /// The server, what lies in send rings and what jobs name.
+    #[default]
+    #[serde(rename = "send+receive")]
+    Server,
+    /// The application, through the kernel's socket, which it has as well: see [`handing`](crate::handing).
+    #[serde(rename = "receive")]
+    Application,
+}
 
 /// What a process asks for. Descriptors that go with it are named.
 #[derive(Serialize, Deserialize, Clone, PartialEq, Eq, Debug)]
@@ -85,6 +97,11 @@ pub enum Request {
         /// Which.
         file: u32,
     },
+    /// Where the sockets of a listening slot's connections come ([`handing`](crate::handing)), if the application sends.
+    Incoming {
+        /// The slot.
+        slot: u32,
+    },
     /// What there is, as JSON, for people and programs. Needs no attachment.
     Status,
 }
@@ -98,6 +115,8 @@ pub enum Reply {
         token: Token,
         /// The process's place.
         process: u32,
+        /// Who sends.
+        sender: Sender,
     },
     /// To `Fork`.
     Forked {
@@ -129,6 +148,8 @@ pub enum Reply {
         /// Its number.
         file: u32,
     },
+    /// To `Incoming`: with the socket.
+    Incoming,
     /// Done.
     Done,
     /// To `Status`.

@@ -15,7 +15,7 @@ use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
 use afpa_channel::Geometry;
-use afpa_channel::control::{self, Reply, Request};
+use afpa_channel::control::{self, Reply, Request, Sender};
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::event::{EventfdFlags, Timespec, eventfd};
@@ -46,6 +46,8 @@ pub struct ControlConfig {
     pub processes: u32,
     /// What applications may use.
     pub limits: Limits,
+    /// Who sends on connections: what the engines' [settings](crate::Settings) say.
+    pub sender: Sender,
     /// How many engines are active, and whether connections move between them.
     pub balance: balance::Settings,
 }
@@ -61,6 +63,7 @@ impl ControlConfig {
             queues: 256,
             processes: 256,
             limits: Limits::default(),
+            sender: Sender::Server,
             balance: balance::Settings::default(),
         }
     }
@@ -247,13 +250,19 @@ impl Server {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
             Ok(None) | Err(_) => return self.forget(name),
         };
+        let incoming = if let Request::Incoming { slot } = &request.0 { Some(*slot) } else { None };
         let reply = self.registry.serve(client, request.0, request.1).unwrap_or_else(|refusal| Reply::Refused {
             errno: refusal.errno.raw_os_error(),
             reason: refusal.reason.into(),
         });
         let application = client.member.as_ref().map(|member| member.application.clone());
-        let descriptors = match (&reply, &application) {
-            (Reply::Welcome { .. }, Some(application)) => application.descriptors(),
+        let handing = match (incoming, &application) {
+            (Some(slot), Some(application)) => application.handings.of(slot),
+            _ => None,
+        };
+        let descriptors = match (&reply, &application, &handing) {
+            (Reply::Welcome { .. }, Some(application), _) => application.descriptors(),
+            (Reply::Incoming, _, Some(handing)) => vec![handing.theirs()],
             _ => Vec::new(),
         };
         if control::send(client.socket.as_fd(), &reply, &descriptors).is_err() {

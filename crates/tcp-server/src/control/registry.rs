@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use afpa_channel::Geometry;
-use afpa_channel::control::Token;
+use afpa_channel::control::{Sender, Token};
 use rustix::rand::{GetRandomFlags, getrandom};
 
 use crate::application::{Application, Identity, SlotCeiling};
@@ -32,6 +32,7 @@ pub(crate) struct Registry {
     /// Where the next look for the least loaded engine starts.
     pub(crate) next_engine: usize,
     pub(crate) leases: Leases,
+    pub(crate) sender: Sender,
 }
 
 /// An application.
@@ -70,6 +71,7 @@ impl Registry {
             count: 0,
             next_engine: 0,
             leases,
+            sender: config.sender,
         }
     }
 
