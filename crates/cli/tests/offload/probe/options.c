@@ -160,6 +160,7 @@ void timeouts(void) {
     HEAR(read(pair.near, buffer, sizeof buffer));
     /* Part of what was asked for came in time. */
     put(pair.far, "da");
+    arrived(pair.near, 2);
     HEAR(recv(pair.near, buffer, 4, MSG_WAITALL));
     close(listening);
     close_both(pair);
