@@ -29,6 +29,18 @@ pub const MAX_DESCRIPTORS: usize = 1 + crate::layout::MAX_ENGINES as usize;
 /// Proves that a process belongs to an application: known to its processes and the server alone.
 pub type Token = [u8; 16];
 
+/// Who sends on connections: which components of TCP the server has (TCP Servers §3).
+#[derive(Serialize, Deserialize, Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Sender {
+    /// The server, what lies in send rings and what jobs name.
+    #[default]
+    #[serde(rename = "send+receive")]
+    Server,
+    /// The application, through the kernel's socket, which it has as well: see [`handing`](crate::handing).
+    #[serde(rename = "receive")]
+    Application,
+}
+
 /// What a process asks for. Descriptors that go with it are named.
 #[derive(Serialize, Deserialize, Clone, PartialEq, Eq, Debug)]
 pub enum Request {
@@ -91,6 +103,11 @@ pub enum Request {
         /// Which.
         file: u32,
     },
+    /// Where the sockets of a listening slot's connections come ([`handing`](crate::handing)), if the application sends.
+    Incoming {
+        /// The slot.
+        slot: u32,
+    },
     /// What there is, as JSON, for people and programs. Needs no attachment.
     Status,
 }
@@ -104,6 +121,8 @@ pub enum Reply {
         token: Token,
         /// The process's place.
         process: u32,
+        /// Who sends.
+        sender: Sender,
     },
     /// To `Fork`.
     Forked {
@@ -142,6 +161,8 @@ pub enum Reply {
         /// Its number.
         file: u32,
     },
+    /// To `Incoming`: with the socket.
+    Incoming,
     /// Done.
     Done,
     /// To `Status`.

@@ -18,6 +18,7 @@ pub mod bitmap;
 pub mod byte_ring;
 pub mod control;
 pub mod fuzz;
+pub mod handing;
 pub mod holds;
 pub mod job_ring;
 pub mod layout;

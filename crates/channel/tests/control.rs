@@ -7,7 +7,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use afpa_channel::control::{
-    self, MAX_DESCRIPTORS, MAX_PACKET, Reply, Request, VERSION, ask, connect_to, receive, send,
+    self, MAX_DESCRIPTORS, MAX_PACKET, Reply, Request, Sender, VERSION, ask, connect_to, receive, send,
 };
 use proptest::prelude::*;
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -50,7 +50,8 @@ fn requests() -> Vec<Request> {
 
 fn replies() -> Vec<Reply> {
     vec![
-        Reply::Welcome { token: [0xff; 16], process: 0 },
+        Reply::Welcome { token: [0xff; 16], process: 0, sender: Sender::Application },
+        Reply::Incoming,
         Reply::Forked { process: 1 },
         Reply::Queue { queue: 2 },
         Reply::Listening { slots: vec![] },

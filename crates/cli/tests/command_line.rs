@@ -239,8 +239,9 @@ fn what_cannot_be_served_is_one_sentence_each_and_status_1() {
             "afpa: there is no interface nowhere: No such device (os error 19)\n",
         ),
         (
-            &["tcp-server", "--offload", "receive"],
-            "afpa: --offload receive: this version offers both directions together only\n",
+            &["tcp-server", "--offload", "receive", "--provider", "direct", "--interface", "nowhere"],
+            "afpa: --offload receive goes with --provider kernel: with direct, the kernel has no connection on which an \
+             application could send\n",
         ),
         (
             &["tcp-server", "--socket", "/nonexistent/socket"],

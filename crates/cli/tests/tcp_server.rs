@@ -65,13 +65,25 @@ fn text(octets: &[u8]) -> String {
 }
 
 #[test]
+fn it_says_that_it_only_receives() {
+    let server = Server::start(&["--cores", "0", "--offload", "receive"]);
+    let status = text(&server.afpa(&["tcp-server", "status"], &[]).stdout);
+    assert!(status.starts_with("offload: receive\n"), "{status}");
+    let json = server.afpa(&["tcp-server", "status"], &["--json"]).stdout;
+    let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
+    assert_eq!(json["offload"], "receive");
+}
+
+#[test]
 fn it_says_where_applications_attach_shows_them_and_ends_in_order() {
     let server = Server::start(&["--cores", "0", "--io", "epoll"]);
     let expected =
         format!("applications attach at {}; TCP runs on 1 engine (core 0) through epoll\n", server.socket().display());
     assert_eq!(server.line, expected);
     let status = server.afpa(&["tcp-server", "status"], &[]);
-    assert!(text(&status.stdout).ends_with("\nno application is attached\n"), "{status:?}");
+    let status = text(&status.stdout);
+    assert!(status.starts_with("offload: send+receive\n"), "{status}");
+    assert!(status.ends_with("\nno application is attached\n"), "{status}");
     let socket = connect_to(&server.socket()).unwrap();
     let request = Request::Attach { version: VERSION, name: "visitor".into() };
     let (reply, mut descriptors) = ask(socket.as_fd(), &request, &[]).unwrap();

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::BorrowedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -380,6 +381,14 @@ impl Output<'_> {
     pub fn local(&self) -> Option<Address> {
         match self.destination {
             Destination::Connection(id) => self.calls.local(id),
+            Destination::Datagram { .. } | Destination::Nowhere => None,
+        }
+    }
+
+    /// The connection's socket, for who sends on it himself: see [`Calls::share`].
+    pub fn share(&mut self) -> Option<BorrowedFd<'_>> {
+        match self.destination {
+            Destination::Connection(id) => self.calls.share(id),
             Destination::Datagram { .. } | Destination::Nowhere => None,
         }
     }

@@ -276,6 +276,15 @@ pub trait Calls {
         false
     }
 
+    /// The connection's socket, for somebody who sends on it himself and may set its mode (`O_NONBLOCK`): from then on the
+    /// transport relies on neither, and what it is asked to do to the connection it does to the socket, whoever has it
+    /// as well. The socket waits for what it is asked (no `O_NONBLOCK`), to begin with. It is not [released](Calls::release)
+    /// any more. `None`: there is no such socket.
+    fn share(&mut self, connection: ConnectionId) -> Option<BorrowedFd<'_>> {
+        let _ = connection;
+        None
+    }
+
     /// Opens a connection; `connected` or `disconnected` follows.
     ///
     /// # Errors

@@ -91,13 +91,14 @@ void memnet_abort(memnet_socket_t *socket);
 void memnet_close(memnet_socket_t *socket);
 
 /* Returns when the octets are the server's, whose copy they are from then on: `data` can be used again. The number of
- * octets, fewer only if something went wrong behind them. Without waiting: what there is room for, or -EAGAIN. */
+ * octets, fewer only if something went wrong behind them. Without waiting: what there is room for, or -EAGAIN. With a server
+ * that only receives, they are the kernel's. */
 ssize_t memnet_sync_send(memnet_socket_t *socket, const void *data, size_t length, int milliseconds);
 /* The number of octets that came, 0 at the end of the stream; -EAGAIN without waiting. -EALREADY while a job receives. */
 ssize_t memnet_sync_recv(memnet_socket_t *socket, void *data, size_t length, int milliseconds);
 
 /* These fill `job` and return at once. -EAGAIN: as many jobs run on the socket as there can be (16 that send, one that
- * receives). -EINVAL: beyond the memory's end. */
+ * receives). -EINVAL: beyond the memory's end. -EOPNOTSUPP: a send, and the server only receives. */
 int memnet_async_send(memnet_socket_t *socket, memnet_mem_t *mem, size_t offset, size_t length, memnet_job_t *job);
 int memnet_async_recv(memnet_socket_t *socket, memnet_mem_t *mem, size_t offset, size_t length, memnet_job_t *job);
 int memnet_send_file(memnet_socket_t *socket, memnet_file_t *file, uint64_t offset, uint64_t length, memnet_job_t *job);
@@ -127,6 +128,9 @@ int memnet_queue_subscribe_listener(memnet_queue_t *queue, memnet_listener_t *li
 /* Tells of room, and of jobs that send and are done, while `waits` is not 0; it costs the server something. After -EAGAIN
  * for want of room or of jobs it is on. */
 void memnet_socket_waits(memnet_socket_t *socket, int waits);
+/* With a server that only receives, the kernel's socket, which is to be polled for room: queues are not told of it. It is
+ * good for nothing else, and as long as the socket. -EOPNOTSUPP: the server sends, and tells of room. */
+int memnet_socket_descriptor(memnet_socket_t *socket);
 /* The numbers of up to `count` sockets and listeners on which something has happened; how many they are, 0 when the time is
  * over. What does not fit is told the next time. */
 int memnet_queue_wait(memnet_queue_t *queue, uint32_t *numbers, size_t count, int milliseconds);

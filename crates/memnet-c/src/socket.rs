@@ -3,6 +3,7 @@
 use std::ffi::{c_int, c_uint, c_void};
 use std::io;
 use std::net::{Shutdown, SocketAddr};
+use std::os::fd::AsRawFd;
 use std::slice;
 
 use libc::{sockaddr, sockaddr_storage, socklen_t};
@@ -187,6 +188,13 @@ unsafe extern "C" fn memnet_socket_waits(socket: *const Socket, waits: c_int) {
     // SAFETY: the caller's object.
     let socket = unsafe { look(socket) };
     if waits == 0 { socket.stop_waiting() } else { socket.start_waiting() }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn memnet_socket_descriptor(socket: *const Socket) -> c_int {
+    // SAFETY: the caller's object.
+    let own = unsafe { look(socket) }.channel().socket();
+    own.map_or(-libc::EOPNOTSUPP, |own| own.as_raw_fd())
 }
 
 /// # Safety

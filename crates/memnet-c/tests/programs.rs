@@ -93,9 +93,14 @@ fn the_program_uses_each_function_that_the_header_declares() {
 #[test]
 fn the_examples_echo() {
     let directory = tempfile::tempdir().unwrap();
-    for source in ["examples/echo_sync.c", "examples/echo_async.c"] {
+    let cases = [
+        ("examples/echo_sync.c", Real::start as fn() -> Real),
+        ("examples/echo_sync.c", Real::receiving),
+        ("examples/echo_async.c", Real::start),
+    ];
+    for (source, start_server) in cases {
         let Some(program) = compile(source, directory.path()) else { return };
-        let real = Real::start();
+        let real = start_server();
         let (_running, port) = start(&program, &[&real.path(), Path::new("0")]);
         let mut clients: Vec<_> = (0..3).map(|_| client(port)).collect();
         for client in &mut clients {

@@ -1,6 +1,7 @@
 /* Everything that the header declares, with one connection of the program to itself. */
 #undef NDEBUG
 #include <assert.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/wait.h>
@@ -65,6 +66,7 @@ static void a_queue_tells(memnet_listener_t *listener, memnet_socket_t *client, 
     memnet_queue_subscribe(queue, server);
     memnet_socket_waits(server, 1);
     memnet_socket_waits(server, 0);
+    assert(memnet_socket_descriptor(server) == -EOPNOTSUPP);
     assert(memnet_queue_wait(queue, numbers, 8, 0) >= 0);
     struct pollfd rung = {.fd = memnet_queue_descriptor(queue), .events = POLLIN};
     int may_sleep = memnet_queue_sleep(queue);

@@ -8,12 +8,13 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use afpa_channel::Region;
-use afpa_channel::control::{self, Reply, Request, Token, VERSION};
+use afpa_channel::control::{self, Reply, Request, Sender, Token, VERSION};
 use afpa_channel::slot::Slot;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use crate::channel::Channel;
+use crate::incoming::{Held, Incoming};
 use crate::listener::Listener;
 use crate::queue::Bare;
 use crate::reactor::Reactor;
@@ -31,6 +32,9 @@ pub struct Attachment {
     /// An eventfd for each engine.
     bells: Vec<OwnedFd>,
     token: Token,
+    sender: Sender,
+    /// Where sockets of accepted connections come, if the application sends.
+    incoming: Incoming,
     /// This process's place among the application's.
     place: AtomicU32,
     /// The connection whose end is the process's end. Locked while something is asked.
@@ -58,6 +62,7 @@ pub struct Bequest {
 /// A fork that is under way: nothing is asked until it is over, so that the child's copy is in order.
 pub struct Fork<'a> {
     control: MutexGuard<'a, OwnedFd>,
+    _incoming: Held<'a>,
     place: u32,
 }
 
@@ -90,7 +95,8 @@ impl Attachment {
 
     fn enter(path: &Path, request: &Request, placing: Placing) -> io::Result<Arc<Attachment>> {
         let socket = control::connect_to(path)?;
-        let (token, place, mut descriptors) = welcomed(control::ask(socket.as_fd(), request, &[])?)?;
+        let (welcome, mut descriptors) = control::ask(socket.as_fd(), request, &[])?;
+        let Reply::Welcome { token, process: place, sender } = welcome else { return Err(strange()) };
         if descriptors.is_empty() {
             return Err(strange());
         }
@@ -103,6 +109,8 @@ impl Attachment {
             region,
             bells: descriptors.into_iter().map(placing).collect(),
             token,
+            sender,
+            incoming: Incoming::default(),
             place: AtomicU32::new(place),
             control: Mutex::new(placing(socket)),
             placing,
@@ -110,6 +118,15 @@ impl Attachment {
             idle: Mutex::default(),
             reactor: Mutex::default(),
         }))
+    }
+
+    /// Who sends on its connections: the server, or the application through the kernel's sockets, which it has as well.
+    pub fn sender(&self) -> Sender {
+        self.sender
+    }
+
+    pub(crate) fn incoming(&self) -> &Incoming {
+        &self.incoming
     }
 
     /// What is shared with the server.
@@ -148,7 +165,11 @@ impl Attachment {
             (Reply::Listening { slots }, _)
                 if !slots.is_empty() && slots.iter().all(|slot| self.region.has_slot(*slot)) =>
             {
-                Ok(Listener::new(slots.into_iter().map(|slot| self.hold(slot)).collect()))
+                let engines: Vec<Channel> = slots.into_iter().map(|slot| self.hold(slot)).collect();
+                if self.sender == Sender::Application {
+                    engines.iter().try_for_each(|engine| self.incoming.of(engine).map(drop))?;
+                }
+                Ok(Listener::new(engines))
             }
             _ => Err(strange()),
         }
@@ -187,7 +208,7 @@ impl Attachment {
         match control::ask(control.as_fd(), &Request::Fork, &[])? {
             (Reply::Forked { process: place }, _) if place < self.region.geometry().processes() => {
                 self.region.holds(self.place()).copy_to(&self.region.holds(place));
-                Ok(Fork { control, place })
+                Ok(Fork { control, _incoming: self.incoming.hold(), place })
             }
             _ => Err(strange()),
         }
@@ -228,10 +249,10 @@ impl Attachment {
     /// The server is gone, or has given the place up.
     pub fn after_fork(&self, fork: Fork<'_>) -> io::Result<()> {
         thread::forget();
-        let Fork { mut control, place } = fork;
+        let Fork { mut control, place, .. } = fork;
         let socket = control::connect_to(&self.path)?;
         let request = Request::Join { version: VERSION, token: self.token, process: place };
-        welcomed(control::ask(socket.as_fd(), &request, &[])?)?;
+        let (Reply::Welcome { .. }, _) = control::ask(socket.as_fd(), &request, &[])? else { return Err(strange()) };
         self.place.store(place, Ordering::Relaxed);
         *control = (self.placing)(socket);
         self.forget_the_parents();
@@ -267,7 +288,7 @@ impl Attachment {
         let mut reactor = self.reactor.lock().unwrap_or_else(PoisonError::into_inner);
         match &*reactor {
             Some(reactor) => Ok(reactor.clone()),
-            None => Ok(reactor.insert(Reactor::new(Bare::open(self)?)?).clone()),
+            None => Ok(reactor.insert(Reactor::new(self, Bare::open(self)?)?).clone()),
         }
     }
 
@@ -277,7 +298,7 @@ impl Attachment {
         if let Some(reactor) = &*reactor {
             return Ok(reactor.clone());
         }
-        let started = Reactor::new(Bare::open(self)?)?;
+        let started = Reactor::new(self, Bare::open(self)?)?;
         started.spawn()?;
         Ok(reactor.insert(started).clone())
     }
@@ -348,13 +369,6 @@ impl Drop for Attachment {
         if let Some(reactor) = self.reactor.lock().unwrap_or_else(PoisonError::into_inner).take() {
             reactor.stop();
         }
-    }
-}
-
-fn welcomed((reply, descriptors): (Reply, Vec<OwnedFd>)) -> io::Result<(Token, u32, Vec<OwnedFd>)> {
-    match reply {
-        Reply::Welcome { token, process } => Ok((token, process, descriptors)),
-        _ => Err(strange()),
     }
 }
 

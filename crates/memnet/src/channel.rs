@@ -2,13 +2,16 @@
 
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use afpa_channel::Forged;
+use afpa_channel::control::Sender;
 use afpa_channel::lock::lock;
 use afpa_channel::slot::{Slot, command, state};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
+use rustix::net::{SendAncillaryBuffer, SendFlags, Shutdown, send, sendmsg, shutdown};
 
 use crate::attachment::{Attachment, Memory};
 use crate::listener::accept_from;
@@ -19,6 +22,8 @@ use crate::thread;
 pub struct Channel {
     attachment: Arc<Attachment>,
     slot: u32,
+    /// The kernel's socket, on which the application sends, if it does and this is who has it.
+    socket: Option<OwnedFd>,
     /// Closed, or given to [`Channel::forget`].
     gone: AtomicBool,
 }
@@ -28,7 +33,7 @@ pub struct Channel {
 pub struct Readiness {
     /// Octets can be received, or the end or an error can be learnt.
     pub readable: bool,
-    /// Octets can be sent, or an error can be learnt.
+    /// Octets can be sent, or an error can be learnt. Of room on [the kernel's socket](Channel::socket), the kernel tells.
     pub writable: bool,
     /// The peer has sent FIN, and everything before it has been received.
     pub ended: bool,
@@ -42,7 +47,25 @@ pub struct Readiness {
 
 impl Channel {
     pub(crate) fn new(attachment: Arc<Attachment>, slot: u32) -> Channel {
-        Channel { attachment, slot, gone: AtomicBool::new(false) }
+        Channel { attachment, slot, socket: None, gone: AtomicBool::new(false) }
+    }
+
+    /// The same, with the kernel's socket, on which the application sends.
+    pub(crate) fn with_socket(self, socket: OwnedFd) -> Channel {
+        let mut channel = self;
+        channel.socket = Some(socket);
+        channel
+    }
+
+    /// The kernel's socket, if the application sends on it ([`Attachment::sender`]): writable when there is room. It can be
+    /// polled for that, and not for anything else.
+    pub fn socket(&self) -> Option<BorrowedFd<'_>> {
+        self.socket.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Gives it away, to who sends on it by himself.
+    pub fn take_socket(&mut self) -> Option<OwnedFd> {
+        self.socket.take()
     }
 
     /// The attachment that it is of.
@@ -70,7 +93,10 @@ impl Channel {
         let readable = slot.receive_ring().readable(slot.taken()).unwrap_or(0);
         let peer_finished = bits & state::PEER_FINISHED != 0 || commands & command::DISCARD != 0;
         let finished = commands & command::FINISH != 0;
-        let room = slot.send_ring().writable(slot.given()).unwrap_or(0);
+        let room = match self.attachment.sender() {
+            Sender::Server => slot.send_ring().writable(slot.given()).unwrap_or(0),
+            Sender::Application => 0,
+        };
         Readiness {
             readable: readable > 0 || peer_finished || failed,
             // As the kernel has it: a third of the buffer, so that a writer is not woken for every octet.
@@ -112,7 +138,10 @@ impl Channel {
         if !self.takes_octets() {
             return Err(self.unsendable());
         }
-        self.put(pieces, true)
+        match self.socket() {
+            Some(socket) => send_on(socket, pieces),
+            None => self.put(pieces, true),
+        }
     }
 
     /// As [`Channel::send`], for who says himself that he waits.
@@ -120,7 +149,10 @@ impl Channel {
         if !self.takes_octets() {
             return Err(self.why_not());
         }
-        self.put(pieces, false)
+        match self.socket() {
+            Some(socket) => send_on(socket, pieces),
+            None => self.put(pieces, false),
+        }
     }
 
     /// Whether it is connected, and not finished.
@@ -269,6 +301,10 @@ impl Channel {
 
     /// No more is sent: FIN follows what is queued.
     pub fn finish(&self) {
+        if let Some(socket) = self.socket() {
+            // Behind what was sent; the server does the same in its own time.
+            let _ = shutdown(socket, Shutdown::Write);
+        }
         self.command(command::FINISH);
     }
 
@@ -293,6 +329,9 @@ impl Channel {
     pub fn let_go(&self, reset: bool) {
         // Held, it is still what it was; let go of, it may be another's at once.
         let generation = self.slot().generation();
+        if self.attachment.sender() == Sender::Application {
+            self.attachment.incoming().forget(self.slot);
+        }
         if self.attachment.release(self.slot) {
             self.command_in(generation, command::CLOSE | if reset { command::ABORT } else { 0 });
         }
@@ -324,7 +363,15 @@ impl Channel {
     /// # Errors
     /// The server has written nonsense.
     pub fn accept(&self) -> io::Result<Option<Channel>> {
-        accept_from(self)
+        accept_from(self, true)
+    }
+
+    /// As [`Channel::accept`]; with `close_on_exec`, the kernel's socket, if there is one, is closed by exec.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn accept_with(&self, close_on_exec: bool) -> io::Result<Option<Channel>> {
+        accept_from(self, close_on_exec)
     }
 
     fn command(&self, bits: u32) {
@@ -369,6 +416,15 @@ impl Channel {
 impl Drop for Channel {
     fn drop(&mut self) {
         self.close(false);
+    }
+}
+
+/// Sends as much as there is room for.
+fn send_on(socket: BorrowedFd<'_>, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+    let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+    match pieces {
+        [piece] => Ok(retry_on_intr(|| send(socket, piece, flags))?),
+        _ => Ok(retry_on_intr(|| sendmsg(socket, pieces, &mut SendAncillaryBuffer::default(), flags))?),
     }
 }
 

@@ -13,17 +13,20 @@
 mod attachment;
 mod buffer;
 mod channel;
+mod incoming;
 mod job;
 mod listener;
 mod options;
 mod queue;
 mod reactor;
+mod rooms;
 mod socket;
 #[cfg(feature = "tokio")]
 mod stream;
 mod thread;
 mod waiting;
 
+pub use afpa_channel::control::Sender;
 pub use attachment::{Attachment, Bequest, Fork, Placing};
 pub use buffer::{Buffer, Deregistered, Frozen, ReceiveBuffer, Sendable, SentFile};
 pub use channel::{Channel, Readiness};

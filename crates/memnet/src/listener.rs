@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
+use afpa_channel::control::Sender;
+use afpa_channel::handing;
 use afpa_channel::layout::ACCEPTED;
 use afpa_channel::lock::lock;
 use afpa_channel::slot::Accepted;
@@ -85,7 +87,7 @@ impl Listener {
         let start = self.next.fetch_add(1, Ordering::Relaxed);
         for at in 0..self.engines.len() {
             let engine = &self.engines[start.wrapping_add(at) % self.engines.len()];
-            if let Some(channel) = accept_from(engine)? {
+            if let Some(channel) = accept_from(engine, true)? {
                 return Ok(channel);
             }
         }
@@ -123,13 +125,18 @@ impl Listener {
     }
 }
 
-pub(crate) fn accept_from(engine: &Channel) -> io::Result<Option<Channel>> {
+pub(crate) fn accept_from(engine: &Channel, close_on_exec: bool) -> io::Result<Option<Channel>> {
     let (slot, attachment) = (engine.slot(), engine.attachment());
     let ring = slot.receive_ring();
     // Without the lock: most of the time there is nothing.
     if ring.readable(slot.taken()).map_err(|_| Errno::CONNRESET)? < ACCEPTED as u32 {
         return Ok(None);
     }
+    // First, for what leaves the ring has to go somewhere.
+    let incoming = match attachment.sender() {
+        Sender::Server => None,
+        Sender::Application => Some(attachment.incoming().of(engine)?),
+    };
     let guard = lock(slot.receive_lock(), thread::id()).ok_or(Errno::AGAIN)?;
     loop {
         let taken = slot.taken();
@@ -145,11 +152,19 @@ pub(crate) fn accept_from(engine: &Channel) -> io::Result<Option<Channel>> {
         ring.consume(taken.wrapping_add(ACCEPTED as u32));
         match channel {
             Some(channel) if channel.slot().generation() == accepted.generation => {
+                let socket = incoming.as_ref().map(|end| handing::take(end.as_fd(), accepted, close_on_exec));
                 drop(guard);
                 if slot.is_stalled() {
                     attachment.attend(slot);
                 }
-                return Ok(Some(channel));
+                return match socket {
+                    None => Ok(Some(channel)),
+                    Some(Ok(socket)) => Ok(Some(channel.with_socket(socket))),
+                    Some(Err(error)) => {
+                        channel.close(true);
+                        Err(error)
+                    }
+                };
             }
             // The slot is somebody else's by now.
             Some(channel) => {

@@ -3,19 +3,22 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Instant;
 
+use afpa_channel::control::Sender;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 
+use crate::attachment::Attachment;
 use crate::buffer::ReceiveBuffer;
 use crate::channel::Channel;
 use crate::job::{Job, ReceiveJob, SendJob};
 use crate::listener::Listener;
-use crate::queue::Bare;
+use crate::queue::{Bare, timespec};
+use crate::rooms::Rooms;
 use crate::socket::Socket;
 use crate::waiting::{Announcement, For};
 
@@ -23,6 +26,8 @@ use crate::waiting::{Announcement, For};
 #[derive(Debug)]
 pub struct Reactor {
     queue: Bare,
+    /// If the application sends by itself.
+    rooms: Option<Rooms>,
     /// Of each slot.
     wakers: Mutex<HashMap<u32, Vec<Waker>>>,
     /// Readable when its thread is to end.
@@ -33,9 +38,13 @@ pub struct Reactor {
 pub(crate) type Interest = Announcement<Socket>;
 
 impl Reactor {
-    pub(crate) fn new(queue: Bare) -> io::Result<Arc<Reactor>> {
+    pub(crate) fn new(attachment: &Attachment, queue: Bare) -> io::Result<Arc<Reactor>> {
         let ends = eventfd(0, EventfdFlags::CLOEXEC)?;
-        Ok(Arc::new(Reactor { queue, wakers: Mutex::default(), ends }))
+        let rooms = match attachment.sender() {
+            Sender::Server => None,
+            Sender::Application => Some(Rooms::new(attachment, queue.doorbell())?),
+        };
+        Ok(Arc::new(Reactor { queue, rooms, wakers: Mutex::default(), ends }))
     }
 
     /// Waits until something happens, at most until `deadline`, and wakes the futures that it concerns. For the thread that
@@ -44,14 +53,24 @@ impl Reactor {
     /// # Errors
     /// `EINTR`; `ECONNRESET`: the server is gone, and every future has been woken to learn it.
     pub fn turn(&self, deadline: Option<Instant>) -> io::Result<()> {
-        let result = self.queue.wait(deadline).map(drop);
-        self.wake(result)
+        let Some(rooms) = &self.rooms else {
+            let result = self.queue.wait(deadline).map(drop);
+            return self.wake(result);
+        };
+        let slept = match self.queue.sleep() {
+            true => {
+                let left = deadline.map(|deadline| timespec(deadline.saturating_duration_since(Instant::now())));
+                poll(&mut [PollFd::new(rooms, PollFlags::IN)], left.as_ref()).map(drop)
+            }
+            false => Ok(()),
+        };
+        self.look().and(slept.map_err(io::Error::from))
     }
 
     /// Readable when [`Reactor::look`] is due: for the event loop of a caller, who calls [`Reactor::may_sleep`] before it
     /// polls.
     pub fn doorbell(&self) -> BorrowedFd<'_> {
-        self.queue.doorbell()
+        self.rooms.as_ref().map_or(self.queue.doorbell(), AsFd::as_fd)
     }
 
     /// Says that the caller is about to sleep until the doorbell rings, and whether he may.
@@ -79,7 +98,7 @@ impl Reactor {
     /// The server is gone, or the attachment.
     fn thread_turn(&self) -> io::Result<()> {
         let mut ready =
-            [PollFd::from_borrowed_fd(self.queue.doorbell(), PollFlags::IN), PollFd::new(&self.ends, PollFlags::IN)];
+            [PollFd::from_borrowed_fd(self.doorbell(), PollFlags::IN), PollFd::new(&self.ends, PollFlags::IN)];
         if self.queue.sleep() {
             let _ = poll(&mut ready, None);
         }
@@ -96,11 +115,15 @@ impl Reactor {
 
     fn wake(&self, result: io::Result<()>) -> io::Result<()> {
         let mut wakers = self.wakers();
-        self.queue.take(|slot| {
+        let mut wake = |slot| {
             if let Some(wakers) = wakers.get_mut(&slot) {
                 wakers.drain(..).for_each(Waker::wake);
             }
-        });
+        };
+        self.queue.take(&mut wake);
+        if let Some(rooms) = &self.rooms {
+            rooms.take(&mut wake);
+        }
         if matches!(&result, Err(error) if error.kind() == io::ErrorKind::ConnectionReset) {
             wakers.drain().flat_map(|(_, wakers)| wakers).for_each(Waker::wake);
         }
@@ -116,6 +139,15 @@ impl Reactor {
             }
         }
         self.queue.subscribe(channel);
+    }
+
+    /// As above, and when the kernel's socket has room.
+    fn register_for_room(&self, channel: &Channel, waker: &Waker) -> io::Result<()> {
+        self.register(channel, waker);
+        match (&self.rooms, channel.socket()) {
+            (Some(rooms), Some(socket)) => rooms.wait_for(channel.number(), socket),
+            _ => Ok(()),
+        }
     }
 
     fn wakers(&self) -> MutexGuard<'_, HashMap<u32, Vec<Waker>>> {
@@ -136,10 +168,14 @@ pub(crate) fn poll_until<T>(
         None => match socket.channel().attachment().driven_reactor() {
             Err(error) => Err(error),
             Ok(reactor) => {
-                if what == For::Release && interest.is_none() {
+                if what != For::Arrival && interest.is_none() {
                     *interest = Some(Interest::new(socket.clone()));
                 }
-                reactor.register(socket.channel(), context.waker());
+                if what == For::Room {
+                    reactor.register_for_room(socket.channel(), context.waker())?;
+                } else {
+                    reactor.register(socket.channel(), context.waker());
+                }
                 // What has happened before somebody was to be told of it.
                 match ready() {
                     Some(now) => Ok(now),

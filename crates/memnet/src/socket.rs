@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use afpa_channel::control::Sender;
 use afpa_channel::job_ring::{Job as Descriptor, Receive, Received, Source};
 use afpa_channel::lock::lock;
 use rustix::io::Errno;
@@ -19,7 +20,7 @@ use crate::job::{Reason, ReceiveJob, Refused, SendJob};
 use crate::options::Options;
 use crate::reactor::Connect;
 use crate::thread;
-use crate::waiting::{For, wait_until};
+use crate::waiting::{For, wait_for_room, wait_until};
 
 /// A connection. Clones are the same one; when the last is dropped, and the last job on it, what is queued is sent and
 /// the connection is closed.
@@ -87,7 +88,11 @@ impl Socket {
     /// As socket(2) and bind(2); or the server refuses.
     pub fn start_to_connect(attachment: &Arc<Attachment>, to: SocketAddr, options: &Options) -> io::Result<Socket> {
         let socket = options.open(to, false)?;
-        Ok(attachment.connect(socket.as_fd(), to)?.into())
+        let channel = attachment.connect(socket.as_fd(), to)?;
+        Ok(match attachment.sender() {
+            Sender::Server => channel.into(),
+            Sender::Application => channel.with_socket(socket).into(),
+        })
     }
 
     /// What it is made of.
@@ -124,8 +129,9 @@ impl Socket {
 
     // Synchronous.
 
-    /// Sends: returns when all octets have been given to the server, whose copy they are from then on. Fewer are
-    /// returned only if something went wrong behind them.
+    /// Sends: returns when all octets have been given to the server, or to the kernel if the application
+    /// [sends](Attachment::sender), whose copy they are from then on. Fewer are returned only if something went wrong behind
+    /// them.
     ///
     /// # Errors
     /// `ETIMEDOUT`, `EINTR` before anything was given; `EPIPE`, or what the connection has failed with; `ECONNRESET`: the
@@ -144,9 +150,17 @@ impl Socket {
 
     fn sync_send_some(&self, octets: &[u8], deadline: Option<Instant>) -> io::Result<usize> {
         let attempt = || unless_it_blocks(self.try_send_unannounced(octets));
+        if let Some(socket) = self.channel().socket().filter(|_| self.is_decided()) {
+            loop {
+                match attempt() {
+                    Some(result) => return result,
+                    None => wait_for_room(self.channel().attachment(), socket, deadline)?,
+                }
+            }
+        }
         match attempt() {
             Some(result) => result,
-            None => wait_until(self.channel().attachment(), &[self.channel()], For::Release, deadline, attempt)?,
+            None => wait_until(self.channel().attachment(), &[self.channel()], For::Room, deadline, attempt)?,
         }
     }
 
@@ -170,7 +184,9 @@ impl Socket {
     /// Sends what there is room for.
     ///
     /// # Errors
-    /// `WouldBlock`: the server will tell of room, until [`Socket::stop_waiting`]. Otherwise as [`Socket::sync_send`].
+    /// `WouldBlock`: the server will tell of room, until [`Socket::stop_waiting`]; if the application
+    /// [sends](Attachment::sender), the kernel's socket is to be polled for it ([`Channel::socket`]). Otherwise as
+    /// [`Socket::sync_send`].
     #[inline]
     pub fn try_send(&self, octets: &[u8]) -> io::Result<usize> {
         self.alive()?;
@@ -210,7 +226,8 @@ impl Socket {
     ///
     /// # Errors
     /// `WouldBlock`: so many are posted as fit; the server will tell of those that are done, until
-    /// [`Socket::stop_waiting`]. Otherwise as [`Socket::sync_send`]; `EINVAL`: the memory is another attachment's.
+    /// [`Socket::stop_waiting`]. Otherwise as [`Socket::sync_send`]; `EINVAL`: the memory is another attachment's;
+    /// `ENOTSUP`: the application [sends](Attachment::sender), not the server, which could do so later.
     ///
     /// # Panics
     /// The octets are beyond the memory's end.
@@ -405,6 +422,9 @@ impl Socket {
     fn post_from(&self, registered: &Registered, offset: u64, length: u64) -> io::Result<u32> {
         let channel = self.channel();
         let slot = channel.slot();
+        if channel.attachment().sender() == Sender::Application {
+            return Err(Errno::OPNOTSUPP.into());
+        }
         if !channel.takes_octets() {
             return Err(channel.unsendable());
         }

@@ -47,7 +47,7 @@ impl AsyncWrite for Stream {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
         let Stream { socket, interest } = self.get_mut();
         let attempt = || unless_it_blocks(socket.try_send_unannounced(octets));
-        poll_until(socket, For::Release, interest, context, attempt).map(|result| result?)
+        poll_until(socket, For::Room, interest, context, attempt).map(|result| result?)
     }
 
     /// What is written is the server's at once.

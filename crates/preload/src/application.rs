@@ -4,14 +4,15 @@ use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use afpa_channel::slot::command;
+use afpa_channel::control::Sender;
+use afpa_channel::slot::{command, state};
 use memnet::{Attachment, Channel};
 use rustix::io::Errno;
 
 use crate::description::Description;
 use crate::queues::Queues;
 use crate::raw::{self, Undisturbed};
-use crate::table::{self, Entry, Kind};
+use crate::table::{self, Closing, Entry, Kind};
 
 /// Successive servers of one process.
 const APPLICATIONS: usize = 64;
@@ -26,6 +27,8 @@ const CHUNK: usize = 256;
 pub(crate) struct Application {
     index: u8,
     attachment: Arc<Attachment>,
+    /// Programs send by themselves, on the kernel's sockets.
+    sends: bool,
     channels: Box<[OnceLock<Box<[Channel]>>]>,
     /// How many descriptors refer to a slot, and calls that are under way.
     uses: Box<[AtomicU32]>,
@@ -37,6 +40,8 @@ pub(crate) struct Application {
 pub(crate) struct Socket {
     pub(crate) application: &'static Application,
     pub(crate) entry: Entry,
+    /// The program's, by which it was found.
+    pub(crate) descriptor: RawFd,
 }
 
 impl Application {
@@ -54,6 +59,7 @@ impl Application {
             uses: (0..slots).map(|_| AtomicU32::new(0)).collect(),
             queues: Queues::new(),
             gone: AtomicBool::new(false),
+            sends: attachment.sender() == Sender::Application,
             attachment,
         });
         COUNT.store(index + 1, Ordering::Release);
@@ -81,6 +87,19 @@ impl Application {
         &self.attachment
     }
 
+    /// Whether its connections are sent on by programs, on the kernel's sockets: their descriptors are those.
+    #[inline]
+    pub(crate) fn sends(&self) -> bool {
+        self.sends
+    }
+
+    /// Whether the kernel says whether there is room to send: of a connection that was made, and has not failed.
+    pub(crate) fn asks_kernel_for_room(&self, entry: Entry) -> bool {
+        let decided = state::CONNECTED | state::FAILED;
+        let state = || self.channel(entry.number.into()).slot().state() & decided;
+        self.sends && entry.kind == Kind::Stream && !self.is_gone() && state() == state::CONNECTED
+    }
+
     pub(crate) fn index(&self) -> u8 {
         self.index
     }
@@ -96,7 +115,7 @@ impl Application {
     }
 
     /// Its server is gone: nothing moves any more. Nobody is left waiting for a listener that nobody serves, whose socket
-    /// the kernel still has.
+    /// the kernel still has; nor for a connection that nobody receives on.
     pub(crate) fn lose(&self) {
         if self.gone.swap(true, Ordering::AcqRel) {
             return;
@@ -104,6 +123,11 @@ impl Application {
         table::all()
             .filter(|(_, entry)| entry.kind == Kind::Listener && entry.application == self.index)
             .for_each(|(descriptor, _)| raw::shut_down(descriptor));
+        if self.sends {
+            table::all()
+                .filter(|(_, entry)| entry.kind == Kind::Stream && entry.application == self.index)
+                .for_each(|(descriptor, _)| raw::reset(descriptor));
+        }
     }
 
     /// This process, which has come out of a fork, is none of its server's: its sockets are its parent's alone.
@@ -184,6 +208,7 @@ impl Application {
         let first = u32::from(entry.number);
         let reset = entry.kind == Kind::Stream && self.description(first).linger() == Some(0);
         let mut nobody = true;
+        let _ours = Closing::new();
         self.each_slot(entry, |channel| {
             channel.let_go(reset);
             nobody &= channel.slot().commands() & command::CLOSE != 0;
@@ -218,6 +243,7 @@ impl Application {
         if self.is_gone() {
             return;
         }
+        let _ours = Closing::new();
         let mut left = Vec::new();
         let region = self.attachment.region();
         region.holds(self.attachment.place()).each(|slot| left.push(slot));
@@ -238,7 +264,7 @@ impl Socket {
             }
             let application = Application::of(entry.application)?;
             if application.use_again(entry.number.into()) {
-                let socket = Socket { application, entry };
+                let socket = Socket { application, entry, descriptor };
                 // Otherwise it was closed in between, and what is in use now is another's.
                 if table::get(descriptor) == Some(entry) {
                     return Some(socket);
@@ -257,6 +283,12 @@ impl Socket {
     #[inline]
     pub(crate) fn description(&self) -> Description<'static> {
         self.application.description(self.entry.number.into())
+    }
+
+    /// Whether the program sends on it by itself, on the kernel's socket.
+    #[inline]
+    pub(crate) fn sends(&self) -> bool {
+        self.application.sends && self.entry.kind == Kind::Stream
     }
 
     pub(crate) fn is_listener(&self) -> bool {

@@ -31,6 +31,8 @@ pub(crate) mod flag {
     pub(crate) const REUSE_ADDRESS: u32 = 512;
     /// `TCP_CORK`.
     pub(crate) const CORK: u32 = 1024;
+    /// The kernel's socket, on which the program sends, has `O_NONBLOCK`.
+    pub(crate) const KERNEL_NONBLOCKING: u32 = 2048;
     /// What a listener's connections have from it.
     pub(crate) const INHERITED: u32 = LINGER | NO_DELAY | KEEP_ALIVE | V6 | OOB_INLINE | REUSE_ADDRESS;
 }

@@ -18,6 +18,7 @@ use crate::events;
 use crate::interests::{Interest, Interests, Look};
 use crate::offload::set_aside;
 use crate::raw::{self, Mask, Undisturbed};
+use crate::rooms::Rooms;
 use crate::table::{self, Closing, Entry, Kind};
 
 /// Instances that a process has at the same time. Those beyond are the kernel's alone.
@@ -51,6 +52,8 @@ pub(crate) struct Instance {
 struct State {
     interests: Interests,
     queues: Vec<Subscriber>,
+    /// Where the kernel tells of room.
+    rooms: Rooms,
     /// Threads that sleep here.
     sleepers: u32,
     nudge: Option<OwnedFd>,
@@ -159,6 +162,7 @@ pub(crate) fn disown_all() {
                 queue.abandon();
             }
         }
+        state.rooms = Rooms::default();
         (state.sleepers, state.nudge, state.inherited) = (0, None, true);
         instance.in_kernel.store(0, Ordering::Relaxed);
     }
@@ -204,10 +208,13 @@ impl Instance {
                     return Err(Errno::INVAL);
                 }
                 state.interests.modify(descriptor, events, data)?;
+                state.mind_room(descriptor);
                 state.nudge();
                 Ok(())
             }
             EPOLL_CTL_DEL => {
+                let State { rooms, interests, .. } = &mut *state;
+                rooms.forget(interests, descriptor);
                 state.interests.remove(descriptor)?;
                 self.offloaded.store(state.interests.offloaded(), Ordering::Release);
                 state.unsubscribe(entry);
@@ -219,6 +226,7 @@ impl Instance {
 
     fn add(&self, state: &mut State, descriptor: RawFd, entry: Entry, events: u32, data: u64) -> Result<(), Errno> {
         state.interests.add(descriptor, Some(entry), events, data)?;
+        state.mind_room(descriptor);
         let exclusive = state.interests.get(descriptor).is_some_and(Interest::is_exclusive);
         let application = Application::of(entry.application).filter(|_| entry.is_socket());
         if let Some(application) = application
@@ -358,13 +366,15 @@ impl Instance {
     /// Sleeps until something happens, or for so long. Returns whether the kernel has something, or may have.
     fn sleep(&self, descriptor: RawFd, left: Option<Duration>, mask: Mask) -> Result<bool, Errno> {
         const NOBODY: pollfd = pollfd { fd: -1, events: 0, revents: 0 };
-        let mut polled = [NOBODY; QUEUES + 2];
+        let mut polled = [NOBODY; QUEUES + 3];
         let mut state = self.lock();
         state.open_nudge();
         let nobody = -1;
         polled[0] = pollfd { fd: descriptor, events: POLLIN, revents: 0 };
         polled[1].fd = state.nudge.as_ref().map_or(nobody, AsRawFd::as_raw_fd);
         polled[1].events = POLLIN;
+        polled[QUEUES + 2].fd = state.rooms.descriptor().unwrap_or(nobody);
+        polled[QUEUES + 2].events = POLLIN;
         let (mut may, mut blind) = (true, state.nudge.is_none() || state.interests.has_nested());
         for (at, subscriber) in state.queues.iter().enumerate() {
             match subscriber.queue.as_ref().filter(|_| at < QUEUES) {
@@ -429,7 +439,22 @@ impl State {
             if let Some(queue) = self.queue(application) {
                 application.each_slot(entry, |channel| queue.subscribe(channel, interest.is_exclusive()));
             }
+            self.interests.watch(interest.descriptor, false);
+            self.mind_room(interest.descriptor);
             self.interests.notice_all(entry.application);
+        }
+    }
+
+    /// Has the kernel tell of room on a socket on which the program sends, if somebody wants to know.
+    fn mind_room(&mut self, descriptor: RawFd) {
+        let Some(interest) = self.interests.get(descriptor) else { return };
+        let application = interest.entry.filter(|entry| entry.kind == Kind::Stream);
+        let application = application.and_then(|entry| Application::of(entry.application));
+        let sends = application.is_some_and(Application::sends);
+        if sends && interest.events & libc::EPOLLOUT as u32 != 0 {
+            self.rooms.watch(&mut self.interests, descriptor);
+        } else if sends {
+            self.rooms.forget(&mut self.interests, descriptor);
         }
     }
 
@@ -469,6 +494,7 @@ impl State {
         if self.interests.has_nested() {
             self.interests.notice_nested();
         }
+        self.rooms.take(&mut self.interests);
         for Subscriber { application, queue } in &self.queues {
             let (interests, index) = (&mut self.interests, application.index());
             match queue {
@@ -545,7 +571,8 @@ fn look(interest: &Interest, gone: &mut Vec<Entry>) -> Look {
         Some(application) => {
             // Before, so that what comes in between is seen as new later, not missed.
             let number = events::number(application, entry);
-            Look::Events(events::now(application, entry, interest.events), number)
+            let has_room = || raw::has_room(interest.descriptor);
+            Look::Events(events::now(application, entry, interest.events, has_room), number)
         }
         None => {
             gone.push(entry);

@@ -16,7 +16,8 @@ const ERR: u32 = POLLERR as u32;
 const FAILED: u32 = IN | OUT | RDHUP | HUP;
 
 /// The events of an entry's socket. If `wanted` has room to send in it, and there is none, it is told when there is.
-pub(crate) fn now(application: &Application, entry: Entry, wanted: u32) -> u32 {
+/// Of one on which the program sends by itself, `has_room` is asked.
+pub(crate) fn now(application: &Application, entry: Entry, wanted: u32, has_room: impl FnOnce() -> bool) -> u32 {
     if application.is_gone() {
         return FAILED | ERR;
     }
@@ -25,7 +26,11 @@ pub(crate) fn now(application: &Application, entry: Entry, wanted: u32) -> u32 {
     }
     let channel = application.channel(entry.number.into());
     let mut events = of(channel.readiness());
-    if wanted & OUT != 0 && events & OUT == 0 {
+    if wanted & OUT != 0 && application.asks_kernel_for_room(entry) {
+        if has_room() {
+            events |= OUT;
+        }
+    } else if wanted & OUT != 0 && events & OUT == 0 {
         channel.slot().wait(true);
         events = of(channel.readiness());
     }
@@ -65,9 +70,14 @@ pub(crate) fn number(application: &Application, entry: Entry) -> u64 {
 }
 
 impl Socket {
-    /// Its events.
+    /// The events for which the kernel's socket has to be polled.
+    pub(crate) fn asks_kernel(&self, wanted: u32) -> u32 {
+        if wanted & OUT != 0 && self.application.asks_kernel_for_room(self.entry) { wanted & OUT } else { 0 }
+    }
+
+    /// Its events, but for room that only the kernel knows of ([`Socket::asks_kernel`]).
     pub(crate) fn events(&self, wanted: u32) -> u32 {
-        now(self.application, self.entry, wanted)
+        now(self.application, self.entry, wanted, || false)
     }
 }
 

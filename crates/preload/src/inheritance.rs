@@ -17,7 +17,7 @@ use crate::table::{self, Entry, Kind};
 /// Names the memfd's descriptor.
 pub(crate) const VARIABLE: &str = "AFPA_OFFLOAD_TABLE";
 /// What the memfd begins with.
-const MAGIC: &str = "afpa-offload-1";
+pub(crate) const MAGIC: &str = "afpa-offload-1";
 
 /// What is done to the descriptors before the new program runs (posix_spawn(3)).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::os::fd::RawFd;
 
-use libc::{EPOLLERR, EPOLLET, EPOLLEXCLUSIVE, EPOLLHUP, EPOLLONESHOT};
+use libc::{EPOLLERR, EPOLLET, EPOLLEXCLUSIVE, EPOLLHUP, EPOLLONESHOT, EPOLLRDHUP};
 use rustix::io::Errno;
 
 use crate::table::{Entry, Kind};
@@ -23,6 +23,10 @@ pub(crate) struct Interest {
     pub(crate) data: u64,
     /// To be looked at.
     queued: bool,
+    /// The kernel tells when its socket has room.
+    watched: bool,
+    /// What it has told besides: the ends of the connection.
+    ends: u32,
     /// Told once, and not to be told before it is changed.
     spent: bool,
     /// Tells its place's uses apart.
@@ -57,6 +61,7 @@ pub(crate) struct Interests {
     kernel: usize,
     offloaded: usize,
     nested: usize,
+    watched: usize,
 }
 
 impl Interest {
@@ -111,6 +116,8 @@ impl Interests {
             events,
             data,
             queued: false,
+            watched: false,
+            ends: 0,
             spent: false,
             stamp: self.stamp,
             next: 0,
@@ -160,6 +167,7 @@ impl Interests {
         self.descriptors[descriptor as usize] = 0;
         let interest = self.places[at].take().ok_or(Errno::NOENT)?;
         self.free.push(at as u32);
+        self.watched -= usize::from(interest.watched);
         match interest.entry {
             Some(Entry { kind: Kind::Epoll, .. }) => {
                 self.offloaded -= 1;
@@ -189,6 +197,35 @@ impl Interests {
             next = self.places[at as usize].map_or(0, |interest| interest.next);
         }
         found
+    }
+
+    /// Says whether the kernel tells of room on a descriptor; returns whether it did before, and what it tells by.
+    pub(crate) fn watch(&mut self, descriptor: RawFd, on: bool) -> (bool, u64) {
+        let interest = self.place(descriptor).and_then(|at| self.places[at].as_mut());
+        let Some(interest) = interest else { return (false, 0) };
+        let before = std::mem::replace(&mut interest.watched, on);
+        self.watched = self.watched + usize::from(on) - usize::from(before);
+        (before, u64::from(interest.stamp) << 32 | u64::from(descriptor as u32))
+    }
+
+    /// Whether the kernel tells of room on some of them.
+    pub(crate) fn has_watched(&self) -> bool {
+        self.watched > 0
+    }
+
+    /// The kernel has told of room, which is an edge; or of an end, of which the server tells as well: for that there is to
+    /// be one edge, and not two.
+    pub(crate) fn notice_room(&mut self, mark: u64, events: u32) {
+        let Some(at) = self.place(mark as u32 as RawFd) else { return };
+        if let Some(interest) = self.places[at].as_mut().filter(|interest| interest.stamp == (mark >> 32) as u32) {
+            let ends = events & (ALWAYS | EPOLLRDHUP as u32);
+            let is_end = ends & !interest.ends != 0;
+            interest.ends |= ends;
+            if !is_end {
+                interest.seen = None;
+            }
+            self.queue(at);
+        }
     }
 
     /// Something may have happened in the instances of epoll.
@@ -355,6 +392,30 @@ mod tests {
         // A notice of nothing, then one of an event that was not asked for: the peer's end, in which octets are asked for.
         assert_eq!(told_anew(&mut interests, IN, 1), []);
         assert_eq!(told_anew(&mut interests, IN | libc::EPOLLRDHUP as u32, 1), [(IN, 50)]);
+    }
+
+    #[test]
+    fn room_is_an_edge_and_an_end_that_the_server_tells_of_too_is_none_of_its_own() {
+        const RDHUP: u32 = libc::EPOLLRDHUP as u32;
+        let mut interests = one(OUT | RDHUP | EDGE);
+        let (before, mark) = interests.watch(5, true);
+        assert!(!before && interests.has_watched());
+        assert_eq!(told(&mut interests, OUT), [(OUT, 50)]);
+        interests.notice_room(mark, OUT);
+        assert_eq!(told(&mut interests, OUT), [(OUT, 50)]);
+        // The kernel knows of the end before the server does.
+        interests.notice_room(mark, OUT | RDHUP);
+        assert_eq!(told(&mut interests, OUT), []);
+        assert_eq!(told_anew(&mut interests, OUT | RDHUP, 0), [(OUT | RDHUP, 50)]);
+        interests.notice_room(mark, OUT | RDHUP);
+        assert_eq!(told(&mut interests, OUT | RDHUP), [(OUT | RDHUP, 50)]);
+        // Room on what the descriptor was before is nobody's.
+        interests.remove(5).unwrap();
+        assert!(!interests.has_watched());
+        interests.add(5, Some(entry(2)), OUT | EDGE, 60).unwrap();
+        assert_eq!(told(&mut interests, OUT), [(OUT, 60)]);
+        interests.notice_room(mark, OUT);
+        assert_eq!(told(&mut interests, OUT), []);
     }
 
     #[test]

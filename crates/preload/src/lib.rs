@@ -29,6 +29,8 @@ mod passing;
 mod poll;
 mod queues;
 mod raw;
+mod rooms;
+mod sending;
 mod splice;
 mod stream;
 mod table;

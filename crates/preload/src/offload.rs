@@ -296,7 +296,13 @@ fn accept_now(listener: &Socket, flags: i32) -> Result<(RawFd, Option<SocketAddr
     }
     let application = listener.application;
     // First, for a connection that was taken out has to go somewhere.
-    let placeholder = placeholder(flags & libc::SOCK_CLOEXEC != 0)?;
+    let mut placeholder = Some(placeholder(flags & libc::SOCK_CLOEXEC != 0)?);
+    let close_on_exec = flags & libc::SOCK_CLOEXEC != 0;
+    if application.sends() {
+        // There is one left: the connection's own socket takes its place.
+        drop(placeholder);
+        placeholder = None;
+    }
     let mut found = Err(Errno::AGAIN);
     let (mut at, mut count) = (0, 0);
     application.each_slot(listener.entry, |_| count += 1);
@@ -305,7 +311,7 @@ fn accept_now(listener: &Socket, flags: i32) -> Result<(RawFd, Option<SocketAddr
     for _ in 0..2 {
         application.each_slot(listener.entry, |engine| {
             if found.is_err() && (start..start + count).contains(&at) {
-                match engine.accept() {
+                match engine.accept_with(close_on_exec) {
                     Ok(Some(channel)) => found = Ok(channel),
                     Ok(None) => {}
                     Err(error) => found = Err(errno(&error)),
@@ -314,17 +320,18 @@ fn accept_now(listener: &Socket, flags: i32) -> Result<(RawFd, Option<SocketAddr
             at += 1;
         });
     }
-    let channel = found?;
+    let mut channel = found?;
+    let own = channel.take_socket();
     let entry = application.adopt(Kind::Stream, channel);
     let description = application.description(entry.number.into());
     description.inherit(listener.description());
-    description.set(flag::PLACEHOLDER | flag::CONNECT_TOLD, true);
+    description.set(flag::CONNECT_TOLD | if own.is_some() { 0 } else { flag::PLACEHOLDER }, true);
     if flags & libc::SOCK_NONBLOCK != 0 {
         description.set(flag::NONBLOCKING, true);
     }
     let channel = application.channel(entry.number.into());
     let peer = channel.peer().ok().map(|peer| crate::address::in_family(peer, description.has(flag::V6)));
-    let descriptor = placeholder.into_raw_fd();
+    let descriptor = own.or(placeholder).ok_or(Errno::IO)?.into_raw_fd();
     table::put(descriptor, Some(entry));
     Ok((descriptor, peer))
 }

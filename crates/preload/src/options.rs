@@ -35,6 +35,9 @@ pub(crate) fn get(socket: &Socket, level: i32, name: i32, into: &mut [u8]) -> Re
             octets[4..].copy_from_slice(&description.linger_seconds().to_ne_bytes());
             return Ok(written(&octets, into));
         }
+        (IPPROTO_TCP, libc::TCP_INFO | libc::TCP_NODELAY | libc::TCP_CORK) if socket.sends() => {
+            return Ok(Answer::Kernel);
+        }
         (SOL_SOCKET, libc::SO_ACCEPTCONN) => i32::from(socket.is_listener()),
         (IPPROTO_TCP, libc::TCP_INFO) => return Ok(written(&info(socket), into)),
         (IPPROTO_TCP, libc::TCP_NODELAY) => flag(flag::NO_DELAY),
@@ -86,7 +89,7 @@ pub(crate) fn set(socket: &Socket, level: i32, name: i32, value: &[u8]) -> Resul
         }
         (SOL_SOCKET, libc::SO_SNDTIMEO) => {
             description.set_send_timeout(timeout(value)?);
-            return Ok(true);
+            return Ok(!socket.application.sends());
         }
         (SOL_SOCKET, libc::SO_LINGER) => {
             let seconds = value.get(4..8).and_then(|octets| octets.try_into().ok()).map(u32::from_ne_bytes);
@@ -109,16 +112,19 @@ pub(crate) fn set(socket: &Socket, level: i32, name: i32, value: &[u8]) -> Resul
         // What attaches a program to the socket, or replaces its protocol, cannot be pretended.
         (SOL_SOCKET, libc::SO_ATTACH_FILTER | libc::SO_ATTACH_BPF)
         | (IPPROTO_TCP, libc::TCP_ULP | libc::TCP_REPAIR)
-            if description.has(flag::PLACEHOLDER) =>
+            if description.has(flag::PLACEHOLDER) || socket.sends() =>
         {
             return Err(Errno::NOPROTOOPT);
         }
+        // The server receives what there is.
+        (SOL_SOCKET, libc::SO_RCVLOWAT) if socket.sends() => return Ok(true),
         (SOL_SOCKET | IPPROTO_TCP | IPPROTO_IP | IPPROTO_IPV6, _) => {}
         _ if description.has(flag::PLACEHOLDER) => return Err(Errno::NOPROTOOPT),
         _ => {}
     }
     // How octets are put into segments is the server's affair.
-    let servers = level == IPPROTO_TCP && matches!(name, libc::TCP_NODELAY | libc::TCP_CORK);
+    let servers =
+        !socket.application.sends() && level == IPPROTO_TCP && matches!(name, libc::TCP_NODELAY | libc::TCP_CORK);
     Ok(servers || description.has(flag::PLACEHOLDER))
 }
 

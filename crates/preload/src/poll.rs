@@ -42,9 +42,7 @@ pub(crate) fn poll(descriptors: &mut [pollfd], timeout: Option<Duration>, mask: 
         many = vec![NOBODY; descriptors.len() + 1];
         &mut many[..]
     };
-    for (ours, theirs) in kernel.iter_mut().zip(descriptors.iter()) {
-        *ours = pollfd { fd: if is_ours(theirs.fd) { -1 } else { theirs.fd }, events: theirs.events, revents: 0 };
-    }
+    leave_to_kernel(descriptors, kernel);
     let others = kernel.iter().any(|polled| polled.fd >= 0);
     let mut ready = look(descriptors);
     let at_once = timeout.is_some_and(|timeout| timeout.is_zero());
@@ -57,14 +55,27 @@ pub(crate) fn poll(descriptors: &mut [pollfd], timeout: Option<Duration>, mask: 
     Ok(ready + merge(descriptors, kernel))
 }
 
-/// What the kernel has told, for the program.
+/// What the kernel is asked: all about what is its own, and whether there is room on sockets on which the program sends.
+fn leave_to_kernel(descriptors: &[pollfd], kernel: &mut [pollfd]) {
+    for (ours, theirs) in kernel.iter_mut().zip(descriptors) {
+        let events = if is_ours(theirs.fd) { room_asked(theirs) } else { theirs.events };
+        let is_asked = events != 0 || !is_ours(theirs.fd);
+        *ours = pollfd { fd: if is_asked { theirs.fd } else { -1 }, events, revents: 0 };
+    }
+}
+
+fn room_asked(polled: &pollfd) -> i16 {
+    Socket::get(polled.fd).map_or(0, |socket| socket.asks_kernel(polled.events as u16 as u32) as i16)
+}
+
+/// What the kernel has told, for the program. Returns how many more are ready.
 fn merge(descriptors: &mut [pollfd], kernel: &[pollfd]) -> usize {
     let mut ready = 0;
-    for (theirs, ours) in descriptors.iter_mut().zip(kernel) {
-        if ours.fd >= 0 {
-            theirs.revents = ours.revents;
-            ready += usize::from(ours.revents != 0);
-        }
+    for (theirs, ours) in descriptors.iter_mut().zip(kernel).filter(|(_, ours)| ours.fd >= 0) {
+        let before = theirs.revents;
+        // Of what is not its own, it is asked for room alone, and tells more.
+        theirs.revents |= if is_ours(theirs.fd) { ours.revents & ours.events } else { ours.revents };
+        ready += usize::from(before == 0 && theirs.revents != 0);
     }
     ready
 }
@@ -122,6 +133,7 @@ fn wait_told(
         if let Some((_, borrowed)) = told {
             borrowed.queue().take(|_| {});
         }
+        leave_to_kernel(descriptors, kernel);
         let ready = look(descriptors);
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         if ready > 0 || left.is_some_and(|left| left.is_zero()) {

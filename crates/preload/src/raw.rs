@@ -1,6 +1,7 @@
 //! System calls without the C library: its functions of the same names are this library's by now.
 
 use std::ffi::{c_int, c_long};
+use std::io::IoSlice;
 use std::os::fd::{BorrowedFd, RawFd};
 
 use rustix::io::Errno;
@@ -97,6 +98,44 @@ fn checked(result: isize) -> Result<usize, Errno> {
 pub(crate) fn shut_down(descriptor: RawFd) {
     // SAFETY: numbers.
     unsafe { call!(SYS_shutdown, descriptor, libc::SHUT_RDWR) };
+}
+
+/// shutdown(2) of what is sent.
+pub(crate) fn finish(descriptor: RawFd) {
+    // SAFETY: numbers.
+    unsafe { call!(SYS_shutdown, descriptor, libc::SHUT_WR) };
+}
+
+/// Resets a connection that other processes may have as well.
+pub(crate) fn reset(descriptor: RawFd) {
+    let nowhere = libc::sockaddr { sa_family: libc::AF_UNSPEC as libc::sa_family_t, sa_data: [0; 14] };
+    let (address, length) = (&raw const nowhere as usize, size_of_val(&nowhere));
+    // SAFETY: an address of that length, which lives through the call.
+    if checked(unsafe { call!(SYS_connect, descriptor, address, length) }).is_err() {
+        shut_down(descriptor);
+    }
+}
+
+/// sendmsg(2), or sendto(2), of the program's memory.
+pub(crate) fn send(descriptor: RawFd, pieces: &[IoSlice<'_>], flags: c_int) -> Result<usize, Errno> {
+    if let [piece] = pieces {
+        // SAFETY: the piece lives through the call.
+        return checked(unsafe { call!(SYS_sendto, descriptor, piece.as_ptr() as usize, piece.len(), flags) });
+    }
+    // SAFETY: a message of no name, no control part and no memory; all its octets may be zero.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    // A piece is an iovec (std::io::IoSlice), which sending does not write.
+    message.msg_iov = pieces.as_ptr().cast_mut().cast();
+    message.msg_iovlen = pieces.len();
+    // SAFETY: the message and its pieces live through the call.
+    checked(unsafe { call!(SYS_sendmsg, descriptor, &raw const message as usize, flags) })
+}
+
+/// Whether a socket has room to send, as poll(2) has it.
+pub(crate) fn has_room(descriptor: RawFd) -> bool {
+    let mut polled = [libc::pollfd { fd: descriptor, events: libc::POLLOUT, revents: 0 }];
+    let now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    ppoll(&mut polled, Some(now), Mask::NONE).is_ok() && polled[0].revents & libc::POLLOUT != 0
 }
 
 /// dup3(2).

@@ -17,8 +17,10 @@ pub(crate) fn into_pipe(socket: &Socket, pipe: RawFd, count: usize, impatient: b
     let pipe = pipe_of(pipe)?;
     let mut octets = [0; PIECE];
     let wanted = count.min(PIECE);
-    let peeked =
-        socket.receive(&mut [IoSliceMut::new(&mut octets[..wanted])], Manner { impatient, peek: true, all: false })?;
+    let peeked = socket.receive(
+        &mut [IoSliceMut::new(&mut octets[..wanted])],
+        Manner { impatient, peek: true, ..Manner::default() },
+    )?;
     if peeked == 0 {
         return Ok(0);
     }

@@ -11,6 +11,7 @@ use crate::application::Socket;
 use crate::description::flag;
 use crate::errors::errno;
 use crate::queues::{persist, wait};
+use crate::raw;
 
 /// How often in vain before the server is looked for.
 const DOUBT: u32 = 4096;
@@ -24,6 +25,8 @@ pub(crate) struct Manner {
     pub(crate) peek: bool,
     /// `MSG_WAITALL`.
     pub(crate) all: bool,
+    /// `MSG_MORE`.
+    pub(crate) more: bool,
 }
 
 impl Socket {
@@ -90,6 +93,9 @@ impl Socket {
 
     /// Sends the pieces, all of them unless the socket does not block.
     pub(crate) fn send(&self, pieces: &[IoSlice<'_>], manner: Manner) -> Result<usize, Errno> {
+        if self.sends() {
+            return self.send_itself(pieces, manner);
+        }
         let wanted = total(pieces.iter().map(|piece| piece.len()));
         self.send_by(wanted, manner, |sent| {
             if sent == 0 {
@@ -261,6 +267,10 @@ impl Socket {
             channel.discard();
         }
         if sending {
+            if self.sends() {
+                // At once, behind what was sent; the server does the same in its own time.
+                raw::finish(self.descriptor);
+            }
             channel.finish();
         }
         Ok(())

@@ -21,6 +21,8 @@ pub(crate) struct Connection {
     pub(crate) is_made: bool,
     /// Another process has the socket as well: that it is closed here ends nothing.
     pub(crate) is_shared: bool,
+    /// Others send on the socket, and decide its mode (`O_NONBLOCK`).
+    pub(crate) has_sender: bool,
     /// Gone while the kernel closes it behind the last send.
     pub(crate) socket: Option<OwnedFd>,
     pub(crate) unread: Unread,
@@ -89,6 +91,9 @@ pub(crate) struct DriverState {
     pub(crate) cancelled: bool,
     /// io_uring: every operation has been told to end.
     pub(crate) ending: bool,
+    /// io_uring: that there is something to receive is waited for, since the socket's mode has ended a receive that should
+    /// have waited. It counts as a receive.
+    pub(crate) awaiting: bool,
     /// The socket takes no more for now.
     pub(crate) blocked: bool,
     /// io_uring: the socket's mode is the one in which calls never wait. The ring would not wait for it either.
@@ -115,6 +120,7 @@ impl Connection {
             is_opened: false,
             is_made: false,
             is_shared: false,
+            has_sender: false,
             socket: None,
             unread: Unread::default(),
             outgoing: VecDeque::new(),
@@ -136,6 +142,7 @@ impl Connection {
         self.owner = owner;
         self.phase = phase;
         (self.is_conversation, self.is_made, self.is_shared) = (false, false, false);
+        self.has_sender = false;
         self.is_opened = phase == Phase::Connecting;
         self.socket = Some(socket);
         (self.queued, self.unreported) = (0, 0);

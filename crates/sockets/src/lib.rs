@@ -35,6 +35,7 @@ mod listeners;
 mod opening;
 mod release;
 mod senders;
+mod sharing;
 mod sockets;
 mod stats;
 mod table;

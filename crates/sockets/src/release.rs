@@ -11,7 +11,8 @@ use crate::table::Table;
 impl Connection {
     /// Whether it may be given away: as the peer knows it, and with nothing promised that only we could keep.
     pub(crate) fn may_be_released(&self) -> bool {
-        self.phase == Phase::Open && self.finish == Finish::No && !self.is_conversation && self.socket.is_some()
+        let is_ours = !self.is_conversation && !self.has_sender && self.socket.is_some();
+        self.phase == Phase::Open && self.finish == Finish::No && is_ours
     }
 
     /// Whether everything was sent, and nothing uses the socket any more.

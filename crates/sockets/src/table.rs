@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +15,6 @@ use afpa_platform::gather::Gather;
 use afpa_platform::pipe::Pipe;
 use afpa_platform::socket::unacknowledged;
 use rustix::io::ioctl_fionbio;
-use rustix::net::sockopt::set_socket_linger;
 use rustix::net::{Shutdown, shutdown};
 
 use crate::address::{local_address, peer_address};
@@ -24,6 +23,7 @@ use crate::connection::{Connection, Finish, Phase};
 use crate::datagrams::{Destinations, Outbox, collect};
 use crate::opening::refusal;
 use crate::senders::{Done, Job, Senders};
+use crate::sharing::let_go;
 use crate::stats::SocketsStats;
 use crate::transmit::{Progress, pipe, transmit};
 use crate::unread::Pool;
@@ -437,10 +437,8 @@ impl Table {
         }
         let id = self.id_of(index);
         let slot = &mut self.slots[index as usize];
-        if let Some(socket) = slot.socket.take().filter(|_| reset) {
-            // With a linger time of zero, closing sends a reset. It fails only if there is no
-            // connection any more.
-            let _ = set_socket_linger(&socket, Some(Duration::ZERO));
+        if let Some(socket) = slot.socket.take() {
+            let_go(socket, slot.is_shared, reset);
         }
         let owner = slot.owner;
         self.vacate(index);
@@ -643,7 +641,7 @@ impl Table {
     }
 
     /// The slot of a connection that calls may name.
-    fn find_live(&self, id: ConnectionId) -> Option<u32> {
+    pub(crate) fn find_live(&self, id: ConnectionId) -> Option<u32> {
         self.find(id).filter(|&index| self.slots[index as usize].is_live())
     }
 }
@@ -726,6 +724,10 @@ impl Calls for Table {
         if let Some(index) = self.find_live(connection) {
             self.end(index, None, !self.slots[index as usize].is_conversation);
         }
+    }
+
+    fn share(&mut self, connection: ConnectionId) -> Option<BorrowedFd<'_>> {
+        self.start_to_share(connection)
     }
 
     fn can_release(&self, connection: ConnectionId) -> bool {

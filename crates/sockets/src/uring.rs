@@ -170,6 +170,7 @@ impl Uring {
                 accepted(token as u16, socket, more, table, listeners, events);
             }
             Completion::Writable { token } => writable(token, table, events),
+            Completion::Input { token } => awaited(token, table),
             Completion::Readable { token } => self.readable(token, table),
             Completion::DatagramReceived { token, datagram, more } => {
                 self.datagram_received(token as u16, datagram, more, table, listeners, events);
@@ -219,6 +220,10 @@ impl Uring {
             }
             (None, Ok(received)) => self.ring.recycle(received),
             (Some(index), Err(error)) if !is_passing(&error) => table.failed(index, &error),
+            (Some(index), Err(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                let connection = table.connection(index);
+                connection.driver.awaiting = connection.has_sender && !connection.driver.receiving;
+            }
             (_, Err(_)) => {}
         }
     }
@@ -434,6 +439,7 @@ impl Uring {
         if starts {
             connection.driver.receiving = true;
             match connection.is_conversation {
+                _ if connection.driver.awaiting => self.ring.poll_input(token, socket.as_fd()),
                 true => self.ring.receive_whole(token, socket.as_fd(), connection.seasoned),
                 false => self.ring.receive(token, socket.as_fd(), connection.seasoned),
             }
@@ -442,7 +448,10 @@ impl Uring {
                 || connection.phase == Phase::Open && connection.unread.len() >= window)
             && !std::mem::replace(&mut connection.driver.cancelled, true)
         {
-            self.ring.cancel_receive(token);
+            match connection.driver.awaiting {
+                true => self.ring.cancel_input(token),
+                false => self.ring.cancel_receive(token),
+            }
         }
     }
 
@@ -584,6 +593,14 @@ fn closed(token: u64, still_open: Option<OwnedFd>, table: &mut Table) {
     } else if !is_ending {
         table.end(index, Some(Disconnect::Closed), false);
     }
+}
+
+/// There is something to receive on a socket whose mode is not ours.
+fn awaited(token: u64, table: &mut Table) {
+    let Some(index) = table.by_token(token) else { return };
+    table.touch(index);
+    let driver = &mut table.connection(index).driver;
+    (driver.receiving, driver.awaiting, driver.cancelled) = (false, false, false);
 }
 
 fn writable(token: u64, table: &mut Table, events: &mut dyn Events) {

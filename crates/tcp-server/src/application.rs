@@ -14,6 +14,7 @@ use afpa_platform::foreign::ForeignMemory;
 use afpa_platform::source::SourceFile;
 
 use crate::bell::{Doorbell, EngineBell};
+use crate::handing::Handings;
 use crate::limits::{Ceiling, Limits};
 use crate::resources::Numbered;
 use crate::slots::Slots;
@@ -48,6 +49,8 @@ pub struct Application {
     pub(crate) memories: Numbered<Arc<Memory>>,
     pub(crate) files: Numbered<Arc<SourceFile>>,
     pub(crate) listening: AtomicUsize,
+    /// Of its listening slots, if it sends itself.
+    pub(crate) handings: Handings,
     has_ended: AtomicBool,
 }
 
@@ -82,6 +85,7 @@ impl Application {
             memories: Numbered::new(limits.memories),
             files: Numbered::new(limits.files),
             listening: AtomicUsize::new(0),
+            handings: Handings::default(),
             has_ended: AtomicBool::new(false),
         }))
     }
@@ -250,6 +254,7 @@ impl Application {
 
     /// Gives one back that no engine has learnt of.
     pub(crate) fn give_back(&self, slot: u32) {
+        self.handings.end(slot);
         self.end(slot);
         self.slots.put_back(std::iter::once(slot));
     }

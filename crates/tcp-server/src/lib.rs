@@ -20,6 +20,7 @@ pub mod balance;
 mod bell;
 pub mod channel;
 pub mod control;
+mod handing;
 pub mod limits;
 pub mod listener;
 pub mod module;
@@ -35,6 +36,7 @@ pub mod status;
 pub mod steering;
 pub mod table;
 
+pub use afpa_channel::control::Sender;
 pub use application::Application;
 pub use control::{Control, ControlConfig};
 pub use limits::Limits;

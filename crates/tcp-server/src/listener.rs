@@ -8,14 +8,17 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use afpa_channel::Forged;
+use afpa_channel::handing;
 use afpa_channel::layout::ACCEPTED;
 use afpa_channel::slot::{Accepted, Slot, command, state};
+use afpa_engine::module::Output;
 use afpa_engine::seam::ListenerId;
 use afpa_engine::{Desk, Notice, Owner, Transport};
 use rustix::io::Errno;
 
 use crate::application::Memory;
 use crate::channel::Origin;
+use crate::handing::Handing;
 use crate::provider::{Admission, Fate, Provider};
 use crate::steering::Lease;
 
@@ -31,6 +34,8 @@ pub(crate) struct Listener {
     pub(crate) beside: Option<ListenerId>,
     /// The interface's frames for it.
     pub(crate) lease: Option<Arc<Lease>>,
+    /// Where connections' sockets go, if the application sends itself.
+    handing: Option<Arc<Handing>>,
     /// Octets put into the ring.
     produced: u32,
     /// Connections that are in the ring, the oldest first.
@@ -46,7 +51,7 @@ pub(crate) struct Listener {
 
 impl Listener {
     /// As many connections as the socket's backlog says may wait for credit.
-    pub(crate) fn new(place: usize, slot: u32, socket: (OwnedFd, u16)) -> Listener {
+    pub(crate) fn new(place: usize, slot: u32, socket: (OwnedFd, u16), handing: Option<Arc<Handing>>) -> Listener {
         Listener {
             place,
             slot,
@@ -55,6 +60,7 @@ impl Listener {
             socket,
             beside: None,
             lease: None,
+            handing,
             produced: 0,
             entries: VecDeque::new(),
             waiting: BTreeMap::new(),
@@ -84,6 +90,7 @@ impl Listener {
             self.entries.pop_front();
         }
         let most = eager.max(slot.server_wanted()).min(ring.size() / ACCEPTED as u32) as usize;
+        let most = if self.handing.is_some() { most.min(handing::MOST) } else { most };
         Ok(most.saturating_sub(self.entries.len()))
     }
 
@@ -165,6 +172,7 @@ impl Provider {
         serial: u64,
         notice: Notice,
         addresses: (Option<SocketAddr>, Option<SocketAddr>),
+        output: &mut Output<'_>,
     ) -> Admission {
         let eager = self.settings.eager_accept;
         let Some(listener) = self.listeners.get_mut(&serial) else { return Admission::Unwanted };
@@ -198,7 +206,19 @@ impl Provider {
             return self.starve(serial, notice);
         };
         let Some(listener) = self.listeners.get_mut(&serial) else { return Admission::Unwanted };
-        listener.publish(slot, Accepted { slot: link.at.slot, generation: link.at.generation });
+        let accepted = Accepted { slot: link.at.slot, generation: link.at.generation };
+        if let Some(handing) = &listener.handing {
+            let Some(Ok(())) = output.share().map(|socket| handing.put(accepted, socket)) else {
+                // As many are on their way to all applications of the user as may be (unix(7), ETOOMANYREFS).
+                let admission = listener.wait(notice);
+                self.vacate(link);
+                return match admission {
+                    Admission::Wait(turn) => Admission::Retry(turn),
+                    other => other,
+                };
+            };
+        }
+        listener.publish(slot, accepted);
         listener.stall(slot);
         application.tell(slot, &self.stats);
         Admission::Admitted(link)
@@ -333,6 +353,7 @@ impl Provider {
         let attached = self.attached[listener.place].as_ref()?;
         let application = attached.application.clone();
         application.listening.fetch_sub(1, Ordering::Relaxed);
+        application.handings.end(listener.slot);
         // What was taken meanwhile stays; of a ring that is forged, nothing counts as taken.
         let _ = listener.look(application.region().slot(listener.slot), eager);
         for entry in listener.entries {

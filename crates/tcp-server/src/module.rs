@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use afpa_engine::seam::{Address, Disconnect};
+use afpa_engine::seam::Disconnect;
 use afpa_engine::{ConnectionId, Context, ControlTable, Desk, Outcome, ProtocolModule, Rest, Time, Wake};
 
 use crate::channel::{Channel, Connection, Origin, Trouble};
@@ -88,9 +88,8 @@ pub(crate) fn admit_late(cx: &mut Cx<'_>) -> Outcome {
         cx.global.end_turn(cx.connection.origin, turn);
     }
     let notice = cx.notice();
-    let addresses = (inet(cx.output.local()), inet(cx.output.peer()));
     let origin = cx.connection.origin;
-    let admission = if cx.draining() { Admission::Unwanted } else { cx.global.admit(origin, notice, addresses) };
+    let admission = if cx.draining() { Admission::Unwanted } else { cx.global.admit(origin, notice, &mut cx.output) };
     match admission {
         Admission::Admitted(link) => {
             cx.arm(Time::NEVER);
@@ -105,14 +104,12 @@ pub(crate) fn admit_late(cx: &mut Cx<'_>) -> Outcome {
             }
             table::NO_CREDIT
         }
+        Admission::Retry(turn) => {
+            cx.connection.waits = Some(turn);
+            cx.arm_after(STARVED);
+            table::NO_CREDIT
+        }
         Admission::Unwanted => table::UNWANTED,
-    }
-}
-
-fn inet(address: Option<Address>) -> Option<std::net::SocketAddr> {
-    match address? {
-        Address::Inet(address) => Some(address),
-        Address::Unix(_) => None,
     }
 }
 

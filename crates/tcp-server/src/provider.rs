@@ -6,7 +6,9 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
+use afpa_channel::control::Sender;
 use afpa_channel::slot::{command, state};
+use afpa_engine::module::Output;
 use afpa_engine::seam::{self, Address, Disconnect, ListenerId};
 use afpa_engine::{Desk, EngineHandle, Notice, Open, Owner, Rest, Time, Transport};
 
@@ -29,6 +31,9 @@ const AUDIT: u32 = 16;
 pub struct Settings {
     /// How engines learn of work.
     pub notify: Notify,
+    /// Who sends on connections. An application that does needs connections of a transport that
+    /// [shares](afpa_engine::seam::Calls::share) their sockets.
+    pub sender: Sender,
     /// Octets that are put into a receive ring ahead of somebody's waiting for them.
     pub eager_receive: u32,
     /// Connections that are accepted on each engine ahead of somebody's waiting for them, per listener.
@@ -41,6 +46,7 @@ impl Default for Settings {
     fn default() -> Settings {
         Settings {
             notify: Notify::Adaptive,
+            sender: Sender::Server,
             eager_receive: u32::MAX,
             eager_accept: 128,
             close_patience: Duration::from_secs(60),
@@ -135,6 +141,8 @@ pub(crate) enum Admission {
     Admitted(Link),
     /// Not yet: its turn.
     Wait(u64),
+    /// Likewise, and nobody tells when.
+    Retry(u64),
     Unwanted,
 }
 
@@ -247,21 +255,21 @@ impl Provider {
         }
     }
 
-    /// Whether a connection gets a slot now. `addresses` are this end's and the peer's.
-    pub(crate) fn admit(
-        &mut self,
-        origin: Origin,
-        notice: Notice,
-        addresses: (Option<SocketAddr>, Option<SocketAddr>),
-    ) -> Admission {
+    /// Whether a connection gets a slot now. `output` is its own.
+    pub(crate) fn admit(&mut self, origin: Origin, notice: Notice, output: &mut Output<'_>) -> Admission {
         self.worked = true;
+        let (local, peer) = (inet(output.local()), inet(output.peer()));
         match origin {
             Origin::Listener(serial) => {
-                let (local, peer) = addresses;
                 let addresses = (self.as_bound(serial, local), self.as_bound(serial, peer));
-                self.accept(serial, notice, addresses)
+                self.accept(serial, notice, addresses, output)
             }
-            Origin::Opening(tag) => self.establish(tag, notice, addresses),
+            Origin::Opening(tag) => {
+                if self.settings.sender == Sender::Application && output.share().is_none() {
+                    return Admission::Unwanted;
+                }
+                self.establish(tag, notice, (local, peer))
+            }
             Origin::Nobody => Admission::Unwanted,
         }
     }
@@ -310,6 +318,12 @@ impl Provider {
         self.stats.accepted.increment();
         self.stats.open.add(1);
         Some(link)
+    }
+
+    /// Takes the slot back from a connection that nobody has seen.
+    pub(crate) fn vacate(&mut self, link: Link) {
+        self.stats.open.set(self.stats.open.get().saturating_sub(1));
+        self.free(link.place, link.at.slot);
     }
 
     /// What is to become of a connection, as far as the server is concerned.
@@ -543,7 +557,8 @@ impl Provider {
         let serial = self.next_serial();
         if let Some(attached) = &mut self.attached[place] {
             attached.occupy(slot, Occupant::Listener(serial));
-            self.listeners.insert(serial, Listener::new(place, slot, socket));
+            let handing = attached.application.handings.of(slot);
+            self.listeners.insert(serial, Listener::new(place, slot, socket, handing));
             attached.application.listening.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         }
         serial
@@ -662,6 +677,13 @@ impl Attached {
             self.application.slots.refill(&mut self.batch, count);
         }
         !self.batch.is_empty() && self.application.slots.has_room()
+    }
+}
+
+fn inet(address: Option<Address>) -> Option<SocketAddr> {
+    match address? {
+        Address::Inet(address) => Some(address),
+        Address::Unix(_) => None,
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use afpa_channel::control::Sender;
 use serde::{Deserialize, Serialize};
 
 use crate::control::Registry;
@@ -22,6 +23,9 @@ pub struct Status {
     pub more: usize,
     /// Its engines, by their numbers.
     pub engines: Vec<EngineStatus>,
+    /// Who sends on connections: as the option `--offload` has it.
+    #[serde(rename = "offload")]
+    pub sender: Sender,
 }
 
 /// An application.
@@ -97,6 +101,7 @@ impl Registry {
             applications: applications.collect(),
             more: entries.len().saturating_sub(MOST),
             engines: engines.collect(),
+            sender: self.sender,
         };
         serde_json::to_string(&status).unwrap_or_default()
     }

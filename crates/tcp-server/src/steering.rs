@@ -12,12 +12,14 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use afpa_channel::control::Sender;
 use afpa_channel::slot::state;
 use afpa_engine::{ConnectionId, Owner, Transport};
 use rustix::io::Errno;
 use rustix::net::sockopt::ipv6_v6only;
 use rustix::net::{SocketAddrAny, getsockname, listen};
 
+use crate::application::Use;
 use crate::control::{Member, Refusal, Registry};
 use crate::provider::Provider;
 
@@ -233,8 +235,10 @@ impl Registry {
         for engine in 0..self.ports.len() as u32 {
             let slot = member.application.allocate(engine, state::LISTENING, member.place);
             let duplicate = socket.try_clone();
+            let is_ready =
+                |at: &Use| self.sender == Sender::Server || member.application.handings.begin(at.slot).is_ok();
             match (slot, duplicate) {
-                (Some(at), Ok(duplicate)) => prepared.push((at.slot, duplicate)),
+                (Some(at), Ok(duplicate)) if is_ready(&at) => prepared.push((at.slot, duplicate)),
                 (slot, _) => {
                     let taken = prepared.iter().map(|(slot, _)| *slot).chain(slot.map(|at| at.slot));
                     taken.for_each(|slot| member.application.give_back(slot));

@@ -63,6 +63,11 @@ impl Configuration {
         matches!(self, Configuration::Dedicated(_))
     }
 
+    /// Whether applications send by themselves.
+    pub(super) fn only_receives(self) -> bool {
+        matches!(self, Configuration::Dedicated(Dedicated { offload: "receive", .. }))
+    }
+
     /// Whether `wish`, a name or parts of one, means it: `dedicated-1:poll` has two parts.
     pub(super) fn is_meant_by(self, wish: &str) -> bool {
         let name = self.name();
@@ -74,8 +79,8 @@ impl Configuration {
     /// # Errors
     /// The machine has too few, or it is not offered; the reason in words.
     pub(super) fn place(self, cores: usize) -> Result<Placement, String> {
-        if matches!(self, Configuration::Dedicated(Dedicated { offload: "receive", .. })) {
-            return Err("afpa tcp-server takes over both directions together only".into());
+        if matches!(self, Configuration::Dedicated(Dedicated { offload: "receive", provider: "direct", .. })) {
+            return Err("an application can only send on connections of the kernel".into());
         }
         let last = cores.saturating_sub(1);
         let (application, tcp_server, needed) = match self {

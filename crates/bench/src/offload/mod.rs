@@ -161,7 +161,7 @@ impl OffloadArgs {
             // Each round begins with another one, so that none always follows the same one.
             for place in 0..configurations.len() {
                 let configuration = configurations[(place + round as usize) % configurations.len()];
-                for program in &programs {
+                for program in programs.iter().filter(|program| program.fits(configuration)) {
                     eprintln!(
                         "round {} of {rounds}: {}, {}",
                         round + 1,

@@ -34,6 +34,11 @@ impl Program {
         }
     }
 
+    /// Whether it can run there: a job sends only where the TCP server does.
+    pub(super) fn fits(self, configuration: Configuration) -> bool {
+        self != Program::MemnetAsync || !configuration.only_receives()
+    }
+
     /// The command that runs it.
     ///
     /// # Errors

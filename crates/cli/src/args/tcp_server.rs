@@ -76,7 +76,8 @@ pub struct TcpServer {
     /// they look for as long as that has paid off and sleep then (adaptive) [default: adaptive]
     #[arg(long)]
     pub notify: Option<Notify>,
-    /// Which directions run here: both (send+receive), or what is received (receive) [default: send+receive]
+    /// Which directions run here: both (send+receive), or what is received (receive), and applications send by themselves
+    /// [default: send+receive]
     #[arg(long)]
     pub offload: Option<Directions>,
     /// How many connections are accepted on each engine ahead of an application's accept, per listener [default: 128]

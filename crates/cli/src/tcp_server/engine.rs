@@ -72,6 +72,7 @@ impl Plan {
                 tcp_server::Notify::Interrupt => Notify::Interrupt,
                 tcp_server::Notify::Adaptive => Notify::Adaptive,
             },
+            sender: args.offload.sender(),
             eager_accept: args.eager_accept,
             eager_receive: args.eager_receive.map_or(u32::MAX, |size| u32::try_from(size.0).unwrap_or(u32::MAX)),
             ..Settings::default()

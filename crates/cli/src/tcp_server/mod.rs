@@ -107,6 +107,7 @@ fn start(args: &TcpServer, admin: Option<Admin>, path: PathBuf) -> Result<Starte
         balance,
         limits: args.limits.clone(),
         pool,
+        sender: args.offload.sender(),
         ..ControlConfig::new(path.clone())
     };
     let interface = seats.first().map_or("nothing", |seat| seat.interface);
@@ -172,8 +173,12 @@ async fn finish(
 }
 
 fn refuse_what_is_not_offered(args: &TcpServer) -> Result<(), String> {
-    if args.offload == Directions::Receive {
-        return Err("--offload receive: this version offers both directions together only".into());
+    if args.offload == Directions::Receive && args.provider == Provider::Direct {
+        return Err(
+            "--offload receive goes with --provider kernel: with direct, the kernel has no connection on which an \
+             application could send"
+                .into(),
+        );
     }
     Ok(())
 }
@@ -181,10 +186,14 @@ fn refuse_what_is_not_offered(args: &TcpServer) -> Result<(), String> {
 /// How many of these engines are active.
 fn balance_of(args: &TcpServer, engines: usize) -> Result<balance::Settings, String> {
     // Our own TCP serves whoever comes in the frames of an engine's queues: all engines have to be there, and stay.
-    let moves = args.provider == Provider::Kernel;
+    let is_kernels = args.provider == Provider::Kernel;
+    // A socket that an application sends on as well, and whose mode it sets, is not taken from its ring.
+    let moves = is_kernels && args.offload == Directions::Both;
     match args.active {
         None => Ok(balance::Settings { moves, ..balance::Settings::default() }),
-        Some(_) if !moves => Err("--active goes with --provider kernel: with direct, all engines are active".into()),
+        Some(_) if !is_kernels => {
+            Err("--active goes with --provider kernel: with direct, all engines are active".into())
+        }
         Some(Active { min, max }) if max <= engines => Ok(balance::Settings { min, max, moves }),
         Some(Active { max, .. }) => {
             Err(format!("--active: {max} engines cannot be active of {engines}; name more CPUs with --cores"))

@@ -4,11 +4,12 @@ use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
 
-use afpa_channel::control::{Reply, Request, ask, connect_to};
+use afpa_channel::control::{Reply, Request, Sender, ask, connect_to};
 use afpa_tcp_server::status::{ApplicationStatus, EngineStatus, Status};
 
 use super::socket_path;
 use crate::args::TcpServerStatus;
+use crate::config::tcp_server::Directions;
 
 /// A running server's status, as a table or as JSON.
 ///
@@ -59,7 +60,11 @@ fn table(status: &Status) -> String {
         let load = format!("{:.0}%", load * 100.0);
         [number.to_string(), connections.to_string(), load, moved_in.to_string(), moved_out.to_string(), now.to_owned()]
     }));
-    let mut text = aligned(&rows) + "\n";
+    let directions = match status.sender {
+        Sender::Server => Directions::Both,
+        Sender::Application => Directions::Receive,
+    };
+    let mut text = format!("offload: {directions}\n\n{}\n", aligned(&rows));
     let heading = ["application", "user", "processes", "listening", "connections", "of slots", "registered"];
     let mut rows = vec![heading.map(str::to_owned)];
     rows.extend(status.applications.iter().map(|application| {
@@ -123,8 +128,11 @@ mod tests {
                 },
                 EngineStatus { connections: 0, load: 0.0, sleeping: true, active: false, moved_in: 0, moved_out: 12 },
             ],
+            sender: Sender::Server,
         };
         let expected = "\
+offload: send+receive
+
 engine  connections  load  moved in  moved out              now
 0                50   38%        12          0            awake
 1                 0    0%         0         12  retired, asleep

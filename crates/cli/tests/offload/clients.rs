@@ -26,20 +26,21 @@ fn curl_keeps_a_connection_and_has_several_at_once() {
     if !are_installed(&["curl"]) {
         return;
     }
-    let stack = Stack::start();
-    let address = origin();
-    for flags in [&["-sS"][..], &["-sS", "-Z", "--parallel-max", "8"]] {
-        let mut curl = stack.run("curl");
-        curl.args(flags);
-        for (number, length) in LENGTHS.iter().enumerate() {
-            curl.arg("-o").arg(stack.file(&format!("out-{number}"))).arg(url(address, *length));
-        }
-        output(&mut curl);
-        for (number, length) in LENGTHS.iter().enumerate() {
-            // Nothing is written where there is nothing.
-            let body = fs::read(stack.file(&format!("out-{number}"))).unwrap_or_default();
-            assert!(body == octets(*length as u64, *length), "{length} octets with {flags:?}");
-            let _ = fs::remove_file(stack.file(&format!("out-{number}")));
+    for stack in Stack::of_each_kind() {
+        let address = origin();
+        for flags in [&["-sS"][..], &["-sS", "-Z", "--parallel-max", "8"]] {
+            let mut curl = stack.run("curl");
+            curl.args(flags);
+            for (number, length) in LENGTHS.iter().enumerate() {
+                curl.arg("-o").arg(stack.file(&format!("out-{number}"))).arg(url(address, *length));
+            }
+            output(&mut curl);
+            for (number, length) in LENGTHS.iter().enumerate() {
+                // Nothing is written where there is nothing.
+                let body = fs::read(stack.file(&format!("out-{number}"))).unwrap_or_default();
+                assert!(body == octets(*length as u64, *length), "{length} octets with {flags:?}");
+                let _ = fs::remove_file(stack.file(&format!("out-{number}")));
+            }
         }
     }
 }
@@ -49,15 +50,16 @@ fn curl_uploads_and_gets_it_back() {
     if !are_installed(&["curl"]) {
         return;
     }
-    let stack = Stack::start();
-    let (address, file) = (origin(), stack.file("body"));
-    for length in [1, 1000, 70_000, 5 << 20] {
-        fs::write(&file, octets(7, length)).unwrap();
-        for transfer in [&["-H", "Expect: 100-continue"][..], &["-H", "Transfer-Encoding: chunked"]] {
-            let data = format!("@{}", file.display());
-            let mut curl = stack.run("curl");
-            let body = output(curl.args(["-sS", &url(address, 0), "--data-binary", &data]).args(transfer));
-            assert!(body == octets(7, length), "{length} octets with {transfer:?}");
+    for stack in Stack::of_each_kind() {
+        let (address, file) = (origin(), stack.file("body"));
+        for length in [1, 1000, 70_000, 5 << 20] {
+            fs::write(&file, octets(7, length)).unwrap();
+            for transfer in [&["-H", "Expect: 100-continue"][..], &["-H", "Transfer-Encoding: chunked"]] {
+                let data = format!("@{}", file.display());
+                let mut curl = stack.run("curl");
+                let body = output(curl.args(["-sS", &url(address, 0), "--data-binary", &data]).args(transfer));
+                assert!(body == octets(7, length), "{length} octets with {transfer:?}");
+            }
         }
     }
 }

@@ -27,23 +27,24 @@ fn accident(name: &str, start: impl Fn(&Stack, SocketAddr) -> Daemon, ask: impl 
     if !are_installed(&[name, "python3"]) {
         return;
     }
-    let mut stack = Stack::start();
-    write_large_file(&stack);
-    let mut witness = Witness::of(&stack);
-    let mut server = start(&stack, free_address());
-    let address = server.address;
-    let mut client = asked(address, &ask);
-    server.kill();
-    let came = read_to_the_end(&mut client);
-    assert!(came < LENGTH, "{came} octets in spite of the accident");
-    assert_free(address);
-    witness.assert_undisturbed();
-    stack.assert_healthy();
-    let again = start(&stack, address);
-    drop(asked(again.address, &ask));
-    // One who broke off is no accident of the server's.
-    drop(asked(again.address, &ask));
-    witness.assert_undisturbed();
+    for mut stack in Stack::of_each_kind() {
+        write_large_file(&stack);
+        let mut witness = Witness::of(&stack);
+        let mut server = start(&stack, free_address());
+        let address = server.address;
+        let mut client = asked(address, &ask);
+        server.kill();
+        let came = read_to_the_end(&mut client);
+        assert!(came < LENGTH, "{came} octets in spite of the accident");
+        assert_free(address);
+        witness.assert_undisturbed();
+        stack.assert_healthy();
+        let again = start(&stack, address);
+        drop(asked(again.address, &ask));
+        // One who broke off is no accident of the server's.
+        drop(asked(again.address, &ask));
+        witness.assert_undisturbed();
+    }
 }
 
 /// A connection on which much was asked for, and a little came.
@@ -156,24 +157,35 @@ fn iperf_is_killed() {
     if !are_installed(&["iperf3", "python3"]) {
         return;
     }
-    for direction in [&[][..], &["-R"]] {
-        let mut stack = Stack::start();
+    for mut stack in Stack::of_each_kind() {
         let mut witness = Witness::of(&stack);
-        let mut server = iperf(stack.run("iperf3"), &stack, free_address());
-        let address = server.address;
-        let mut client = program("iperf3");
-        client.args(["-c", "127.0.0.1", "-p", &address.port().to_string(), "-t", "600", "-i", "0.1", "--forceflush"]);
-        let mut client = client.args(direction).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        // Reports of the first intervals: the transfer is under way.
-        let mut said = BufReader::new(client.stdout.take().unwrap());
-        let reports = said.by_ref().lines().map_while(Result::ok).filter(|line| line.contains(" sec "));
-        assert_eq!(reports.take(2).count(), 2);
-        server.kill();
-        std::thread::spawn(move || std::io::copy(&mut said, &mut std::io::sink()));
-        assert!(!finish(client, "iperf3").status.success());
-        assert_free(address);
-        witness.assert_undisturbed();
-        stack.assert_healthy();
-        drop(iperf(stack.run("iperf3"), &stack, address));
+        for direction in [&[][..], &["-R"]] {
+            let mut server = iperf(stack.run("iperf3"), &stack, free_address());
+            let address = server.address;
+            let mut client = program("iperf3");
+            client.args([
+                "-c",
+                "127.0.0.1",
+                "-p",
+                &address.port().to_string(),
+                "-t",
+                "600",
+                "-i",
+                "0.1",
+                "--forceflush",
+            ]);
+            let mut client = client.args(direction).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+            // Reports of the first intervals: the transfer is under way.
+            let mut said = BufReader::new(client.stdout.take().unwrap());
+            let reports = said.by_ref().lines().map_while(Result::ok).filter(|line| line.contains(" sec "));
+            assert_eq!(reports.take(2).count(), 2);
+            server.kill();
+            std::thread::spawn(move || std::io::copy(&mut said, &mut std::io::sink()));
+            assert!(!finish(client, "iperf3").status.success());
+            assert_free(address);
+            witness.assert_undisturbed();
+            stack.assert_healthy();
+            drop(iperf(stack.run("iperf3"), &stack, address));
+        }
     }
 }

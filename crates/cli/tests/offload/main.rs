@@ -1,6 +1,8 @@
 //! Unmodified programs on the sockets of `afpa tcp-server`: real servers and clients, and a probe of every socket call.
 //!
-//! With `AFPA_TEST_PLAIN=1` they run on the kernel's sockets instead: what holds there must hold here. They are on
+//! With `AFPA_TEST_PLAIN=1` they run on the kernel's sockets instead: what holds there must hold here. Some run with servers
+//! of each kind (`--offload`); with `AFPA_TEST_OFFLOAD=receive` all do with one that only receives, and with
+//! `AFPA_TEST_IO=epoll` servers use epoll. The programs are on
 //! Debian: nginx-light, lighttpd, redis-server and redis-tools, memcached, postgresql, iperf3, curl, wget, python3,
 //! nodejs, gcc. A test without its program says so and passes; with `CI=true` it fails.
 

@@ -78,20 +78,21 @@ fn nginx_serves_files_with_sendfile_and_without() {
     if !are_installed(&["nginx"]) {
         return;
     }
-    let mut stack = Stack::start();
-    write_files(&stack);
-    for settings in [
-        "sendfile on; tcp_nopush on;",
-        "sendfile on; sendfile_max_chunk 100k;",
-        "sendfile off;",
-        "sendfile on; aio threads;",
-    ] {
-        let mut server = nginx(&stack, free_address(), settings);
-        assert_serves_files(server.address);
-        server.signal(Signal::QUIT);
-        assert!(server.end().success(), "{}", server.said());
+    for mut stack in Stack::of_each_kind() {
+        write_files(&stack);
+        for settings in [
+            "sendfile on; tcp_nopush on;",
+            "sendfile on; sendfile_max_chunk 100k;",
+            "sendfile off;",
+            "sendfile on; aio threads;",
+        ] {
+            let mut server = nginx(&stack, free_address(), settings);
+            assert_serves_files(server.address);
+            server.signal(Signal::QUIT);
+            assert!(server.end().success(), "{}", server.said());
+        }
+        stack.assert_healthy();
     }
-    stack.assert_healthy();
 }
 
 #[test]
@@ -99,25 +100,26 @@ fn nginx_is_a_proxy_for_what_is_posted() {
     if !are_installed(&["nginx"]) {
         return;
     }
-    let stack = Stack::start();
-    write_files(&stack);
-    let backend = origin();
-    for settings in ["", "proxy_request_buffering off; proxy_buffering off; proxy_http_version 1.1;"] {
-        let location = format!("{settings} location /backend/ {{ proxy_pass http://{backend}/; }}");
-        let server = nginx(&stack, free_address(), &location);
-        let mut connection = Connection::to(server.address);
-        for length in LENGTHS {
-            let body = octets(3, length);
-            if length > 0 {
-                let echoed = connection.ask(request("POST", "/backend/", "", &body));
-                assert!(echoed.status == 200 && echoed.body == body, "{length} octets: {}", echoed.head);
+    for stack in Stack::of_each_kind() {
+        write_files(&stack);
+        let backend = origin();
+        for settings in ["", "proxy_request_buffering off; proxy_buffering off; proxy_http_version 1.1;"] {
+            let location = format!("{settings} location /backend/ {{ proxy_pass http://{backend}/; }}");
+            let server = nginx(&stack, free_address(), &location);
+            let mut connection = Connection::to(server.address);
+            for length in LENGTHS {
+                let body = octets(3, length);
+                if length > 0 {
+                    let echoed = connection.ask(request("POST", "/backend/", "", &body));
+                    assert!(echoed.status == 200 && echoed.body == body, "{length} octets: {}", echoed.head);
+                }
+                let response = connection.ask(request("GET", &format!("/backend/{length}"), "", b""));
+                assert!(response.body == octets(length as u64, length), "{length} octets: {}", response.head);
             }
-            let response = connection.ask(request("GET", &format!("/backend/{length}"), "", b""));
-            assert!(response.body == octets(length as u64, length), "{length} octets: {}", response.head);
         }
+        let nobody = format!("location / {{ proxy_pass http://{}; }}", free_address());
+        assert_eq!(get(nginx(&stack, free_address(), &nobody).address, "/").status, 502);
     }
-    let nobody = format!("location / {{ proxy_pass http://{}; }}", free_address());
-    assert_eq!(get(nginx(&stack, free_address(), &nobody).address, "/").status, 502);
 }
 
 #[test]
@@ -183,21 +185,22 @@ fn nginx_finishes_what_is_in_flight_when_it_quits() {
     if !are_installed(&["nginx"]) {
         return;
     }
-    let mut stack = Stack::start();
-    write_files(&stack);
-    let mut server = nginx(&stack, free_address(), "");
-    let mut slow = Connection::to(server.address);
-    slow.send(request("GET", "/8388608", "", b""));
-    assert!(!slow.has_ended(), "it is under way");
-    let mut idle = Connection::to(server.address);
-    assert_eq!(idle.ask(request("GET", "/100", "", b"")).status, 200);
-    server.signal(Signal::QUIT);
-    eventually("the end of listening", || !is_listening(server.address));
-    assert!(idle.has_ended(), "who was idle is told");
-    assert!(slow.response(false).unwrap().body == octets(8 << 20, 8 << 20));
-    assert!(server.end().success(), "{}", server.said());
-    // The address is free again.
-    let again = nginx(&stack, server.address, "");
-    assert_serves_files(again.address);
-    stack.assert_healthy();
+    for mut stack in Stack::of_each_kind() {
+        write_files(&stack);
+        let mut server = nginx(&stack, free_address(), "");
+        let mut slow = Connection::to(server.address);
+        slow.send(request("GET", "/8388608", "", b""));
+        assert!(!slow.has_ended(), "it is under way");
+        let mut idle = Connection::to(server.address);
+        assert_eq!(idle.ask(request("GET", "/100", "", b"")).status, 200);
+        server.signal(Signal::QUIT);
+        eventually("the end of listening", || !is_listening(server.address));
+        assert!(idle.has_ended(), "who was idle is told");
+        assert!(slow.response(false).unwrap().body == octets(8 << 20, 8 << 20));
+        assert!(server.end().success(), "{}", server.said());
+        // The address is free again.
+        let again = nginx(&stack, server.address, "");
+        assert_serves_files(again.address);
+        stack.assert_healthy();
+    }
 }

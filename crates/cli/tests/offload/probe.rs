@@ -5,7 +5,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 use crate::programs::{are_installed, attempt, text};
-use crate::stack::Stack;
+use crate::stack::{Offload, Stack};
 
 macro_rules! cases {
     ($($name:ident)*) => {
@@ -53,20 +53,23 @@ fn same_as_the_kernel(case: &str) {
     if !are_installed(&["gcc"]) {
         return;
     }
-    let stack = Stack::start();
     let expected = transcript(Command::new(&probes()[0]).arg(case));
     assert!(expected.ends_with("done\n"), "on the kernel's sockets:\n{expected}");
     let [usual, fortified] = probes();
-    for (probe, kernels) in [(usual, "none"), (fortified, "none"), (usual, "near"), (usual, "far")] {
-        let mut command = stack.offloaded(Command::new(probe).arg(case));
-        // One end of the connections is on the kernel's sockets, as with a peer on another machine.
-        let found = transcript(command.env("PROBE_KERNEL", kernels));
-        assert!(
-            found == expected,
-            "{}, the kernel's end: {kernels}\n{}",
-            probe.display(),
-            difference(&expected, &found)
-        );
+    // One end of the connections is on the kernel's sockets, as with a peer on another machine.
+    let both = [(usual, "none"), (fortified, "none"), (usual, "near"), (usual, "far")];
+    for (offload, runs) in [(Offload::Both, &both[..]), (Offload::Receive, &[(usual, "none"), (usual, "far")])] {
+        let stack = Stack::start_as(offload);
+        for (probe, kernels) in runs {
+            let mut command = stack.offloaded(Command::new(probe).arg(case));
+            let found = transcript(command.env("PROBE_KERNEL", kernels));
+            assert!(
+                found == expected,
+                "{}, offloaded: {offload:?}, the kernel's end: {kernels}\n{}",
+                probe.display(),
+                difference(&expected, &found)
+            );
+        }
     }
 }
 

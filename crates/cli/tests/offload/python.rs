@@ -21,16 +21,17 @@ fn the_file_server_of_python_serves_files() {
     if !are_installed(&["python3", "curl"]) {
         return;
     }
-    let stack = Stack::start();
-    write_files(&stack);
-    let server = file_server(&stack, free_address());
-    let mut kept = Connection::to(server.address);
-    for length in LENGTHS {
-        let expected = octets(length as u64, length);
-        assert!(get(server.address, &format!("/{length}")).body == expected, "{length} octets");
-        assert!(kept.ask(request("GET", &format!("/{length}"), "", b"")).body == expected, "{length} octets, kept");
-        let url = format!("http://{}/{length}", server.address);
-        assert!(output(stack.run("curl").args(["-sS", &url])) == expected, "{length} octets to curl");
+    for stack in Stack::of_each_kind() {
+        write_files(&stack);
+        let server = file_server(&stack, free_address());
+        let mut kept = Connection::to(server.address);
+        for length in LENGTHS {
+            let expected = octets(length as u64, length);
+            assert!(get(server.address, &format!("/{length}")).body == expected, "{length} octets");
+            assert!(kept.ask(request("GET", &format!("/{length}"), "", b"")).body == expected, "{length} octets, kept");
+            let url = format!("http://{}/{length}", server.address);
+            assert!(output(stack.run("curl").args(["-sS", &url])) == expected, "{length} octets to curl");
+        }
     }
 }
 

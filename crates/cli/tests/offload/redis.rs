@@ -58,14 +58,15 @@ fn redis_keeps_values_for_clients_on_other_sockets() {
     if !are_installed(PROGRAMS) {
         return;
     }
-    let stack = Stack::start();
-    let mut server = redis(&stack, free_address());
-    assert_keeps_values(&stack, || command_line(program("redis-cli"), server.address));
-    // Its Unix socket is the kernel's, in the same loop.
-    let mut unix = program("redis-cli");
-    assert_eq!(text(unix.arg("-s").arg(stack.file("redis.sock")).args(["strlen", "key-1048576"])), "1048576\n");
-    server.signal(Signal::TERM);
-    assert!(server.end().success(), "{}", server.said());
+    for stack in Stack::of_each_kind() {
+        let mut server = redis(&stack, free_address());
+        assert_keeps_values(&stack, || command_line(program("redis-cli"), server.address));
+        // Its Unix socket is the kernel's, in the same loop.
+        let mut unix = program("redis-cli");
+        assert_eq!(text(unix.arg("-s").arg(stack.file("redis.sock")).args(["strlen", "key-1048576"])), "1048576\n");
+        server.signal(Signal::TERM);
+        assert!(server.end().success(), "{}", server.said());
+    }
 }
 
 #[test]
@@ -85,18 +86,20 @@ fn redis_benchmark_is_answered_in_full() {
     if !are_installed(PROGRAMS) {
         return;
     }
-    let stack = Stack::start();
-    let server = redis(&stack, free_address());
-    // A pipeline of 16, then one at a time; 50 connections.
-    for (client, pipeline) in [("kernel", "16"), ("offloaded", "16"), ("kernel", "1"), ("offloaded", "1")] {
-        let benchmark = if client == "kernel" { program("redis-benchmark") } else { stack.run("redis-benchmark") };
-        ask(server.address, "flushall");
-        let mut benchmark = command_line(benchmark, server.address);
-        let said = text(benchmark.args(["-n", "4800", "-P", pipeline, "-t", "set,get,incr,lpush,lrange_100", "--csv"]));
-        assert_eq!(said.lines().filter(|line| line.contains('"')).count(), 7, "{said}");
-        assert_eq!(ask(server.address, "get counter:__rand_int__"), "4800");
-        // A multiple of connections times pipeline: it asks in full pipelines. The benchmark of LRANGE pushes as many elements once more.
-        assert_eq!(ask(server.address, "llen mylist"), "9600");
+    for stack in Stack::of_each_kind() {
+        let server = redis(&stack, free_address());
+        // A pipeline of 16, then one at a time; 50 connections.
+        for (client, pipeline) in [("kernel", "16"), ("offloaded", "16"), ("kernel", "1"), ("offloaded", "1")] {
+            let benchmark = if client == "kernel" { program("redis-benchmark") } else { stack.run("redis-benchmark") };
+            ask(server.address, "flushall");
+            let mut benchmark = command_line(benchmark, server.address);
+            let said =
+                text(benchmark.args(["-n", "4800", "-P", pipeline, "-t", "set,get,incr,lpush,lrange_100", "--csv"]));
+            assert_eq!(said.lines().filter(|line| line.contains('"')).count(), 7, "{said}");
+            assert_eq!(ask(server.address, "get counter:__rand_int__"), "4800");
+            // A multiple of connections times pipeline: it asks in full pipelines. The benchmark of LRANGE pushes as many elements once more.
+            assert_eq!(ask(server.address, "llen mylist"), "9600");
+        }
     }
 }
 

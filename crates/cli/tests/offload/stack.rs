@@ -32,15 +32,35 @@ struct Place {
     provider: Vec<&'static str>,
 }
 
+/// What `--offload` says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Offload {
+    Both,
+    Receive,
+}
+
 impl Stack {
+    /// A server that sends and receives, unless `AFPA_TEST_OFFLOAD=receive` says otherwise for all tests.
     pub(crate) fn start() -> Stack {
+        let receives = std::env::var("AFPA_TEST_OFFLOAD").as_deref() == Ok("receive");
+        Stack::start_as(if receives { Offload::Receive } else { Offload::Both })
+    }
+
+    pub(crate) fn start_as(offload: Offload) -> Stack {
         let directory = tempfile::tempdir().unwrap();
         // Programs that give up their privileges come here too.
         fs::set_permissions(&directory, Permissions::from_mode(0o755)).unwrap();
         if is_plain() {
             return Stack { server: None, directory, place: Place::default() };
         }
-        let place = Place { provider: vec!["kernel"], ..Place::default() };
+        let mut provider = match offload {
+            Offload::Both => vec!["kernel"],
+            Offload::Receive => vec!["kernel", "--offload", "receive"],
+        };
+        if std::env::var("AFPA_TEST_IO").as_deref() == Ok("epoll") {
+            provider.extend(["--io", "epoll"]);
+        }
+        let place = Place { provider, ..Place::default() };
         let mut stack = Stack { server: None, directory, place };
         stack.start_server();
         stack
@@ -65,13 +85,24 @@ impl Stack {
         stack
     }
 
+    /// A server that sends and receives, and then one that only receives.
+    pub(crate) fn of_each_kind() -> impl Iterator<Item = Stack> {
+        // The kernel's sockets are all of one kind.
+        let kinds = if is_plain() { 1 } else { 2 };
+        [Offload::Both, Offload::Receive].into_iter().take(kinds).map(Stack::start_as)
+    }
+
+    /// Whether programs send by themselves.
+    pub(crate) fn receives_only(&self) -> bool {
+        self.place.provider.contains(&"receive")
+    }
+
     /// The same, where it matters that there is a server.
-    pub(crate) fn start_with_server() -> Option<Stack> {
+    pub(crate) fn with_each_server() -> impl Iterator<Item = Stack> {
         if is_plain() {
             println!("skipped: the kernel's sockets have no server");
-            return None;
         }
-        Some(Stack::start())
+        Stack::of_each_kind().skip(usize::from(is_plain()))
     }
 
     fn start_server(&mut self) {

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use afpa_channel::control::{self, Reply, Request};
+use afpa_channel::control::{self, Reply, Request, Sender};
 use afpa_channel::job_ring::{Received, Source};
 use afpa_channel::slot::{Accepted, Slot, state};
 use afpa_channel::{Geometry, Region};
@@ -240,8 +240,9 @@ fn answer(request: Request, mut descriptors: Vec<OwnedFd>, region: &Region, shar
     shared.next += 1;
     let number = shared.next;
     match request {
-        Request::Attach { .. } => Reply::Welcome { token: [0; 16], process: 0 },
-        Request::Join { process, .. } => Reply::Welcome { token: [0; 16], process },
+        Request::Attach { .. } => Reply::Welcome { token: [0; 16], process: 0, sender: Sender::Server },
+        Request::Join { process, .. } => Reply::Welcome { token: [0; 16], process, sender: Sender::Server },
+        Request::Incoming { .. } => Reply::Refused { errno: 2, reason: "the server sends".into() },
         Request::Fork => {
             shared.processes += 1;
             Reply::Forked { process: shared.processes }

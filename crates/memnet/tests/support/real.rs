@@ -9,7 +9,9 @@ use afpa_engine::workers::Workers;
 use afpa_engine::{Engine, EngineHandle, Time};
 use afpa_platform::clock;
 use afpa_sockets::{Sockets, SocketsConfig};
-use afpa_tcp_server::{Control, ControlConfig, Notify, Port, Provider, ProviderStats, Settings, SocketProvider};
+use afpa_tcp_server::{
+    Control, ControlConfig, Notify, Port, Provider, ProviderStats, Sender, Settings, SocketProvider,
+};
 
 pub(crate) struct Real {
     directory: tempfile::TempDir,
@@ -19,13 +21,21 @@ pub(crate) struct Real {
 }
 
 impl Real {
+    #[allow(dead_code, reason = "not all tests have the default settings")]
     pub(crate) fn start() -> Real {
         // The engine shares the machine with those who wait for it.
         Real::with(Settings { notify: Notify::Interrupt, ..Settings::default() })
     }
 
+    /// One whose applications send by themselves.
+    #[allow(dead_code, reason = "only some tests need one")]
+    pub(crate) fn receiving() -> Real {
+        Real::with(Settings { notify: Notify::Interrupt, sender: Sender::Application, ..Settings::default() })
+    }
+
     pub(crate) fn with(settings: Settings) -> Real {
         let (tell, told) = channel();
+        let sender = settings.sender;
         let engine = thread::spawn(move || {
             let mut engine = Engine::new(Workers::start(1, 16).unwrap(), || Time(clock::now())).unwrap();
             let stats = Arc::new(ProviderStats::default());
@@ -39,7 +49,8 @@ impl Real {
         let port = told.recv().unwrap();
         let handle = port.handle.clone();
         let directory = tempfile::tempdir().unwrap();
-        let control = Control::start(ControlConfig::new(directory.path().join("control")), vec![port]).unwrap();
+        let config = ControlConfig { sender, ..ControlConfig::new(directory.path().join("control")) };
+        let control = Control::start(config, vec![port]).unwrap();
         Real { directory, control: Some(control), handle, engine: Some(engine) }
     }
 

@@ -149,6 +149,11 @@ pub enum Completion {
         /// Of [`Ring::poll_writable`].
         token: Token,
     },
+    /// A socket has something to receive, or the wait for it has ended.
+    Input {
+        /// Of [`Ring::poll_input`].
+        token: Token,
+    },
     /// A socket was closed. Comes behind [`Completion::Sent`].
     Closed {
         /// Of [`Ring::send_and_close`].
@@ -192,6 +197,7 @@ enum Kind {
     ReceiveDatagram = 8,
     ReceiveInformed = 9,
     SendDatagram = 10,
+    Input = 11,
 }
 
 /// Whether this kernel and this process's privileges allow a [`Ring`].
@@ -336,6 +342,18 @@ impl Ring {
     pub fn poll_writable(&mut self, token: Token, descriptor: BorrowedFd<'_>) {
         let poll = opcode::PollAdd::new(Fd(descriptor.as_raw_fd()), libc::POLLOUT as u32);
         self.push(poll.build().user_data(tag(token, Kind::Writable)));
+    }
+
+    /// Waits, once, until `socket` has something to receive, or its end, whatever its mode.
+    pub fn poll_input(&mut self, token: Token, socket: BorrowedFd<'_>) {
+        let events = (libc::POLLIN | libc::POLLRDHUP) as u32;
+        let poll = opcode::PollAdd::new(Fd(socket.as_raw_fd()), events);
+        self.push(poll.build().user_data(tag(token, Kind::Input)));
+    }
+
+    /// Ends the waiting of `token` for something to receive.
+    pub fn cancel_input(&mut self, token: Token) {
+        self.cancel(tag(token, Kind::Input));
     }
 
     /// Ends the receive of `token`, which completes with an error or what it already had.
@@ -529,6 +547,7 @@ impl Ring {
                 Completion::Sent { token, gather, result: result.map(u64::from) }
             }
             k if k == Kind::Readable as u8 => Completion::Readable { token },
+            k if k == Kind::Input as u8 => Completion::Input { token },
             k if k == Kind::Writable as u8 => Completion::Writable { token },
             k if k == Kind::Close as u8 => {
                 let sending = &mut self.sends[token as usize];

@@ -144,6 +144,12 @@ pub(super) unsafe extern "C" fn ioctl(descriptor: c_int, request: c_ulong, argum
         let Some(argument) = (unsafe { argument.cast::<c_int>().as_mut() }) else { return int(fail(Errno::FAULT)) };
         match request {
             libc::FIONBIO => drop(socket.description().set(flag::NONBLOCKING, *argument != 0)),
+            libc::TIOCOUTQ if socket.sends() => {
+                // SAFETY: an `int`, the program's.
+                return int(unsafe {
+                    raw::pass!(SYS_ioctl, descriptor, request, std::ptr::from_mut(argument) as usize)
+                });
+            }
             _ if socket.is_listener() => return int(fail(Errno::INVAL)),
             libc::FIONREAD => *argument = socket.channel().readable().unwrap_or(0) as c_int,
             libc::TIOCOUTQ => {

@@ -18,6 +18,7 @@ fn manner(flags: c_int) -> Manner {
         impatient: flags & libc::MSG_DONTWAIT != 0,
         peek: flags & libc::MSG_PEEK != 0,
         all: flags & libc::MSG_WAITALL != 0,
+        more: flags & libc::MSG_MORE != 0,
     }
 }
 
@@ -320,8 +321,23 @@ pub(super) unsafe extern "C" fn sendfile64(to: c_int, from: c_int, position: *mu
         // SAFETY: the program's arguments.
         return unsafe { pass!(SYS_sendfile, to, from, position as usize, count) };
     };
+    if socket.sends() {
+        return by_itself(&socket, || {
+            // SAFETY: the program's arguments.
+            unsafe { pass!(SYS_sendfile, to, from, position as usize, count) }
+        });
+    }
     // SAFETY: null or the program's.
     broken(send_file(&socket, from, unsafe { position.as_mut() }, count), false)
+}
+
+/// A call on the kernel's socket that takes no flags: the kernel raises the signal that goes with `EPIPE`.
+fn by_itself(socket: &Socket, call: impl FnOnce() -> ssize_t) -> ssize_t {
+    if let Some(error) = socket.cannot_send() {
+        return broken(Err(error), false);
+    }
+    socket.settle_mode();
+    call()
 }
 
 fn send_file(socket: &Socket, from: c_int, position: Option<&mut off64_t>, count: usize) -> Result<usize, Errno> {
@@ -365,6 +381,13 @@ pub(super) unsafe extern "C" fn splice(
         (Some(_), _) if !from_position.is_null() => return fail(Errno::SPIPE),
         (_, Some(_)) if !to_position.is_null() => return fail(Errno::SPIPE),
         (Some(socket), None) => return result(splice::into_pipe(&socket, to, count, impatient)),
+        (None, Some(socket)) if socket.sends() => {
+            return by_itself(&socket, || {
+                let positions = (from_position as usize, to_position as usize);
+                // SAFETY: the program's arguments.
+                unsafe { pass!(SYS_splice, from, positions.0, to, positions.1, count, flags) }
+            });
+        }
         (None, Some(socket)) => return broken(splice::from_pipe(&socket, from, count, impatient), false),
         (Some(_), Some(_)) => return fail(Errno::INVAL),
     }

@@ -15,7 +15,7 @@ use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
 use afpa_channel::Geometry;
-use afpa_channel::control::{self, Reply, Request};
+use afpa_channel::control::{self, Reply, Request, Sender};
 use afpa_platform::memory::Pool;
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
@@ -47,6 +47,8 @@ pub struct ControlConfig {
     pub processes: u32,
     /// What applications may use.
     pub limits: Limits,
+    /// Who sends on connections: what the engines' [settings](crate::Settings) say.
+    pub sender: Sender,
     /// How many engines are active, and whether connections move between them.
     pub balance: balance::Settings,
     /// Memory that leaves from where it lies, for applications to register. If absent, or when there is none left, they bring
@@ -65,6 +67,7 @@ impl ControlConfig {
             queues: 256,
             processes: 256,
             limits: Limits::default(),
+            sender: Sender::Server,
             balance: balance::Settings::default(),
             pool: None,
         }
@@ -252,18 +255,24 @@ impl Server {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
             Ok(None) | Err(_) => return self.forget(name),
         };
+        let incoming = if let Request::Incoming { slot } = &request.0 { Some(*slot) } else { None };
         let reply = self.registry.serve(client, request.0, request.1).unwrap_or_else(|refusal| Reply::Refused {
             errno: refusal.errno.raw_os_error(),
             reason: refusal.reason.into(),
         });
         let application = client.member.as_ref().map(|member| member.application.clone());
+        let handing = match (incoming, &application) {
+            (Some(slot), Some(application)) => application.handings.of(slot),
+            _ => None,
+        };
         let granted = match (&reply, &application) {
             (Reply::Granted { memory, .. }, Some(application)) => application.memories.get(*memory),
             _ => None,
         };
-        let descriptors = match (&reply, &application, &granted) {
-            (Reply::Welcome { .. }, Some(application), _) => application.descriptors(),
-            (_, _, Some(granted)) => vec![granted.descriptor()],
+        let descriptors = match (&reply, &application) {
+            (Reply::Welcome { .. }, Some(application)) => application.descriptors(),
+            (Reply::Granted { .. }, _) => granted.iter().map(|granted| granted.descriptor()).collect(),
+            (Reply::Incoming, _) => handing.iter().map(|handing| handing.theirs()).collect(),
             _ => Vec::new(),
         };
         if control::send(client.socket.as_fd(), &reply, &descriptors).is_err() {

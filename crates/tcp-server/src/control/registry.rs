@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use afpa_channel::Geometry;
-use afpa_channel::control::Token;
+use afpa_channel::control::{Sender, Token};
 use afpa_platform::memory::Pool;
 use rustix::rand::{GetRandomFlags, getrandom};
 
@@ -34,6 +34,7 @@ pub(crate) struct Registry {
     pub(crate) next_engine: usize,
     pub(crate) leases: Leases,
     pub(crate) pool: Option<Arc<Pool>>,
+    pub(crate) sender: Sender,
 }
 
 /// An application.
@@ -73,6 +74,7 @@ impl Registry {
             next_engine: 0,
             leases,
             pool: config.pool.clone(),
+            sender: config.sender,
         }
     }
 

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Instant;
 
-use afpa_channel::control::{Reply, Request, VERSION};
+use afpa_channel::control::{Reply, Request, Sender, VERSION};
 use afpa_channel::slot::state;
 use afpa_platform::foreign::ForeignMemory;
 use afpa_platform::memory::Owner;
@@ -50,7 +50,7 @@ impl Registry {
             Request::Join { version, token, process } => {
                 let member = self.join_as(client, version, &token, process)?;
                 client.member = Some(member);
-                return Ok(Reply::Welcome { token, process });
+                return Ok(Reply::Welcome { token, process, sender: self.sender });
             }
             _ => {}
         }
@@ -73,6 +73,10 @@ impl Registry {
                 Some(_) => Ok(Reply::Done),
                 None => refuse(Errno::NOENT, "there is no such memory"),
             },
+            Request::Incoming { slot } => match member.application.handings.of(slot) {
+                Some(_) => Ok(Reply::Incoming),
+                None => refuse(Errno::NOENT, "no sockets of connections come there"),
+            },
             Request::OpenFile => open_file(&member, one(descriptors)?),
             Request::CloseFile { file } => match member.application.files.remove(file) {
                 Some(_) => Ok(Reply::Done),
@@ -93,7 +97,8 @@ impl Registry {
         let name: String = name.chars().filter(|c| !c.is_control()).take(MAX_NAME / 4).collect();
         match self.attach(name, uid, client.credentials.pid.as_raw_nonzero().get()) {
             Ok(member) => {
-                let welcome = Reply::Welcome { token: member.application.identity().token, process: member.place };
+                let token = member.application.identity().token;
+                let welcome = Reply::Welcome { token, process: member.place, sender: self.sender };
                 client.member = Some(member);
                 Ok(welcome)
             }
@@ -115,7 +120,7 @@ impl Registry {
     /// A listening slot on each engine.
     fn listen(&mut self, member: &Member, socket: OwnedFd, backlog: u32) -> Result<Reply, Refusal> {
         check_tcp(&socket)?;
-        leave_at_once(&socket);
+        self.leave_at_once(&socket);
         if !is_bound(&socket) {
             return refuse(Errno::INVAL, "the socket is not bound");
         }
@@ -146,7 +151,7 @@ impl Registry {
     /// A slot on the active engine with the fewest connections.
     fn connect(&mut self, member: &Member, socket: OwnedFd, to: std::net::SocketAddr) -> Result<Reply, Refusal> {
         check_tcp(&socket)?;
-        leave_at_once(&socket);
+        self.leave_at_once(&socket);
         let family = if to.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
         if socket_domain(&socket) != Ok(family) {
             return refuse(Errno::AFNOSUPPORT, "the socket is of another address family");
@@ -166,6 +171,15 @@ impl Registry {
             provider.connect(number, (at.slot, at.generation), socket, to, desk);
         });
         Ok(Reply::Connecting { slot: at.slot })
+    }
+
+    /// What lies in a ring together leaves together anyway, and what has to wait for room there must not wait for the peer's
+    /// acknowledgment as well (RFC 9293 §3.7.4). Accepted connections inherit it. Who sends himself decides himself.
+    fn leave_at_once(&self, socket: &OwnedFd) {
+        if self.sender == Sender::Server {
+            // It fails only for what is no TCP socket.
+            let _ = set_tcp_nodelay(socket, true);
+        }
     }
 
     /// Memory of the server's own, if it has any for this application. Whoever is refused may bring his own.
@@ -244,13 +258,6 @@ fn check_tcp(socket: &OwnedFd) -> Result<(), Refusal> {
         Ok(protocol) if is_inet && is_stream && protocol.is_none_or(|protocol| protocol == ipproto::TCP) => Ok(()),
         _ => refuse(Errno::OPNOTSUPP, "that is no TCP socket"),
     }
-}
-
-/// What lies in a ring together leaves together anyway, and what has to wait for room there must not wait for the peer's
-/// acknowledgment as well (RFC 9293 §3.7.4). Accepted connections inherit it.
-fn leave_at_once(socket: &OwnedFd) {
-    // It fails only for what is no TCP socket.
-    let _ = set_tcp_nodelay(socket, true);
 }
 
 fn is_bound(socket: &OwnedFd) -> bool {

@@ -30,7 +30,7 @@ impl App {
     pub(crate) fn meet(control: &Control, request: &Request) -> io::Result<App> {
         let socket = control::connect_to(control.path())?;
         let (reply, mut descriptors) = control::ask(socket.as_fd(), request, &[])?;
-        let Reply::Welcome { token, process } = reply else { panic!("{reply:?}") };
+        let Reply::Welcome { token, process, .. } = reply else { panic!("{reply:?}") };
         let region = Region::open(descriptors.remove(0)).unwrap();
         Ok(App { control: socket, region, token, place: process, bells: descriptors })
     }
@@ -71,6 +71,11 @@ impl App {
 
     /// Takes the next connection out of a listener's ring, and holds it.
     pub(crate) fn accept(&self, listener: u32) -> Option<u32> {
+        self.accept_entry(listener).map(|accepted| accepted.slot)
+    }
+
+    /// As above, with the use of the slot.
+    pub(crate) fn accept_entry(&self, listener: u32) -> Option<Accepted> {
         let slot = self.slot(listener);
         let (ring, taken) = (slot.receive_ring(), slot.taken());
         if ring.readable(taken).unwrap() < ACCEPTED as u32 {
@@ -84,7 +89,7 @@ impl App {
         if slot.is_stalled() {
             self.attend(listener);
         }
-        Some(accepted.slot)
+        Some(accepted)
     }
 
     /// Puts as many octets into the send ring as there is room for.

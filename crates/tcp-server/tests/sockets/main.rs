@@ -2,6 +2,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod sending;
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -11,7 +12,7 @@ use std::sync::mpsc::sync_channel;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use afpa_channel::control::{Reply, Request};
+use afpa_channel::control::{Reply, Request, Sender};
 use afpa_channel::job_ring::{Job, Source};
 use afpa_channel::slot::{command, state};
 use afpa_engine::workers::Workers;
@@ -37,7 +38,8 @@ impl Server {
         let workers = Workers::start(1, 16).unwrap();
         let (ports, threads) = (0..engines).map(|number| engine(number, interface, &settings, workers.clone())).unzip();
         let ports: Vec<Port> = ports;
-        let config = ControlConfig { slots: 64, ..ControlConfig::new(directory.path().join("server.sock")) };
+        let sender = settings.sender;
+        let config = ControlConfig { slots: 256, sender, ..ControlConfig::new(directory.path().join("server.sock")) };
         let control = Some(Control::start(config, ports.clone()).unwrap());
         Server { control, ports, threads, _directory: directory }
     }
@@ -113,6 +115,10 @@ fn accept(app: &App, listeners: &[u32]) -> u32 {
 }
 
 fn on_each(test: impl Fn(&Server)) {
+    on_each_with(Sender::Server, test);
+}
+
+fn on_each_with(sender: Sender, test: impl Fn(&Server)) {
     for interface in [Interface::Epoll, Interface::Uring] {
         if interface == Interface::Uring
             && let Err(reason) = afpa_platform::uring::probe()
@@ -121,7 +127,7 @@ fn on_each(test: impl Fn(&Server)) {
             continue;
         }
         for (engines, notify) in [(1, Notify::Interrupt), (2, Notify::Adaptive)] {
-            test(&Server::start(engines, interface, Settings { notify, ..Settings::default() }));
+            test(&Server::start(engines, interface, Settings { notify, sender, ..Settings::default() }));
         }
     }
 }

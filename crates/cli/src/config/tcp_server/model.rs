@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use afpa_channel::control::Sender;
 use afpa_tcp_server::Limits;
 
 use crate::config::words::words;
@@ -149,6 +150,16 @@ words! {
         Receive = "receive",
         /// Both.
         Both = "send+receive",
+    }
+}
+
+impl Directions {
+    /// Who sends then.
+    pub fn sender(self) -> Sender {
+        match self {
+            Directions::Receive => Sender::Application,
+            Directions::Both => Sender::Server,
+        }
     }
 }
 

@@ -30,8 +30,9 @@ pub(in crate::config) fn problems(config: &Config, server: &TcpServer, found: &m
         }
         size_within(key.into(), size, Size(0), Size(64 << 30), found);
     }
-    if server.offload == Directions::Receive {
-        let message = "expected \"send+receive\", found \"receive\"; this version offers both directions together only";
+    if server.offload == Directions::Receive && server.provider == Provider::Direct {
+        let message = "expected \"send+receive\" beside provider = \"direct\", found \"receive\"; the kernel has no \
+             connection there on which an application could send";
         found.push(Problem::new("tcp-server.offload", message));
     }
     let limits = &server.limits;

@@ -194,20 +194,20 @@ mod tests {
                  2:19: tcp-server.registered-memory: expected a size from 0 B to 64 GiB, found 1 TiB\n",
             ),
             (
-                "[tcp-server]\nring=64\ninterface='lab0'\noffload='receive'\ngrace-period='2h'\nlimits.memory='16'\n",
+                "[tcp-server]\nring=64\ninterface='lab0'\ngrace-period='2h'\nlimits.memory='16'\n",
                 "2:6: tcp-server.ring: expected a size from 4 KiB to 1 MiB, found 64 B\n\
                  3:11: tcp-server.interface: expected provider = \"direct\" beside it, found \"kernel\"; set it, \
                  or leave this out\n\
-                 4:9: tcp-server.offload: expected \"send+receive\", found \"receive\"; this version offers both \
-                 directions together only\n\
-                 5:14: tcp-server.grace-period: expected a duration from 0s to 1h, found 2h\n\
-                 6:15: tcp-server.limits.memory: expected a size from 4 MiB to 16 TiB, found 16 B\n",
+                 4:14: tcp-server.grace-period: expected a duration from 0s to 1h, found 2h\n\
+                 5:15: tcp-server.limits.memory: expected a size from 4 MiB to 16 TiB, found 16 B\n",
             ),
             (
-                "[tcp-server]\nprovider='direct'\ncores='0-64'\n",
+                "[tcp-server]\nprovider='direct'\noffload='receive'\ncores='0-64'\n",
                 "2:10: tcp-server.provider: expected tcp-server.interface beside \"direct\", found none; ip link shows \
                  the interfaces, afpa doctor what they can do\n\
-                 3:7: tcp-server.cores: expected at most 64 CPUs, found 65\n",
+                 3:9: tcp-server.offload: expected \"send+receive\" beside provider = \"direct\", found \"receive\"; the \
+                 kernel has no connection there on which an application could send\n\
+                 4:7: tcp-server.cores: expected at most 64 CPUs, found 65\n",
             ),
             (
                 "cores='1'\n[site]\nroot='/'\n[limits]\nheaders=1\ngrace-period='1s'\n[tcp-server]\n",
