@@ -1,6 +1,7 @@
 //! What there is, for people and programs.
 
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,36 @@ pub struct Status {
     pub more: usize,
     /// Its engines, by their numbers.
     pub engines: Vec<EngineStatus>,
+    /// Threads of the kernel that receive for an interface on the engines' cores.
+    #[serde(default)]
+    pub receiving: Vec<ReceivingThread>,
+}
+
+/// A thread of the kernel that receives for an interface (threaded NAPI).
+#[derive(Serialize, Deserialize, Debug, Clone, PartialEq)]
+pub struct ReceivingThread {
+    /// As the kernel calls it.
+    pub name: String,
+    /// Its id.
+    pub thread: i32,
+    /// The core on which it runs.
+    pub core: usize,
+}
+
+/// The threads that receive at present: told by who looks after them, shown by the control server.
+#[derive(Clone, Default, Debug)]
+pub struct Receiving(Arc<Mutex<Vec<ReceivingThread>>>);
+
+impl Receiving {
+    /// These are they.
+    pub fn set(&self, threads: Vec<ReceivingThread>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = threads;
+    }
+
+    /// All of them.
+    pub fn get(&self) -> Vec<ReceivingThread> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 /// An application.
@@ -62,6 +93,8 @@ pub struct EngineStatus {
 
 /// Processes that are listed of one application.
 const MOST_PROCESSES: usize = 8;
+/// Threads of the kernel that are listed.
+const MOST_THREADS: usize = 200;
 
 impl Registry {
     /// What there is, as JSON.
@@ -97,6 +130,7 @@ impl Registry {
             applications: applications.collect(),
             more: entries.len().saturating_sub(MOST),
             engines: engines.collect(),
+            receiving: self.receiving.get().into_iter().take(MOST_THREADS).collect(),
         };
         serde_json::to_string(&status).unwrap_or_default()
     }

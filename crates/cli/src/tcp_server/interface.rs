@@ -1,4 +1,5 @@
-//! The interface of the provider direct: whose frames are our own TCP's, and from when to when.
+//! The interface. With the provider direct, whose frames are our own TCP's, and from when to when; with the provider kernel,
+//! on which cores its packets are received.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -6,7 +7,8 @@ use std::sync::Arc;
 use afpa_platform::memory::Arena;
 use afpa_tcp_server::Steer;
 
-use crate::config::tcp_server::Provider;
+use super::napi::Threads;
+use crate::config::tcp_server::{Notify, Provider};
 use crate::config::{self, TcpServer};
 use crate::server::{Wire, direct_engines, frame_memory_of};
 
@@ -36,12 +38,22 @@ pub(super) fn open(args: &TcpServer, wanted: usize) -> Result<(usize, Option<Arc
     Ok((engines, Some(Arc::new(Interface { wire, arena }))))
 }
 
+/// Has the kernel receive what comes through the interface on these cores, if there is an interface and TCP is the kernel's.
+///
+/// # Errors
+/// What is missing, in a sentence with the remedy.
+pub(super) fn receive_on(args: &TcpServer, cores: &[usize]) -> Result<Option<Threads>, String> {
+    let Some(name) = args.interface.as_ref().filter(|_| args.provider == Provider::Kernel) else { return Ok(None) };
+    if args.notify == Notify::Poll {
+        tracing::warn!("engines that never sleep share their cores with what receives for {name}; --notify adaptive lets it run");
+    }
+    Threads::start(name, cores).map(Some)
+}
+
 fn settings(args: &TcpServer) -> Result<Option<config::Direct>, String> {
-    let is_told = args.interface.is_some() || args.queues.is_some() || args.frames != config::Frames::Auto;
+    let is_told = args.queues.is_some() || args.frames != config::Frames::Auto;
     match (args.provider, &args.interface) {
-        (Provider::Kernel, _) if is_told => {
-            Err("--interface, --frames and --queues are of --provider direct; write that, too".into())
-        }
+        (Provider::Kernel, _) if is_told => Err("--frames and --queues are of --provider direct; write that, too".into()),
         (Provider::Kernel, _) => Ok(None),
         (Provider::Direct, None) => Err("--provider direct needs an interface: --interface eth0".into()),
         (Provider::Direct, Some(name)) => Ok(Some(config::Direct {

@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::path::Path;
 
 use afpa_channel::control::{Reply, Request, ask, connect_to};
-use afpa_tcp_server::status::{ApplicationStatus, EngineStatus, Status};
+use afpa_tcp_server::status::{ApplicationStatus, EngineStatus, ReceivingThread, Status};
 
 use super::socket_path;
 use crate::args::TcpServerStatus;
@@ -60,6 +60,14 @@ fn table(status: &Status) -> String {
         [number.to_string(), connections.to_string(), load, moved_in.to_string(), moved_out.to_string(), now.to_owned()]
     }));
     let mut text = aligned(&rows) + "\n";
+    if !status.receiving.is_empty() {
+        let mut rows = vec![["kernel thread", "id", "core"].map(str::to_owned)];
+        let row = |ReceivingThread { name, thread, core }: &ReceivingThread| {
+            [name.clone(), thread.to_string(), core.to_string()]
+        };
+        rows.extend(status.receiving.iter().map(row));
+        text += &(aligned(&rows) + "\n");
+    }
     let heading = ["application", "user", "processes", "listening", "connections", "of slots", "registered"];
     let mut rows = vec![heading.map(str::to_owned)];
     rows.extend(status.applications.iter().map(|application| {
@@ -123,6 +131,7 @@ mod tests {
                 },
                 EngineStatus { connections: 0, load: 0.0, sleeping: true, active: false, moved_in: 0, moved_out: 12 },
             ],
+            receiving: Vec::new(),
         };
         let expected = "\
 engine  connections  load  moved in  moved out              now
@@ -133,6 +142,15 @@ application   user  processes  listening  connections  of slots  registered
 redis-server   999      41,42          2           50      4096           0
 ";
         assert_eq!(table(&status), expected);
+        let of = |name: &str, thread, core| ReceivingThread { name: name.into(), thread, core };
+        status.receiving = vec![of("napi/eth0-8193", 141, 2), of("napi/eth0-8194", 1142, 3)];
+        let expected = "
+kernel thread     id  core
+napi/eth0-8193   141     2
+napi/eth0-8194  1142     3
+
+application ";
+        assert!(table(&status).contains(expected), "{}", table(&status));
         status.applications.clear();
         assert!(table(&status).ends_with("\nno application is attached\n"));
     }

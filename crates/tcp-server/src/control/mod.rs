@@ -25,6 +25,7 @@ use rustix::net::{SocketFlags, UCred, accept_with};
 use crate::balance;
 use crate::limits::Limits;
 use crate::provider::Port;
+use crate::status::Receiving;
 use crate::steering::{Leases, Steer};
 pub(crate) use registry::{Member, Registry};
 pub(crate) use requests::Refusal;
@@ -48,6 +49,8 @@ pub struct ControlConfig {
     pub limits: Limits,
     /// How many engines are active, and whether connections move between them.
     pub balance: balance::Settings,
+    /// Threads of the kernel that receive on the engines' cores, for the status.
+    pub receiving: Receiving,
 }
 
 impl ControlConfig {
@@ -62,6 +65,7 @@ impl ControlConfig {
             processes: 256,
             limits: Limits::default(),
             balance: balance::Settings::default(),
+            receiving: Receiving::default(),
         }
     }
 

@@ -13,7 +13,7 @@ use crate::control::ControlConfig;
 use crate::control::balancer::Balancer;
 use crate::limits::Limits;
 use crate::provider::Port;
-use crate::status::Load;
+use crate::status::{Load, Receiving};
 use crate::steering::Leases;
 
 /// How long a place waits for the process that was forked for it.
@@ -32,6 +32,7 @@ pub(crate) struct Registry {
     /// Where the next look for the least loaded engine starts.
     pub(crate) next_engine: usize,
     pub(crate) leases: Leases,
+    pub(crate) receiving: Receiving,
 }
 
 /// An application.
@@ -70,6 +71,7 @@ impl Registry {
             count: 0,
             next_engine: 0,
             leases,
+            receiving: config.receiving.clone(),
         }
     }
 

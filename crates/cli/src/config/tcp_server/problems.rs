@@ -48,7 +48,7 @@ pub(in crate::config) fn surroundings(server: &TcpServer, found: &mut Vec<Proble
             found.push(Problem::new("tcp-server.socket", message));
         }
     }
-    if let (Provider::Direct, Some(name)) = (server.provider, &server.interface) {
+    if let Some(name) = &server.interface {
         found.extend(interface_problem("tcp-server.interface", name));
     }
 }
@@ -96,11 +96,7 @@ fn interface(server: &TcpServer, found: &mut Vec<Problem>) {
                  ip link shows the interfaces, afpa doctor what they can do";
             found.push(Problem::new("tcp-server.provider", message));
         }
-        (Provider::Kernel, Some(_)) => {
-            let message = "expected provider = \"direct\" beside it, found \"kernel\"; set it, or leave this out";
-            found.push(Problem::new("tcp-server.interface", message));
-        }
-        (Provider::Direct, Some(name)) if !Direct::is_name(name) => {
+        (_, Some(name)) if !Direct::is_name(name) => {
             let message = format!("expected the name of an interface (at most 15 octets), found {name:?}");
             found.push(Problem::new("tcp-server.interface", message));
         }

@@ -185,10 +185,9 @@ mod tests {
                  4:12: tcp-server.limits.registered: expected a size, found -1\n",
             ),
             (
-                "[tcp-server]\nring=64\ninterface='lab0'\noffload='receive'\ngrace-period='2h'\nlimits.memory='16'\n",
+                "[tcp-server]\nring=64\ninterface='lab/0'\noffload='receive'\ngrace-period='2h'\nlimits.memory='16'\n",
                 "2:6: tcp-server.ring: expected a size from 4 KiB to 1 MiB, found 64 B\n\
-                 3:11: tcp-server.interface: expected provider = \"direct\" beside it, found \"kernel\"; set it, \
-                 or leave this out\n\
+                 3:11: tcp-server.interface: expected the name of an interface (at most 15 octets), found \"lab/0\"\n\
                  4:9: tcp-server.offload: expected \"send+receive\", found \"receive\"; this version offers both \
                  directions together only\n\
                  5:14: tcp-server.grace-period: expected a duration from 0s to 1h, found 2h\n\
