@@ -15,6 +15,7 @@ use afpa_platform::source::SourceFile;
 
 use crate::bell::{Doorbell, EngineBell};
 use crate::limits::{Ceiling, Limits};
+use crate::objects::Object;
 use crate::resources::Numbered;
 use crate::slots::Slots;
 use crate::stats::ProviderStats;
@@ -47,6 +48,7 @@ pub struct Application {
     queues: Numbered<Queue>,
     pub(crate) memories: Numbered<Arc<Memory>>,
     pub(crate) files: Numbered<Arc<SourceFile>>,
+    pub(crate) objects: Numbered<Arc<Object>>,
     pub(crate) listening: AtomicUsize,
     has_ended: AtomicBool,
 }
@@ -81,6 +83,7 @@ impl Application {
             queues: Numbered::new(geometry.queues() as usize),
             memories: Numbered::new(limits.memories),
             files: Numbered::new(limits.files),
+            objects: Numbered::new(limits.found_objects),
             listening: AtomicUsize::new(0),
             has_ended: AtomicBool::new(false),
         }))

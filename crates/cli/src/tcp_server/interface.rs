@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use afpa_platform::memory::Arena;
-use afpa_tcp_server::Steer;
+use afpa_tcp_server::{Objects, Steer};
 
 use super::napi::Threads;
 use crate::config::tcp_server::{Notify, Provider};
@@ -18,16 +18,36 @@ pub(super) struct Interface {
     pub(super) arena: Arc<Arena>,
 }
 
-/// How many engines there shall be, and the interface if the provider has one.
+/// What engines work with.
+pub(super) struct Ground {
+    /// How many there shall be.
+    pub(super) engines: usize,
+    /// What applications publish, if they may.
+    pub(super) objects: Option<Arc<Objects>>,
+    /// The interface, if the provider has one.
+    pub(super) wire: Option<Arc<Interface>>,
+}
+
+/// How many engines there shall be, and what they share.
 ///
 /// # Errors
 /// What is missing, in a sentence with the remedy.
-pub(super) fn open(args: &TcpServer, wanted: usize) -> Result<(usize, Option<Arc<Interface>>), String> {
-    let Some(direct) = settings(args)? else { return Ok((wanted, None)) };
-    let engines = direct_engines(&direct, wanted)?;
-    let arena = Arena::new(frame_memory_of(&direct)).map_err(|error| format!("no memory for frames: {error}"))?;
+pub(super) fn open(args: &TcpServer, wanted: usize) -> Result<Ground, String> {
+    let direct = settings(args)?;
+    let engines = direct.as_ref().map_or(Ok(wanted), |direct| direct_engines(direct, wanted))?;
+    let frames = direct.as_ref().map_or(0, frame_memory_of);
+    // Objects lie in the device's memory, to be sent from there.
+    let objects = Objects::new(&args.limits, engines, frames);
+    let objects = objects.map_err(|error| format!("no memory for objects: {error}"))?;
+    let Some(direct) = direct else { return Ok(Ground { engines, objects, wire: None }) };
+    let arena = match &objects {
+        Some(objects) => objects.arena().clone(),
+        None => Arena::new(frames).map_err(|error| format!("no memory for frames: {error}"))?,
+    };
     // Of the applications' protocols nothing is known: either end may begin.
-    let Some(wire) = Wire::of(&direct, engines, false)? else { return Ok((wanted, None)) };
+    let Some(wire) = Wire::of(&direct, engines, false)? else {
+        return Ok(Ground { engines: wanted, objects, wire: None });
+    };
     if wire.is_host() {
         return Err(format!(
             "on the TAP device {0} afpa would be a host of its own, whose addresses no program of this machine can be \
@@ -35,7 +55,7 @@ pub(super) fn open(args: &TcpServer, wanted: usize) -> Result<(usize, Option<Arc
             wire.name()
         ));
     }
-    Ok((engines, Some(Arc::new(Interface { wire, arena }))))
+    Ok(Ground { engines, objects, wire: Some(Arc::new(Interface { wire, arena })) })
 }
 
 /// Has the kernel receive what comes through the interface on these cores, if there is an interface and TCP is the kernel's.
@@ -45,7 +65,9 @@ pub(super) fn open(args: &TcpServer, wanted: usize) -> Result<(usize, Option<Arc
 pub(super) fn receive_on(args: &TcpServer, cores: &[usize]) -> Result<Option<Threads>, String> {
     let Some(name) = args.interface.as_ref().filter(|_| args.provider == Provider::Kernel) else { return Ok(None) };
     if args.notify == Notify::Poll {
-        tracing::warn!("engines that never sleep share their cores with what receives for {name}; --notify adaptive lets it run");
+        tracing::warn!(
+            "engines that never sleep share their cores with what receives for {name}; --notify adaptive lets it run"
+        );
     }
     Threads::start(name, cores).map(Some)
 }
@@ -53,7 +75,9 @@ pub(super) fn receive_on(args: &TcpServer, cores: &[usize]) -> Result<Option<Thr
 fn settings(args: &TcpServer) -> Result<Option<config::Direct>, String> {
     let is_told = args.queues.is_some() || args.frames != config::Frames::Auto;
     match (args.provider, &args.interface) {
-        (Provider::Kernel, _) if is_told => Err("--frames and --queues are of --provider direct; write that, too".into()),
+        (Provider::Kernel, _) if is_told => {
+            Err("--frames and --queues are of --provider direct; write that, too".into())
+        }
         (Provider::Kernel, _) => Ok(None),
         (Provider::Direct, None) => Err("--provider direct needs an interface: --interface eth0".into()),
         (Provider::Direct, Some(name)) => Ok(Some(config::Direct {

@@ -25,6 +25,7 @@ use crate::signals::{Request, Signals};
 use crate::supervisor::EngineEnd;
 use crate::systemd;
 use engine::Seat;
+use interface::Ground;
 use running::Running;
 
 pub use status::{ask_status, status};
@@ -92,7 +93,7 @@ fn start(args: &TcpServer, admin: Option<Admin>, path: PathBuf) -> Result<Starte
     if cpus.len() > MAX_ENGINES as usize {
         return Err(format!("a TCP server has at most {MAX_ENGINES} engines; name fewer with --cores"));
     }
-    let (engines, wire) = interface::open(args, cpus.len())?;
+    let Ground { engines, objects, wire } = interface::open(args, cpus.len())?;
     cpus.truncate(engines);
     let balance = balance_of(args, engines)?;
     let napi = interface::receive_on(args, &cpus)?;
@@ -101,7 +102,8 @@ fn start(args: &TcpServer, admin: Option<Admin>, path: PathBuf) -> Result<Starte
         .map_err(|error| format!("the worker threads cannot be started: {error}"))?;
     let (sender, ends) = unbounded_channel();
     let seats = cpus.iter().enumerate().map(|(number, cpu)| {
-        engine::start(engine::Plan::new(args, *cpu, (number as u32, wire.clone()), workers.clone()), sender.clone())
+        let place = (number as u32, wire.clone(), objects.clone());
+        engine::start(engine::Plan::new(args, *cpu, place, workers.clone()), sender.clone())
     });
     let seats: Vec<Seat> = seats.collect::<Result<_, _>>()?;
     let config = ControlConfig {
@@ -110,6 +112,7 @@ fn start(args: &TcpServer, admin: Option<Admin>, path: PathBuf) -> Result<Starte
         ring: args.ring.0 as u32,
         balance,
         limits: args.limits.clone(),
+        objects,
         receiving: napi.as_ref().map(napi::Threads::receiving).unwrap_or_default(),
         ..ControlConfig::new(path.clone())
     };

@@ -128,7 +128,8 @@ impl Stack {
         assert!(!self.said().contains("panicked"), "{}", self.said());
     }
 
-    fn socket(&self) -> PathBuf {
+    /// Where programs attach.
+    pub(crate) fn socket(&self) -> PathBuf {
         self.file("tcp-server.sock")
     }
 

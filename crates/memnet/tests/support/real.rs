@@ -9,7 +9,9 @@ use afpa_engine::workers::Workers;
 use afpa_engine::{Engine, EngineHandle, Time};
 use afpa_platform::clock;
 use afpa_sockets::{Sockets, SocketsConfig};
-use afpa_tcp_server::{Control, ControlConfig, Notify, Port, Provider, ProviderStats, Settings, SocketProvider};
+use afpa_tcp_server::{
+    Control, ControlConfig, Limits, Notify, Objects, Port, Provider, ProviderStats, Settings, SocketProvider,
+};
 
 pub(crate) struct Real {
     directory: tempfile::TempDir,
@@ -26,10 +28,14 @@ impl Real {
 
     pub(crate) fn with(settings: Settings) -> Real {
         let (tell, told) = channel();
+        let limits = Limits { objects: 16 << 20, objects_per_user: 12 << 20, ..Limits::default() };
+        let objects = Objects::new(&limits, 1, 0).unwrap().unwrap();
+        let kept = objects.clone();
         let engine = thread::spawn(move || {
             let mut engine = Engine::new(Workers::start(1, 16).unwrap(), || Time(clock::now())).unwrap();
             let stats = Arc::new(ProviderStats::default());
-            let provider = Provider::new(0, engine.handle(), settings, stats.clone());
+            let mut provider = Provider::new(0, engine.handle(), settings, stats.clone());
+            provider.send_objects(&kept);
             let (owner, _) = engine.install::<SocketProvider>(provider);
             engine.add_transport(Box::new(Sockets::new(SocketsConfig::default()).unwrap())).unwrap();
             let handle = engine.handle();
@@ -39,7 +45,9 @@ impl Real {
         let port = told.recv().unwrap();
         let handle = port.handle.clone();
         let directory = tempfile::tempdir().unwrap();
-        let control = Control::start(ControlConfig::new(directory.path().join("control")), vec![port]).unwrap();
+        let config = ControlConfig::new(directory.path().join("control"));
+        let config = ControlConfig { limits, objects: Some(objects), ..config };
+        let control = Control::start(config, vec![port]).unwrap();
         Real { directory, control: Some(control), handle, engine: Some(engine) }
     }
 

@@ -11,7 +11,9 @@ use rustix::rand::{GetRandomFlags, getrandom};
 use crate::application::{Application, Identity, SlotCeiling};
 use crate::control::ControlConfig;
 use crate::control::balancer::Balancer;
+use crate::control::publisher::Publisher;
 use crate::limits::Limits;
+use crate::objects::Objects;
 use crate::provider::Port;
 use crate::status::{Load, Receiving};
 use crate::steering::Leases;
@@ -33,6 +35,8 @@ pub(crate) struct Registry {
     pub(crate) next_engine: usize,
     pub(crate) leases: Leases,
     pub(crate) receiving: Receiving,
+    pub(crate) objects: Option<Arc<Objects>>,
+    pub(crate) publisher: Option<Publisher>,
 }
 
 /// An application.
@@ -58,9 +62,14 @@ impl Member {
 }
 
 impl Registry {
-    pub(crate) fn new(geometry: Geometry, config: &ControlConfig, ports: Vec<Port>, leases: Leases) -> Registry {
-        let (limits, balance) = (config.limits.clone(), config.balance);
-        Registry {
+    pub(crate) fn new(
+        geometry: Geometry,
+        config: &ControlConfig,
+        ports: Vec<Port>,
+        leases: Leases,
+    ) -> std::io::Result<Registry> {
+        let (limits, balance, objects) = (config.limits.clone(), config.balance, config.objects.clone());
+        Ok(Registry {
             geometry,
             ceiling: SlotCeiling::new(&limits, geometry),
             limits,
@@ -72,7 +81,9 @@ impl Registry {
             next_engine: 0,
             leases,
             receiving: config.receiving.clone(),
-        }
+            publisher: objects.clone().map(Publisher::start).transpose()?,
+            objects,
+        })
     }
 
     /// Whether one more application may attach for this user.

@@ -9,7 +9,9 @@ use afpa_engine::memory::{MemoryConfig, Network, Peer, network};
 use afpa_engine::workers::Workers;
 use afpa_engine::{Engine, Owner, Time, TransportId};
 use afpa_platform::clock;
-use afpa_tcp_server::{Control, ControlConfig, Limits, Port, Provider, ProviderStats, Settings, SocketProvider};
+use afpa_tcp_server::{
+    Control, ControlConfig, Limits, Objects, Port, Provider, ProviderStats, Settings, SocketProvider,
+};
 use tempfile::TempDir;
 
 use crate::adopting::Adopting;
@@ -57,7 +59,11 @@ impl Stage {
         let directory = tempfile::tempdir().unwrap();
         let mut engine = Engine::new(Workers::start(1, 16).unwrap(), || Time(clock::now())).unwrap();
         let stats = Arc::new(ProviderStats::default());
-        let provider = Provider::new(0, engine.handle(), setting.provider, stats.clone());
+        let mut provider = Provider::new(0, engine.handle(), setting.provider, stats.clone());
+        let objects = Objects::new(&setting.limits, 1, 0).unwrap();
+        if let Some(objects) = &objects {
+            provider.send_objects(objects);
+        }
         let (owner, _) = engine.install::<SocketProvider>(provider);
         let (memory, network) = network(TransportId(0), setting.network);
         engine.add_transport(Box::new(Adopting::new(memory))).unwrap();
@@ -66,6 +72,7 @@ impl Stage {
             slots: setting.slots,
             ring: setting.ring,
             limits: setting.limits,
+            objects,
             ..ControlConfig::new(directory.path().join("server.sock"))
         };
         let control = Control::start(config, vec![port]).unwrap();

@@ -29,6 +29,7 @@ pub(in crate::config) fn problems(config: &Config, server: &TcpServer, found: &m
         ("ring", server.ring, *RING.start(), *RING.end()),
         ("limits.memory", Size(limits.memory), Size::mib(4), Size(1 << 44)),
         ("limits.registered", Size(limits.registered), Size(0), Size(1 << 44)),
+        ("limits.objects", Size(limits.objects), Size(0), Size(1 << 44)),
     ] {
         size_within(format!("tcp-server.{key}"), size, least, most, found);
     }

@@ -43,6 +43,9 @@ fn read_limits(mut section: Section<'_>, limits: &mut Limits) {
     octets(&mut section, "registered", &mut limits.registered);
     section.count("memories", 0..=65_536, &mut limits.memories);
     section.count("files", 0..=65_536, &mut limits.files);
+    octets(&mut section, "objects", &mut limits.objects);
+    octets(&mut section, "objects-per-user", &mut limits.objects_per_user);
+    section.count("found-objects", 0..=1_000_000, &mut limits.found_objects);
     section.finish();
 }
 
@@ -129,6 +132,9 @@ mod tests {
             registered = 6
             memories = 7
             files = 8
+            objects = "9MiB"
+            objects-per-user = 10
+            found-objects = 11
             [admin]
             listen = "[::1]:9090"
         "#;
@@ -161,6 +167,9 @@ mod tests {
                 registered: 6,
                 memories: 7,
                 files: 8,
+                objects: 9 << 20,
+                objects_per_user: 10,
+                found_objects: 11,
             },
         };
         assert_eq!(parsed.config.tcp_server, Some(expected));
