@@ -7,7 +7,8 @@ use std::fmt;
 
 /// What is swept over when nothing is said of it.
 const ACCEPTS: [u32; 4] = [1, 2, 8, 64];
-const RECEIVES: [u64; 4] = [1, 4 << 10, 16 << 10, 64 << 10];
+/// The first is less than a request.
+const RECEIVES: [u64; 4] = [64, 4 << 10, 16 << 10, 64 << 10];
 
 /// How much is done ahead.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]

@@ -56,7 +56,7 @@ pub(crate) struct OffloadArgs {
     /// dedicated-1:send+receive:adaptive:kernel]
     #[arg(long, value_name = "N,...", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=65_536))]
     eager_accept: Vec<u32>,
-    /// The same for octets of a connection that are received ahead [default of a sweep: 1,4KiB,16KiB,64KiB]
+    /// The same for octets of a connection that are received ahead [default of a sweep: 64,4KiB,16KiB,64KiB]
     #[arg(long, value_name = "SIZE,...", value_delimiter = ',', value_parser = units::size)]
     eager_receive: Vec<u64>,
     /// Make each request so long, at most 7KiB: with three in a burst, more comes than a small --eager-receive takes

@@ -59,7 +59,8 @@ pub fn contexts(interface: u32) -> io::Result<Vec<Napi>> {
     Ok(contexts)
 }
 
-fn context(body: &[u8]) -> Option<Napi> {
+/// What an answer says.
+pub(super) fn context(body: &[u8]) -> Option<Napi> {
     let number = |wanted| attributes(body, GENERIC_PART).find(|(kind, _)| *kind == wanted);
     let number = |wanted| number(wanted).and_then(|(_, value)| u32_at(value, 0));
     Some(Napi { id: number(NAPI_ID)?, thread: number(NAPI_THREAD).and_then(|id| i32::try_from(id).ok()) })
