@@ -146,6 +146,14 @@ fn the_kernel_receives_for_an_interface_where_the_engines_are() {
         assert_eq!((&thread["core"], cpus_of(thread["thread"].as_i64().unwrap()).as_str()), (&0.into(), "0"));
         assert!(table.contains(thread["name"].as_str().unwrap()), "{table}");
     }
+    // An interface that is set up anew has other threads.
+    lab.server.ip(&["link", "set", DEVICE, "down"]);
+    lab.server.ip(&["link", "set", DEVICE, "up"]);
+    let old: Vec<_> = threads.iter().map(|thread| thread["thread"].as_i64().unwrap()).collect();
+    until("its new threads are there", || {
+        let new = receiving(&server);
+        new.len() == 2 && new != old && new.iter().all(|thread| cpus_of(*thread) == "0")
+    });
     let second = refused_in(&lab, &["--cores", "0", "--interface", DEVICE]);
     let expected = format!(
         "afpa: packets of {DEVICE} cannot be received on the engines' cores: another TCP server does that already; stop \
@@ -235,6 +243,16 @@ fn refused_in(lab: &Lab, flags: &[&str]) -> String {
 fn threaded(lab: &Lab) -> String {
     let output = lab.server.command("cat").arg(format!("/sys/class/net/{DEVICE}/threaded")).output().unwrap();
     text(&output.stdout).trim_end().to_owned()
+}
+
+fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    for _ in 0..1000 {
+        if is_so() {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    panic!("not within ten seconds: {what}");
 }
 
 fn receiving(server: &Server) -> Vec<i64> {

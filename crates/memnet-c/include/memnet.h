@@ -83,6 +83,7 @@ int memnet_publish_file(memnet_t *attachment, const void *key, size_t key_length
 /* What programs of the same user have published under the key, as it is now. -ENOENT: nothing. */
 int memnet_object(memnet_t *attachment, const void *key, size_t key_length, memnet_object_t **object);
 uint64_t memnet_object_length(memnet_object_t *object);
+/* Not before the jobs that send it are done: those that have not begun cost their connections. */
 void memnet_close_object(memnet_object_t *object);
 /* 1 if something was published under the key, otherwise 0; now nothing is. Objects stay what they are. */
 int memnet_purge(memnet_t *attachment, const void *key, size_t key_length);

@@ -16,6 +16,7 @@ use rustix::io::Errno;
 use crate::application::Memory;
 use crate::control::Refusal;
 use crate::limits::Limits;
+use crate::status::ObjectsStatus;
 
 /// An object that was published.
 pub(crate) type Object = afpa_cache::Object<Published>;
@@ -78,6 +79,13 @@ impl Objects {
     /// The memory, for a device that sends from it.
     pub fn arena(&self) -> &Arc<Arena> {
         self.cache.arena()
+    }
+
+    /// What there is.
+    pub(crate) fn status(&self) -> ObjectsStatus {
+        let stats = self.cache.stats();
+        let (objects, used) = (stats.objects, stats.used);
+        ObjectsStatus { objects, used, capacity: stats.capacity, evictions: stats.evictions }
     }
 
     /// A view for an engine.

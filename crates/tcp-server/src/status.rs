@@ -26,6 +26,22 @@ pub struct Status {
     /// Threads of the kernel that receive for an interface on the engines' cores.
     #[serde(default)]
     pub receiving: Vec<ReceivingThread>,
+    /// What applications have published, if they may.
+    #[serde(default)]
+    pub objects: Option<ObjectsStatus>,
+}
+
+/// What applications have published.
+#[derive(Serialize, Deserialize, Debug, Clone, PartialEq)]
+pub struct ObjectsStatus {
+    /// How many objects are found by their keys.
+    pub objects: u64,
+    /// Octets of memory that they take, and what is still sent of others.
+    pub used: u64,
+    /// The most that they may take.
+    pub capacity: u64,
+    /// Objects that others have pushed out so far.
+    pub evictions: u64,
 }
 
 /// A thread of the kernel that receives for an interface (threaded NAPI).
@@ -131,6 +147,7 @@ impl Registry {
             more: entries.len().saturating_sub(MOST),
             engines: engines.collect(),
             receiving: self.receiving.get().into_iter().take(MOST_THREADS).collect(),
+            objects: self.objects.as_ref().map(|objects| objects.status()),
         };
         serde_json::to_string(&status).unwrap_or_default()
     }

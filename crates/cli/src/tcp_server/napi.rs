@@ -74,6 +74,9 @@ impl Threads {
     /// Looks for threads that have come since: an interface that was down, or has more queues now, has others.
     pub(super) fn look(&mut self) {
         let trouble = self.pin().err();
+        if trouble.is_some() {
+            self.receiving.set(Vec::new());
+        }
         if let Some(reason) = trouble.as_ref().filter(|_| trouble != self.trouble) {
             tracing::warn!("packets of {} are not received on the engines' cores: {reason}", self.interface.name);
         }
@@ -219,6 +222,8 @@ struct Record {
 /// What there was.
 #[derive(Default, Debug, PartialEq, Eq)]
 struct Before {
+    /// Whose: numbers of namespaces and interfaces are used again.
+    interface: String,
     /// What sysfs says.
     threaded: Option<String>,
     /// The processors of each thread.
@@ -251,8 +256,11 @@ impl Record {
         if inode(file.metadata()) != inode(fs::metadata(&path)) {
             return Err("another TCP server has just ended there; start again".into());
         }
-        let before = Before::read(&fs::read_to_string(&path).map_err(failed)?);
-        if before != Before::default() {
+        let identity = identity(interface);
+        let mut before = Before::read(&fs::read_to_string(&path).map_err(failed)?);
+        if before.interface != identity {
+            before = Before { interface: identity, ..Before::default() };
+        } else if before.threaded.is_some() {
             tracing::info!("a server that was killed has left {} changed; it will be put back", interface.name);
         }
         Ok(Record { path, file, before })
@@ -280,6 +288,7 @@ impl Before {
         for (what, value) in text.lines().filter_map(|line| line.split_once(' ')) {
             match (what.parse(), value.parse()) {
                 (Ok(thread), Ok(Cores::List(cpus))) => drop(before.affinities.insert(thread, cpus)),
+                _ if what == "interface" => before.interface = value.to_owned(),
                 _ if what == "threaded" => before.threaded = Some(value.to_owned()),
                 _ => {}
             }
@@ -290,12 +299,19 @@ impl Before {
     fn write(&self) -> String {
         let threaded = self.threaded.iter().map(|threaded| format!("threaded {threaded}\n"));
         let affinities = self.affinities.iter().map(|(thread, cpus)| format!("{thread} {}\n", show_cpus(cpus)));
-        threaded.chain(affinities).collect()
+        let interface = std::iter::once(format!("interface {}\n", self.interface));
+        interface.chain(threaded).chain(affinities).collect()
     }
 }
 
 fn threaded(interface: &Interface) -> PathBuf {
     Path::new("/sys/class/net").join(&interface.name).join("threaded")
+}
+
+/// Tells an interface from others that have its number later.
+fn identity(interface: &Interface) -> String {
+    let mac = interface.mac.unwrap_or_default().map(|octet| format!("{octet:02x}")).join(":");
+    format!("{} {mac}", interface.name)
 }
 
 fn name_of(thread: i32) -> String {
@@ -313,8 +329,8 @@ mod tests {
     #[test]
     fn what_there_was_is_read_as_it_was_written() {
         let affinities = BTreeMap::from([(41, vec![0, 1, 2, 5]), (42, vec![3])]);
-        let before = Before { threaded: Some("0".into()), affinities };
-        assert_eq!(before.write(), "threaded 0\n41 0-2,5\n42 3\n");
+        let before = Before { interface: "eth0 02:00:00:00:00:01".into(), threaded: Some("0".into()), affinities };
+        assert_eq!(before.write(), "interface eth0 02:00:00:00:00:01\nthreaded 0\n41 0-2,5\n42 3\n");
         assert_eq!(Before::read(&before.write()), before);
         assert_eq!(Before::read(""), Before::default());
         assert_eq!(Before::read("threaded\n41\nx y\n42 all\n43 9999999999\n"), Before::default());

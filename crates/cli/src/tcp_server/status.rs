@@ -5,10 +5,11 @@ use std::os::fd::AsFd;
 use std::path::Path;
 
 use afpa_channel::control::{Reply, Request, ask, connect_to};
-use afpa_tcp_server::status::{ApplicationStatus, EngineStatus, ReceivingThread, Status};
+use afpa_tcp_server::status::{ApplicationStatus, EngineStatus, ObjectsStatus, ReceivingThread, Status};
 
 use super::socket_path;
 use crate::args::TcpServerStatus;
+use crate::units::Size;
 
 /// A running server's status, as a table or as JSON.
 ///
@@ -87,6 +88,12 @@ fn table(status: &Status) -> String {
     if status.more > 0 {
         text += &format!("and {} more\n", status.more);
     }
+    if let Some(ObjectsStatus { objects, used, capacity, evictions }) =
+        status.objects.as_ref().filter(|it| it.objects > 0)
+    {
+        let (used, capacity) = (Size(*used), Size(*capacity));
+        text += &format!("\n{objects} objects are published, in {used} of {capacity}; {evictions} had to go\n");
+    }
     text
 }
 
@@ -132,6 +139,7 @@ mod tests {
                 EngineStatus { connections: 0, load: 0.0, sleeping: true, active: false, moved_in: 0, moved_out: 12 },
             ],
             receiving: Vec::new(),
+            objects: None,
         };
         let expected = "\
 engine  connections  load  moved in  moved out              now
@@ -153,5 +161,8 @@ application ";
         assert!(table(&status).contains(expected), "{}", table(&status));
         status.applications.clear();
         assert!(table(&status).ends_with("\nno application is attached\n"));
+        status.objects = Some(ObjectsStatus { objects: 3, used: 5 << 20, capacity: 256 << 20, evictions: 1 });
+        let expected = "attached\n\n3 objects are published, in 5 MiB of 256 MiB; 1 had to go\n";
+        assert!(table(&status).ends_with(expected), "{}", table(&status));
     }
 }

@@ -127,6 +127,25 @@ fn a_killed_server_leaves_the_interface_as_it_was() {
 }
 
 #[test]
+fn the_kernels_tcp_is_the_same_when_it_receives_on_the_engines_cores() {
+    if !are_installed(&["ethtool"]) {
+        return;
+    }
+    let Some(lab) = lab("receiving") else { return };
+    lab.server.shell(&format!("ethtool -K {DEVICE} gro on"));
+    let mut stack = Stack::start_receiving(&lab);
+    let _ours = Echo::start(stack.run("python3"), &[7002]);
+    assert_echoes(&mut connect(&lab, 7002).unwrap(), 3_000_000);
+    stack.kill_server();
+    stack.start_successor();
+    let _ours = Echo::start(stack.run("python3"), &[7003]);
+    assert_echoes(&mut connect(&lab, 7003).unwrap(), 3_000_000);
+    stack.assert_healthy();
+    // So that it puts the interface back.
+    stack.end_server();
+}
+
+#[test]
 fn objects_that_are_published_leave_by_our_own_tcp() {
     let Some(lab) = lab("objects") else { return };
     let until = || Some(Instant::now() + PATIENCE);

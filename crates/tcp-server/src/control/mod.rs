@@ -111,7 +111,7 @@ impl Control {
         let listener = listener::bind(&config.path, config.mode)?;
         let stop = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
         let path = config.path.clone();
-        let registry = Registry::new(geometry, &config, ports, Leases::new(steer))?;
+        let registry = Registry::new(geometry, &config, ports, Leases::new(steer));
         let mut server = Server::new(listener, stop.clone(), registry, config.limits)?;
         let thread = Builder::new().name("control".into()).spawn(move || server.run())?;
         Ok(Control { stop, thread: Some(thread), path })

@@ -62,14 +62,9 @@ impl Member {
 }
 
 impl Registry {
-    pub(crate) fn new(
-        geometry: Geometry,
-        config: &ControlConfig,
-        ports: Vec<Port>,
-        leases: Leases,
-    ) -> std::io::Result<Registry> {
+    pub(crate) fn new(geometry: Geometry, config: &ControlConfig, ports: Vec<Port>, leases: Leases) -> Registry {
         let (limits, balance, objects) = (config.limits.clone(), config.balance, config.objects.clone());
-        Ok(Registry {
+        Registry {
             geometry,
             ceiling: SlotCeiling::new(&limits, geometry),
             limits,
@@ -81,9 +76,9 @@ impl Registry {
             next_engine: 0,
             leases,
             receiving: config.receiving.clone(),
-            publisher: objects.clone().map(Publisher::start).transpose()?,
+            publisher: objects.clone().map(Publisher::new),
             objects,
-        })
+        }
     }
 
     /// Whether one more application may attach for this user.
