@@ -42,6 +42,13 @@ pub(crate) fn size(text: &str) -> Result<u64, String> {
     number.parse::<u64>().ok().and_then(|number| number.checked_mul(factor)).ok_or_else(malformed)
 }
 
+/// A number of octets in the largest unit in which it is whole.
+pub(crate) fn show_size(octets: u64) -> String {
+    let (name, unit) =
+        SIZES.into_iter().rfind(|(_, unit)| octets > 0 && octets.is_multiple_of(*unit)).unwrap_or(SIZES[0]);
+    if unit == 1 { octets.to_string() } else { format!("{}{name}", octets / unit) }
+}
+
 /// The number and the unit behind it.
 fn split(text: &str) -> (&str, &str) {
     text.split_at(text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len()))
@@ -72,7 +79,9 @@ mod tests {
     fn sizes_count_octets() {
         for (text, octets) in [("1024", 1024), ("64KiB", 65_536), ("1MiB", 1 << 20), ("7B", 7)] {
             assert_eq!(size(text), Ok(octets), "{text}");
+            assert_eq!(size(&show_size(octets)), Ok(octets));
         }
+        assert_eq!([0, 1, 1025, 4096, 3 << 20].map(show_size), ["0", "1", "1025", "4KiB", "3MiB"]);
         for text in ["", "KiB", "1.5KiB", "64K", "64kib", "99999999999GiB", "-1"] {
             assert!(size(text).is_err(), "{text}");
         }

@@ -75,10 +75,15 @@ impl<D: Send + Sync + 'static> Cache<D> {
     /// # Errors
     /// The system refused to reserve the memory.
     pub fn new(config: CacheConfig) -> io::Result<Arc<Cache<D>>> {
+        let arena = Arena::new(config.capacity.saturating_add(config.frames))?;
+        Ok(Cache::within(config, arena))
+    }
+
+    /// An empty cache in memory that there is: an arena with room for `capacity` and `frames`.
+    pub fn within(config: CacheConfig, arena: Arc<Arena>) -> Arc<Cache<D>> {
         let whole = config.capacity.saturating_add(config.frames);
-        let arena = Arena::new(whole)?;
         let hasher = KeyHasher::default();
-        Ok(Arc::new(Cache {
+        Arc::new(Cache {
             ledger: Ledger::new(arena.clone(), whole),
             shelf: Mutex::new(Shelf::new(config.capacity, config.engines, MAX_FILES)),
             counters: Counters::default(),
@@ -89,7 +94,7 @@ impl<D: Send + Sync + 'static> Cache<D> {
             },
             hasher,
             arena,
-        }))
+        })
     }
 
     /// Reserves memory for a body of `head` and a payload of `payload_len` octets, evicting others as

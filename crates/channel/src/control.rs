@@ -26,6 +26,9 @@ pub const MAX_PACKET: usize = 60 * 1024;
 /// The most descriptors of one packet: the region's, and a bell for each engine.
 pub const MAX_DESCRIPTORS: usize = 1 + crate::layout::MAX_ENGINES as usize;
 
+/// The longest key of an object, in octets.
+pub const MAX_KEY: usize = 1024;
+
 /// Proves that a process belongs to an application: known to its processes and the server alone.
 pub type Token = [u8; 16];
 
@@ -110,6 +113,57 @@ pub enum Request {
     },
     /// What there is, as JSON, for people and programs. Needs no attachment.
     Status,
+    /// Keeps a copy of something under a key of the user's, in place of what was there. With a memfd if that is what it
+    /// comes from.
+    Publish {
+        /// At most [`MAX_KEY`] octets.
+        key: Vec<u8>,
+        /// What is copied.
+        from: Content,
+    },
+    /// Finds what is kept under a key of the user's.
+    FindObject {
+        /// The key.
+        key: Vec<u8>,
+    },
+    /// Lets go of an object that was found, as soon as no job needs it.
+    CloseObject {
+        /// Which.
+        object: u32,
+    },
+    /// Keeps what is under a key of the user's no longer. Who has found it before has it still.
+    Purge {
+        /// The key.
+        key: Vec<u8>,
+    },
+}
+
+/// What is published.
+#[derive(Serialize, Deserialize, Clone, PartialEq, Eq, Debug)]
+pub enum Content {
+    /// The octets of a memfd that is sealed against shrinking.
+    Passed {
+        /// How many.
+        length: u64,
+    },
+    /// Octets of registered memory.
+    Memory {
+        /// Which.
+        memory: u32,
+        /// The first of them.
+        offset: u64,
+        /// How many.
+        length: u64,
+    },
+    /// Octets of a file that was passed.
+    File {
+        /// Which.
+        file: u32,
+        /// The first of them.
+        offset: u64,
+        /// How many.
+        length: u64,
+    },
 }
 
 /// What the server answers.
@@ -176,6 +230,13 @@ pub enum Reply {
         errno: i32,
         /// For people to read.
         reason: String,
+    },
+    /// To `FindObject`.
+    Object {
+        /// Its number.
+        object: u32,
+        /// Its octets.
+        length: u64,
     },
 }
 

@@ -17,6 +17,8 @@ pub enum Source {
     Memory(u32),
     /// A file that was passed, by the number it was given (TCP Servers §3: direct communication with a file server).
     File(u32),
+    /// An object of the server's cache, by the number under which it was found.
+    Object(u32),
 }
 
 /// An asynchronous send.
@@ -77,6 +79,7 @@ pub fn write_job<M: Memory>(memory: &M, ring: usize, index: u32, job: Job) {
     let (kind, number) = match job.source {
         Source::Memory(number) => (1u32, number),
         Source::File(number) => (2, number),
+        Source::Object(number) => (3, number),
     };
     let mut octets = [0; JOB];
     octets[..4].copy_from_slice(&kind.to_le_bytes());
@@ -98,6 +101,7 @@ pub fn read_job<M: Memory>(memory: &M, ring: usize, index: u32) -> Result<Job, F
     let source = match u32_at(&octets, 0) {
         1 => Source::Memory(number),
         2 => Source::File(number),
+        3 => Source::Object(number),
         _ => return Err(Forged("a job of no kind")),
     };
     Ok(Job { source, offset: u64_at(&octets, 8), length: u64_at(&octets, 16), after: u32_at(&octets, 24) })

@@ -7,7 +7,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use afpa_channel::control::{
-    self, MAX_DESCRIPTORS, MAX_PACKET, Reply, Request, Sender, VERSION, ask, connect_to, receive, send,
+    self, Content, MAX_DESCRIPTORS, MAX_PACKET, Reply, Request, Sender, VERSION, ask, connect_to, receive, send,
 };
 use proptest::prelude::*;
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -45,6 +45,12 @@ fn requests() -> Vec<Request> {
         Request::OpenFile,
         Request::CloseFile { file: 9 },
         Request::Status,
+        Request::Publish { key: b"/style.css".to_vec(), from: Content::Passed { length: 9 } },
+        Request::Publish { key: vec![0xff; 1024], from: Content::Memory { memory: 1, offset: 2, length: 3 } },
+        Request::Publish { key: vec![], from: Content::File { file: 4, offset: u64::MAX, length: u64::MAX } },
+        Request::FindObject { key: vec![0, 1, 2] },
+        Request::CloseObject { object: 7 },
+        Request::Purge { key: b"/style.css".to_vec() },
     ]
 }
 
@@ -63,6 +69,7 @@ fn replies() -> Vec<Reply> {
         Reply::Done,
         Reply::Status("{}".repeat(1000)),
         Reply::Refused { errno: -1, reason: "no room for it".into() },
+        Reply::Object { object: 8, length: 9 },
     ]
 }
 

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use afpa_cache::ResidentBody;
+use afpa_cache::{FragmentPin, ResidentBody};
 use afpa_platform::foreign::ForeignSlice;
 
 use crate::desk::{Desk, Notice, Open, Opening};
@@ -316,6 +316,18 @@ impl Output<'_> {
             Destination::Connection(id) => self.calls.send(id, Segment::Foreign(slice)),
             Destination::Datagram { socket, peer } => {
                 self.calls.send_datagram(socket, peer, &mut std::iter::once(Segment::Foreign(slice)));
+            }
+            Destination::Nowhere => {}
+        }
+    }
+
+    /// Sends cache memory from where it lies, at once: as [`Output::lend`].
+    pub fn pin(&mut self, pin: FragmentPin) {
+        debug_assert!(self.outbox.is_empty());
+        match self.destination {
+            Destination::Connection(id) => self.calls.send(id, Segment::Pinned(pin)),
+            Destination::Datagram { socket, peer } => {
+                self.calls.send_datagram(socket, peer, &mut std::iter::once(Segment::Pinned(pin)));
             }
             Destination::Nowhere => {}
         }

@@ -36,6 +36,7 @@ extern "C" {
 typedef struct memnet memnet_t;
 typedef struct memnet_mem memnet_mem_t;
 typedef struct memnet_file memnet_file_t;
+typedef struct memnet_object memnet_object_t;
 typedef struct memnet_listener memnet_listener_t;
 typedef struct memnet_socket memnet_socket_t;
 typedef struct memnet_queue memnet_queue_t;
@@ -72,6 +73,22 @@ int memnet_deregister_mem(memnet_mem_t *mem);
 int memnet_open_file(memnet_t *attachment, int descriptor, memnet_file_t **file);
 void memnet_close_file(memnet_file_t *file);
 
+/* What is sent to many is published once, under a key of at most 1024 octets and in place of what was there, and then sent
+ * from the server's memory. These return when it has been copied. -EFBIG: too long for an object; -EDQUOT: too much for one
+ * user; -ENOMEM: no room at the moment; -EOPNOTSUPP: the server keeps nothing. The server may forget it when it needs room. */
+int memnet_publish(memnet_t *attachment, const void *key, size_t key_length, const void *data, size_t length);
+int memnet_publish_mem(memnet_t *attachment, const void *key, size_t key_length, memnet_mem_t *mem, size_t offset,
+                       size_t length);
+int memnet_publish_file(memnet_t *attachment, const void *key, size_t key_length, memnet_file_t *file, uint64_t offset,
+                        uint64_t length);
+/* What programs of the same user have published under the key, as it is now. -ENOENT: nothing. */
+int memnet_object(memnet_t *attachment, const void *key, size_t key_length, memnet_object_t **object);
+uint64_t memnet_object_length(memnet_object_t *object);
+/* Not before the jobs that send it are done: those that have not begun cost their connections. */
+void memnet_close_object(memnet_object_t *object);
+/* 1 if something was published under the key, otherwise 0; now nothing is. Objects stay what they are. */
+int memnet_purge(memnet_t *attachment, const void *key, size_t key_length);
+
 int memnet_listen(memnet_t *attachment, const struct sockaddr *address, socklen_t length, unsigned options,
                   memnet_listener_t **listener);
 int memnet_listener_address(memnet_listener_t *listener, struct sockaddr_storage *address);
@@ -102,6 +119,8 @@ ssize_t memnet_sync_recv(memnet_socket_t *socket, void *data, size_t length, int
 int memnet_async_send(memnet_socket_t *socket, memnet_mem_t *mem, size_t offset, size_t length, memnet_job_t *job);
 int memnet_async_recv(memnet_socket_t *socket, memnet_mem_t *mem, size_t offset, size_t length, memnet_job_t *job);
 int memnet_send_file(memnet_socket_t *socket, memnet_file_t *file, uint64_t offset, uint64_t length, memnet_job_t *job);
+int memnet_send_object(memnet_socket_t *socket, memnet_object_t *object, uint64_t offset, uint64_t length,
+                       memnet_job_t *job);
 
 /* 1 if it is done, otherwise 0. */
 int memnet_job_done(memnet_job_t *job);

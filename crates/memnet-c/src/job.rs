@@ -4,7 +4,7 @@ use std::ffi::c_int;
 use std::mem::{align_of, size_of};
 use std::slice;
 
-use memnet_rust::{Job, ReceiveBuffer, ReceiveJob, Refused, SendJob, SentFile, Socket, wait_any};
+use memnet_rust::{Job, Object, ReceiveBuffer, ReceiveJob, Refused, SendJob, SentFile, Socket, wait_any};
 
 use crate::error::negative;
 use crate::memory::{File, Memory};
@@ -18,6 +18,7 @@ pub(crate) struct Place([u64; 32]);
 enum Running {
     Send(SendJob<ReceiveBuffer>),
     File(SendJob<SentFile>),
+    Object(SendJob<Object>),
     Receive(ReceiveJob),
     /// Its result was taken.
     Ended,
@@ -30,6 +31,7 @@ impl Running {
         match self {
             Running::Send(job) => Some(job),
             Running::File(job) => Some(job),
+            Running::Object(job) => Some(job),
             Running::Receive(job) => Some(job),
             Running::Ended => None,
         }
@@ -44,6 +46,7 @@ impl Running {
         match self {
             Running::Send(job) => job.finish().map_or(runs, |(result, _)| octets(result)),
             Running::File(job) => job.finish().map_or(runs, |(result, _)| octets(result)),
+            Running::Object(job) => job.finish().map_or(runs, |(result, _)| octets(result)),
             Running::Receive(job) => job.finish().map_or(runs, |(result, _)| octets(result.map(|count| count as u64))),
             Running::Ended => -i64::from(libc::EINVAL),
         }
@@ -117,6 +120,20 @@ unsafe extern "C" fn memnet_send_file(
     let (socket, file) = unsafe { (look(socket), look(file)) };
     // SAFETY: the caller passes where the job is to be put.
     unsafe { begin(socket.send_file(&file.0, offset, length), Running::File, job) }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn memnet_send_object(
+    socket: *const Socket,
+    object: *const Object,
+    offset: u64,
+    length: u64,
+    job: *mut Place,
+) -> c_int {
+    // SAFETY: the caller's objects.
+    let (socket, object) = unsafe { (look(socket), look(object)) };
+    // SAFETY: the caller passes where the job is to be put.
+    unsafe { begin(socket.send_object(object, offset, length), Running::Object, job) }
 }
 
 #[unsafe(no_mangle)]

@@ -9,5 +9,6 @@ mod error;
 mod job;
 mod memory;
 mod object;
+mod published;
 mod queue;
 mod socket;

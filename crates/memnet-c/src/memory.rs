@@ -1,4 +1,4 @@
-//! `memnet_mem_t` and `memnet_file_t`.
+//! `memnet_mem_t` and `memnet_file_t`; `published.rs` has objects.
 
 use std::ffi::{c_int, c_void};
 use std::ops::Range;
@@ -16,6 +16,10 @@ pub(crate) struct Memory(ReceiveBuffer);
 pub(crate) struct File(pub(crate) SentFile);
 
 impl Memory {
+    pub(crate) fn buffer(&self) -> &ReceiveBuffer {
+        &self.0
+    }
+
     /// A part to lend to a job.
     pub(crate) fn part(&self, offset: usize, length: usize) -> Result<ReceiveBuffer, c_int> {
         let end = offset.checked_add(length).filter(|end| *end <= self.0.len()).ok_or(-libc::EINVAL)?;

@@ -57,6 +57,45 @@ static void a_file_is_sent(memnet_socket_t *client, memnet_socket_t *server) {
     memnet_close_file(file);
 }
 
+static void objects_are_published_and_sent(memnet_socket_t *client, memnet_socket_t *server) {
+    char name[] = "/tmp/memnet-test-XXXXXX", octets[64];
+    int descriptor = mkstemp(name);
+    memnet_file_t *file;
+    memnet_mem_t *mem;
+    memnet_object_t *objects[3], *none;
+    memnet_job_t sends[3];
+    assert(write(descriptor, "of a file", 9) == 9);
+    assert(memnet_open_file(attachment, descriptor, &file) == 0);
+    close(descriptor);
+    unlink(name);
+    assert(memnet_register_mem(attachment, 4096, &mem) == 0);
+    memcpy(memnet_mem_data(mem), "of memory", 9);
+    assert(memnet_object(attachment, "a", 1, &none) == -ENOENT);
+    assert(memnet_publish(attachment, "a", 1, "octets", 6) == 0);
+    assert(memnet_publish(attachment, "a", 1, NULL, 0) == -EINVAL);
+    assert(memnet_publish_mem(attachment, "b", 1, mem, 4090, 9) == -EINVAL);
+    assert(memnet_publish_mem(attachment, "b", 1, mem, 0, 9) == 0);
+    assert(memnet_publish_file(attachment, "c", 1, file, 0, 9) == 0);
+    for (int at = 0; at < 3; at++) {
+        assert(memnet_object(attachment, &"abc"[at], 1, &objects[at]) == 0);
+        assert(memnet_send_object(client, objects[at], 0, memnet_object_length(objects[at]), &sends[at]) == 0);
+    }
+    for (int at = 0; at < 3; at++) {
+        assert(memnet_job_wait(&sends[at], -1) == 0);
+        assert(memnet_job_result(&sends[at]) == (int64_t)memnet_object_length(objects[at]));
+        memnet_close_object(objects[at]);
+        assert(memnet_purge(attachment, &"abc"[at], 1) == 1 && memnet_purge(attachment, &"abc"[at], 1) == 0);
+    }
+    for (size_t got = 0; got < 24;) {
+        ssize_t more = memnet_sync_recv(server, octets + got, sizeof octets - got, -1);
+        assert(more > 0);
+        got += more;
+    }
+    assert(memcmp(octets, "octetsof memoryof a file", 24) == 0);
+    memnet_close_file(file);
+    assert(memnet_deregister_mem(mem) == 0);
+}
+
 static void a_queue_tells(memnet_listener_t *listener, memnet_socket_t *client, memnet_socket_t *server) {
     memnet_queue_t *queue;
     uint32_t numbers[8];
@@ -127,6 +166,7 @@ int main(int count, char **arguments) {
     assert(((struct sockaddr_in *)&one)->sin_port == ((struct sockaddr_in *)&other)->sin_port);
     jobs_send_and_receive(client, server);
     a_file_is_sent(client, server);
+    objects_are_published_and_sent(client, server);
     a_queue_tells(listener, client, server);
     a_child_goes_on(client, server);
     assert(memnet_shutdown(client, 7) == -EINVAL && memnet_shutdown(client, SHUT_WR) == 0);

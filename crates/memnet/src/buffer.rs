@@ -50,7 +50,7 @@ pub struct SentFile {
     registered: Arc<Registered>,
 }
 
-/// Memory that can be sent from: [`Buffer`], [`Frozen`] and [`ReceiveBuffer`].
+/// What can be sent from: [`Buffer`], [`Frozen`] and [`ReceiveBuffer`], and [`Object`](crate::Object).
 pub trait Sendable: Lend {}
 
 impl<T: Lend> Sendable for T {}
@@ -158,7 +158,7 @@ impl Attachment {
         }
     }
 
-    fn registered(self: &Arc<Self>, source: Source) -> Arc<Registered> {
+    pub(crate) fn registered(self: &Arc<Self>, source: Source) -> Arc<Registered> {
         Arc::new(Registered { attachment: self.clone(), source, place: self.place() })
     }
 }
@@ -321,6 +321,7 @@ impl Registered {
         match self.source {
             Source::Memory(memory) => Request::Deregister { memory },
             Source::File(file) => Request::CloseFile { file },
+            Source::Object(object) => Request::CloseObject { object },
         }
     }
 }

@@ -16,6 +16,7 @@ mod channel;
 mod incoming;
 mod job;
 mod listener;
+mod object;
 mod options;
 mod queue;
 mod reactor;
@@ -32,6 +33,7 @@ pub use buffer::{Buffer, Deregistered, Frozen, ReceiveBuffer, Sendable, SentFile
 pub use channel::{Channel, Readiness};
 pub use job::{Job, ReceiveJob, Refused, SendJob, wait_any};
 pub use listener::Listener;
+pub use object::Object;
 pub use options::Options;
 pub use queue::{Queue, Wait};
 pub use reactor::{Accept, Connect, Reactor};

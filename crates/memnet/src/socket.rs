@@ -17,6 +17,7 @@ use crate::attachment::Attachment;
 use crate::buffer::{Lend, ReceiveBuffer, Registered, Sendable, SentFile};
 use crate::channel::Channel;
 use crate::job::{Reason, ReceiveJob, Refused, SendJob};
+use crate::object::Object;
 use crate::options::Options;
 use crate::reactor::Connect;
 use crate::thread;
@@ -221,7 +222,7 @@ impl Socket {
         self.channel().slot().wait(false);
     }
 
-    /// Posts a send of registered memory; returns its number, for [`Socket::is_sent`]. The memory is kept, and not
+    /// Posts a send of registered memory, or of an object; returns its number, for [`Socket::is_sent`]. It is kept, and not
     /// overwritten, until it is sent; [`Socket::async_send`] sees to that by itself.
     ///
     /// # Errors
@@ -300,6 +301,22 @@ impl Socket {
     pub fn send_file(&self, file: &SentFile, offset: u64, length: u64) -> Result<SendJob<SentFile>, Refused<SentFile>> {
         let buffer = file.clone();
         match self.post_from(file.registered(), offset, length) {
+            Ok(number) => Ok(SendJob::new(self.clone(), number, length, buffer)),
+            Err(error) => Err(Refused { error, buffer }),
+        }
+    }
+
+    /// Sends a part of an object, from where the server keeps it, in its order among everything else that is sent. No call,
+    /// unless the server sleeps.
+    ///
+    /// # Errors
+    /// As [`Socket::async_send`]. `EINVAL` also beyond the object's end.
+    pub fn send_object(&self, object: &Object, offset: u64, length: u64) -> Result<SendJob<Object>, Refused<Object>> {
+        let buffer = object.clone();
+        if offset.checked_add(length).is_none_or(|end| end > object.len()) {
+            return Err(Refused { error: Errno::INVAL.into(), buffer });
+        }
+        match self.post_from(object.registered(), offset, length) {
             Ok(number) => Ok(SendJob::new(self.clone(), number, length, buffer)),
             Err(error) => Err(Refused { error, buffer }),
         }

@@ -16,6 +16,7 @@ use afpa_platform::source::SourceFile;
 use crate::bell::{Doorbell, EngineBell};
 use crate::handing::Handings;
 use crate::limits::{Ceiling, Limits};
+use crate::objects::Object;
 use crate::resources::Numbered;
 use crate::slots::Slots;
 use crate::stats::ProviderStats;
@@ -48,6 +49,7 @@ pub struct Application {
     queues: Numbered<Queue>,
     pub(crate) memories: Numbered<Arc<Memory>>,
     pub(crate) files: Numbered<Arc<SourceFile>>,
+    pub(crate) objects: Numbered<Arc<Object>>,
     pub(crate) listening: AtomicUsize,
     /// Of its listening slots, if it sends itself.
     pub(crate) handings: Handings,
@@ -84,6 +86,7 @@ impl Application {
             queues: Numbered::new(geometry.queues() as usize),
             memories: Numbered::new(limits.memories),
             files: Numbered::new(limits.files),
+            objects: Numbered::new(limits.found_objects),
             listening: AtomicUsize::new(0),
             handings: Handings::default(),
             has_ended: AtomicBool::new(false),

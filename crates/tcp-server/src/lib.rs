@@ -6,6 +6,7 @@
 //! - [`provider`]: the socket provider, one on each engine: a protocol module between TCP and the slots of the region.
 //! - [`channel`]: one connection of it, with `receiving` and `sending`.
 //! - [`listener`]: connections that are accepted ahead of the application.
+//! - [`objects`]: what applications publish, and any of a user's send.
 //! - [`balance`]: how many engines are active, and which connections move between them.
 //! - [`steering`]: listeners whose frames come from an interface of ours.
 //! - [`patience`]: for how long an engine looks for work before it sleeps.
@@ -25,6 +26,7 @@ pub mod limits;
 pub mod listener;
 pub mod module;
 mod moving;
+pub mod objects;
 pub mod patience;
 pub mod provider;
 mod receiving;
@@ -42,6 +44,7 @@ pub use control::{Control, ControlConfig};
 pub use limits::Limits;
 pub use module::SocketProvider;
 pub use moving::Share;
+pub use objects::Objects;
 pub use patience::Notify;
 pub use provider::{Port, Provider, Settings};
 pub use stats::ProviderStats;

@@ -21,6 +21,12 @@ pub struct Limits {
     pub memories: usize,
     /// Files of one application from which jobs send.
     pub files: usize,
+    /// Octets of memory for what applications of all users publish. None: nothing is published.
+    pub objects: u64,
+    /// Octets of what one user has published, and somebody still holds.
+    pub objects_per_user: u64,
+    /// Objects that one application has found, at once.
+    pub found_objects: usize,
 }
 
 impl Default for Limits {
@@ -34,6 +40,9 @@ impl Default for Limits {
             registered: 4 << 30,
             memories: 256,
             files: 1024,
+            objects: 256 << 20,
+            objects_per_user: 128 << 20,
+            found_objects: 4096,
         }
     }
 }

@@ -3,9 +3,11 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use afpa_cache::ResidentBody;
 use afpa_channel::control::Sender;
 use afpa_channel::slot::{command, state};
 use afpa_engine::module::Output;
@@ -17,6 +19,7 @@ use crate::channel::{Channel, Connection, Link, Origin, Trouble, errno};
 use crate::listener::Listener;
 use crate::module::SocketProvider;
 use crate::moving::{Account, Arrival};
+use crate::objects::{Object, Objects, View};
 use crate::patience::{Notify, Patience};
 use crate::stats::ProviderStats;
 
@@ -78,6 +81,8 @@ pub struct Provider {
     pub(crate) is_active: bool,
     /// Serial numbers and tags given out.
     count: u64,
+    /// What applications have published, as far as this engine has sent it.
+    objects: Option<View>,
     patience: Patience,
     /// Something was done since it was last asked whether the engine may sleep.
     worked: bool,
@@ -165,6 +170,7 @@ impl Provider {
             arrivals: HashMap::new(),
             is_active: true,
             count: 0,
+            objects: None,
             worked: false,
             now: Time::default(),
             since: Time::default(),
@@ -172,10 +178,18 @@ impl Provider {
         }
     }
 
+    /// Has it send what applications publish there.
+    pub fn send_objects(&mut self, objects: &Objects) {
+        self.objects = Some(objects.view(self.handle.waker()));
+    }
+
     // What the engine asks.
 
     pub(crate) fn pass(&mut self, now: Time) {
         self.now = now;
+        if let Some(view) = &mut self.objects {
+            view.apply();
+        }
         // An engine that never rests is busy as well.
         if self.worked && now.since(self.since) > Duration::from_millis(10) {
             self.stats.busy.add(now.since(self.since).as_nanos() as u64);
@@ -237,6 +251,17 @@ impl Provider {
                 attached.wake(self.engine);
             }
         }
+    }
+
+    /// An object as this engine holds it. Counts as a use of it.
+    pub(crate) fn resident(&mut self, object: &Arc<Object>) -> Rc<ResidentBody> {
+        let Some(view) = &mut self.objects else { return ResidentBody::new(object.body().clone(), &Arc::default()) };
+        if let Some(resident) = view.get(object.key())
+            && Arc::ptr_eq(&resident.object, object)
+        {
+            return resident.body.clone();
+        }
+        view.admit(object.clone()).body.clone()
     }
 
     pub(crate) fn note_work(&mut self) {

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
+use afpa_cache::Piece;
 use afpa_channel::Forged;
 use afpa_channel::job_ring::{Job, Source};
 use afpa_channel::slot::Slot;
@@ -13,6 +14,7 @@ use afpa_platform::source::SourceFile;
 use crate::application::{Application, Memory};
 use crate::channel::{Link, Trouble};
 use crate::module::Cx;
+use crate::objects::Object;
 use crate::stats::ProviderStats;
 
 /// The least that is given at once, however little TCP asks for.
@@ -61,6 +63,7 @@ struct Current {
 enum From {
     Memory(Arc<Memory>),
     File(Arc<SourceFile>),
+    Object(Arc<Object>),
 }
 
 /// What ends at `end` of the stream.
@@ -178,6 +181,18 @@ impl Sending {
                 cx.output.lend(memory.slice(start..start + count as usize));
                 count
             }
+            From::Object(object) => {
+                let body = cx.global.resident(object);
+                // Whole fragments, however little TCP asks for: their checksums are known.
+                match body.piece_at(job.offset, job.offset + job.left) {
+                    Piece::Pinned(pin) => {
+                        let count = pin.len() as u64;
+                        cx.output.pin(pin);
+                        count
+                    }
+                    Piece::File { .. } => return Err(Trouble::Unreadable(io::ErrorKind::Unsupported.into())),
+                }
+            }
             From::File(file) if cx.output.sends_files() => {
                 let count = job.left.min(FILE_CHUNK);
                 cx.output.send_file(FileRange { file: file.clone(), offset: job.offset, length: count });
@@ -292,6 +307,11 @@ impl Current {
                 let file = application.files.get(number).ok_or(Forged("a job of a file that was not passed"))?;
                 let size = file.size();
                 (From::File(file), size)
+            }
+            Source::Object(number) => {
+                let object = application.objects.get(number).ok_or(Forged("a job of an object that was not found"))?;
+                let size = object.body().len();
+                (From::Object(object), size)
             }
         };
         if end > size {

@@ -1,6 +1,7 @@
 //! What there is, for people and programs.
 
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use afpa_channel::control::Sender;
@@ -26,6 +27,52 @@ pub struct Status {
     /// Who sends on connections: as the option `--offload` has it.
     #[serde(rename = "offload")]
     pub sender: Sender,
+    /// Threads of the kernel that receive for an interface on the engines' cores.
+    #[serde(default)]
+    pub receiving: Vec<ReceivingThread>,
+    /// What applications have published, if they may.
+    #[serde(default)]
+    pub objects: Option<ObjectsStatus>,
+}
+
+/// What applications have published.
+#[derive(Serialize, Deserialize, Debug, Clone, PartialEq)]
+pub struct ObjectsStatus {
+    /// How many objects are found by their keys.
+    pub objects: u64,
+    /// Octets of memory that they take, and what is still sent of others.
+    pub used: u64,
+    /// The most that they may take.
+    pub capacity: u64,
+    /// Objects that others have pushed out so far.
+    pub evictions: u64,
+}
+
+/// A thread of the kernel that receives for an interface (threaded NAPI).
+#[derive(Serialize, Deserialize, Debug, Clone, PartialEq)]
+pub struct ReceivingThread {
+    /// As the kernel calls it.
+    pub name: String,
+    /// Its id.
+    pub thread: i32,
+    /// The core on which it runs.
+    pub core: usize,
+}
+
+/// The threads that receive at present: told by who looks after them, shown by the control server.
+#[derive(Clone, Default, Debug)]
+pub struct Receiving(Arc<Mutex<Vec<ReceivingThread>>>);
+
+impl Receiving {
+    /// These are they.
+    pub fn set(&self, threads: Vec<ReceivingThread>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = threads;
+    }
+
+    /// All of them.
+    pub fn get(&self) -> Vec<ReceivingThread> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 /// An application.
@@ -66,6 +113,8 @@ pub struct EngineStatus {
 
 /// Processes that are listed of one application.
 const MOST_PROCESSES: usize = 8;
+/// Threads of the kernel that are listed.
+const MOST_THREADS: usize = 200;
 
 impl Registry {
     /// What there is, as JSON.
@@ -102,6 +151,8 @@ impl Registry {
             more: entries.len().saturating_sub(MOST),
             engines: engines.collect(),
             sender: self.sender,
+            receiving: self.receiving.get().into_iter().take(MOST_THREADS).collect(),
+            objects: self.objects.as_ref().map(|objects| objects.status()),
         };
         serde_json::to_string(&status).unwrap_or_default()
     }

@@ -24,6 +24,8 @@ pub(super) const WARM_UP: Duration = Duration::from_secs(1);
 const MARGIN: Duration = Duration::from_millis(200);
 /// A load that only asks whether there are answers.
 const GLIMPSE: Duration = Duration::from_millis(50);
+/// Octets of a request with an empty header line for padding, about.
+const UNPADDED: u64 = 120;
 
 /// Programs that run, stopped when dropped.
 #[derive(Debug)]
@@ -42,6 +44,8 @@ pub(super) struct Load {
     pub(super) client: Stack,
     pub(super) connections: u32,
     pub(super) directories: u32,
+    /// Octets of a request, if it is made longer than it is.
+    pub(super) request_size: Option<u64>,
     /// Requests per second; as many as are answered, without.
     pub(super) rate: Option<f64>,
     pub(super) duration: Duration,
@@ -114,7 +118,7 @@ impl<'a> Bed<'a> {
     }
 
     fn start_load(&self, load: Load, warm_up: Duration) -> Result<Process> {
-        let Load { workload, client: stack, connections, directories, rate, duration } = load;
+        let Load { workload, client: stack, connections, directories, request_size, rate, duration } = load;
         let this = std::env::current_exe().context("cannot find this program")?;
         let client = &self.setting.topology.client;
         let mut command = client.command_on(self.placement.client, this);
@@ -122,6 +126,9 @@ impl<'a> Bed<'a> {
         command.args(["--connections", &connections.to_string(), "--json", "-", "--hopeless", "--timeout", "3s"]);
         if stack == Stack::Direct {
             command.args(["--transport", stack.name(), "--interface", &client.device]);
+        }
+        if let Some(size) = request_size {
+            command.args(["--header", &format!("Padding: {}", "x".repeat(size.saturating_sub(UNPADDED) as usize))]);
         }
         if let Some(rate) = rate {
             command.args(["--rate", &rate.to_string()]);

@@ -51,6 +51,8 @@ pub(super) fn draw(evaluation: &Evaluation) -> Result<String> {
             let (line, below) = rest.split_vertically(line_height(rows.len()));
             let (left, right) = line.split_horizontally(WIDTH);
             let name = format!("{}, {}", name_of(**program), workload.name());
+            let base = rows.iter().find(|row| row.configuration == evaluation.settings.base);
+            let throughput = |row| throughput(row, base.filter(|_| evaluation.settings.base.swept().is_some()));
             bars(&left, &format!("{name}: requests/s"), rows.iter().map(throughput).collect())?;
             bars(&right, &format!("{name}: CPU us per request"), rows.iter().map(cost).collect())?;
             rest = below;
@@ -60,9 +62,11 @@ pub(super) fn draw(evaluation: &Evaluation) -> Result<String> {
     Ok(picture)
 }
 
-fn throughput(row: &Row) -> Bar {
-    let parts = vec![(THROUGHPUT, row.requests_per_second)];
-    Bar { name: row.configuration.name(), parts, number: format!("{:.0}", row.requests_per_second) }
+/// With how many times as much it is as with the smallest of a sweep.
+fn throughput(row: &Row, smallest: Option<&Row>) -> Bar {
+    let rate = row.requests_per_second;
+    let ratio = smallest.map_or(String::new(), |smallest| format!(" (x {:.2})", rate / smallest.requests_per_second));
+    Bar { name: row.configuration.label(), parts: vec![(THROUGHPUT, rate)], number: format!("{rate:.0}{ratio}") }
 }
 
 fn cost(row: &Row) -> Bar {
@@ -74,7 +78,7 @@ fn cost(row: &Row) -> Bar {
     let (application, tcp_server) = (row.application_us, row.tcp_server_us);
     let number =
         if tcp_server > 0.0 { format!("{application:.1} + {tcp_server:.1}") } else { format!("{application:.1}") };
-    Bar { name: row.configuration.name(), parts: all, number }
+    Bar { name: row.configuration.label(), parts: all, number }
 }
 
 /// Bars from the left, with their numbers at their ends.

@@ -1,6 +1,7 @@
 //! What is compared: kernel sockets, and TCP servers that differ in the paper's three dimensions (TCP Servers §5.1) and
 //! in whose TCP they run.
 
+use super::eager::Eager;
 use std::ops::Range;
 
 /// How connections are served.
@@ -19,6 +20,8 @@ pub(super) struct Dedicated {
     pub(super) offload: &'static str,
     pub(super) notify: &'static str,
     pub(super) provider: &'static str,
+    /// How much it does ahead, if that is not its own choice.
+    pub(super) eager: Option<Eager>,
 }
 
 /// The names are those of the options of `afpa tcp-server`.
@@ -37,7 +40,8 @@ impl Configuration {
             for cores in [1, 2, 0] {
                 // One that polls leaves an application nothing of a core that it shares.
                 for notify in NOTIFICATIONS.into_iter().filter(|notify| cores > 0 || *notify != "poll") {
-                    let one = |offload| Configuration::Dedicated(Dedicated { cores, offload, notify, provider });
+                    let one =
+                        |offload| Configuration::Dedicated(Dedicated { cores, offload, notify, provider, eager: None });
                     all.extend(OFFLOADS.map(one));
                 }
             }
@@ -45,16 +49,33 @@ impl Configuration {
         all
     }
 
-    /// Its name in figures and options: `kernel-1`, `dedicated-1:send+receive:poll:direct`, `shared:…`.
+    /// Its name in options and in JSON: `kernel-1`, `dedicated-1:send+receive:poll:direct`, `shared:…`.
     pub(super) fn name(self) -> String {
+        let Dedicated { cores, offload, notify, provider, eager } = match self {
+            Configuration::Kernel { cores } => return format!("kernel-{cores}"),
+            Configuration::Dedicated(dedicated) => dedicated,
+        };
+        let place = if cores == 0 { "shared".to_owned() } else { format!("dedicated-{cores}") };
+        let eager =
+            eager.map_or(String::new(), |Eager { accept, receive }| format!(":accept-{accept}:receive-{receive}"));
+        format!("{place}:{offload}:{notify}:{provider}{eager}")
+    }
+
+    /// Its name in figures: of a sweep, what differs.
+    pub(super) fn label(self) -> String {
         match self {
-            Configuration::Kernel { cores } => format!("kernel-{cores}"),
-            Configuration::Dedicated(Dedicated { cores: 0, offload, notify, provider }) => {
-                format!("shared:{offload}:{notify}:{provider}")
+            Configuration::Dedicated(Dedicated { eager: Some(eager), .. }) => eager.to_string(),
+            _ => self.name(),
+        }
+    }
+
+    /// What is swept over, if it is one of a sweep.
+    pub(super) fn swept(self) -> Option<String> {
+        match self {
+            Configuration::Dedicated(dedicated @ Dedicated { eager: Some(_), .. }) => {
+                Some(Configuration::Dedicated(Dedicated { eager: None, ..dedicated }).name())
             }
-            Configuration::Dedicated(Dedicated { cores, offload, notify, provider }) => {
-                format!("dedicated-{cores}:{offload}:{notify}:{provider}")
-            }
+            _ => None,
         }
     }
 
@@ -149,7 +170,13 @@ mod tests {
     #[test]
     fn three_roles_share_two_cores_and_have_their_own_where_there_are_four() {
         let dedicated = |cores| {
-            Configuration::Dedicated(Dedicated { cores, offload: "send+receive", notify: "poll", provider: "kernel" })
+            Configuration::Dedicated(Dedicated {
+                cores,
+                offload: "send+receive",
+                notify: "poll",
+                provider: "kernel",
+                eager: None,
+            })
         };
         let place = |one: Configuration, cores| {
             let Placement { application, tcp_server, client } = one.place(cores).unwrap();

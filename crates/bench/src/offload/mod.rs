@@ -5,6 +5,7 @@ mod accounts;
 mod bed;
 mod chart;
 mod configuration;
+mod eager;
 mod program;
 mod summary;
 mod turns;
@@ -33,6 +34,10 @@ use workload::{Protocol, Trace, Workload};
 const SPARE_DESCRIPTORS: u64 = 500;
 /// What `--quick` and `--smoke` measure for, and how long a rate is looked for.
 const MOMENT: Duration = Duration::from_secs(1);
+/// What is swept over unless another is named.
+const SWEPT: &str = "dedicated-1:send+receive:adaptive:kernel";
+/// The longest request, in octets: all programs take it.
+const LONGEST_REQUEST: u64 = 7 * 1024;
 
 /// Evaluates TCP servers: throughput, and what a request costs the application and the TCP server.
 ///
@@ -46,6 +51,17 @@ pub(crate) struct OffloadArgs {
     /// compared with, kernel-1, takes part in any case
     #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
     configurations: Vec<String>,
+    /// Compare one configuration with itself, as it accepts so many connections ahead of its application, for each of
+    /// these and of --eager-receive [default of a sweep: 1,2,8,64; the configuration:
+    /// dedicated-1:send+receive:adaptive:kernel]
+    #[arg(long, value_name = "N,...", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    eager_accept: Vec<u32>,
+    /// The same for octets of a connection that are received ahead [default of a sweep: 64,4KiB,16KiB,64KiB]
+    #[arg(long, value_name = "SIZE,...", value_delimiter = ',', value_parser = units::size)]
+    eager_receive: Vec<u64>,
+    /// Make each request so long, at most 7KiB: with three in a burst, more comes than a small --eager-receive takes
+    #[arg(long, value_name = "SIZE", value_parser = request_size)]
+    request_size: Option<u64>,
     /// Run these programs only [default: all that are installed]
     #[arg(long, value_name = "NAME,...", value_delimiter = ',', value_enum)]
     programs: Vec<Program>,
@@ -184,8 +200,12 @@ impl OffloadArgs {
         };
         let protocols = if self.protocols.is_empty() { Protocol::value_variants() } else { &self.protocols[..] };
         let protocols = |trace| protocols.iter().map(move |protocol| Workload { trace, protocol: *protocol });
+        // A sweep has kernel sockets only to find rates.
+        let base = configurations.first().copied().unwrap_or(BASELINE);
         Ok(Settings {
             configurations,
+            base,
+            request_size: self.request_size,
             programs: self.choose_programs()?,
             workloads: traces.iter().flat_map(|trace| protocols(*trace)).collect(),
             rounds: self.rounds.unwrap_or(rounds),
@@ -201,15 +221,27 @@ impl OffloadArgs {
 
     /// Those that were asked for and can run here.
     fn choose_configurations(&self, afpa: &Path) -> Result<Vec<Configuration>> {
+        if self.eager_accept.is_empty() && self.eager_receive.is_empty() {
+            return self.choose_among_all(afpa, &self.configurations);
+        }
+        let default = [SWEPT.to_owned()];
+        let wished = if self.configurations.is_empty() { &default[..] } else { &self.configurations };
+        let chosen = self.choose_among_all(afpa, wished)?;
+        match chosen.iter().filter(|one| one.has_tcp_server()).collect::<Vec<_>>()[..] {
+            [Configuration::Dedicated(base)] => Ok(eager::sweep(*base, &self.eager_accept, &self.eager_receive)),
+            [] => bail!("--eager-accept and --eager-receive: no configuration with a TCP server can run here"),
+            _ => bail!("--eager-accept and --eager-receive: --configurations has to name one, such as {SWEPT}"),
+        }
+    }
+
+    fn choose_among_all(&self, afpa: &Path, wished: &[String]) -> Result<Vec<Configuration>> {
         let all = Configuration::all();
-        if let Some(unknown) = self.configurations.iter().find(|wish| !all.iter().any(|one| one.is_meant_by(wish))) {
+        if let Some(unknown) = wished.iter().find(|wish| !all.iter().any(|one| one.is_meant_by(wish))) {
             let names: Vec<_> = all.iter().map(|one| one.name()).collect();
             bail!("--configurations {unknown}: no name or part of one of {}", names.join(", "));
         }
         let is_wanted = |one: &Configuration| {
-            *one == BASELINE
-                || self.configurations.is_empty()
-                || self.configurations.iter().any(|wish| one.is_meant_by(wish))
+            *one == BASELINE || wished.is_empty() || wished.iter().any(|wish| one.is_meant_by(wish))
         };
         let tcp_server = lack_of_tcp_server(afpa);
         let (mut chosen, mut left_out) = (Vec::new(), BTreeMap::<_, Vec<_>>::new());
@@ -248,6 +280,11 @@ impl OffloadArgs {
     }
 }
 
+fn request_size(text: &str) -> Result<u64, String> {
+    let size = units::size(text)?;
+    if size <= LONGEST_REQUEST { Ok(size) } else { Err(format!("expected at most {LONGEST_REQUEST} octets")) }
+}
+
 /// Why our program cannot be a TCP server, if it cannot.
 fn lack_of_tcp_server(afpa: &Path) -> Option<String> {
     let help = Command::new(afpa).args(["tcp-server", "--help"]).output();
@@ -280,6 +317,19 @@ mod tests {
         assert_eq!((settings.rounds, settings.duration, settings.workloads.len()), (1, MOMENT, 2));
         let settings = parse(&["--programs", "simple", "--protocols", "http-1.0"]).settings(vec![BASELINE]).unwrap();
         assert_eq!((settings.rounds, settings.workloads.len()), (3, 2));
+    }
+
+    #[test]
+    fn a_sweep_is_of_one_configuration_with_a_tcp_server() {
+        let choose = |arguments: &[&str]| {
+            let chosen = parse(arguments).choose_configurations(Path::new("/nowhere/afpa"));
+            chosen.unwrap_err().to_string()
+        };
+        // Without our program there is no TCP server to be had.
+        assert!(choose(&["--eager-accept", "1,2"]).contains("no configuration with a TCP server can run here"));
+        let kernel = ["--eager-receive", "1,4KiB", "--configurations", "kernel-2"];
+        assert!(choose(&kernel).contains("no configuration with a TCP server"));
+        assert!(Cli::try_parse_from(["offload", "--request-size", "8KiB"]).is_err());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The servers that use the TCP servers: applications.
 
 use super::configuration::{Configuration, Placement};
+use super::eager::Eager;
 use crate::affinity;
 use crate::command;
 use crate::peers::{BACKEND_PORT, PORT, Places};
@@ -127,6 +128,9 @@ impl Setting<'_> {
             command.args(["--interface", &end.device]);
         }
         command.args(["--provider", dedicated.provider, "--notify", dedicated.notify, "--offload", dedicated.offload]);
+        if let Some(Eager { accept, receive }) = dedicated.eager {
+            command.args(["--eager-accept", &accept.to_string(), "--eager-receive", &receive.to_string()]);
+        }
         command.arg("--socket").arg(self.socket());
         Some(command)
     }

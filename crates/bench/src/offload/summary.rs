@@ -1,7 +1,9 @@
-//! What an evaluation of TCP servers found: every sample, medians over the rounds, ratios to kernel sockets on one core.
+//! What an evaluation of TCP servers found: every sample, medians over the rounds, ratios to kernel sockets on one core,
+//! or to the smallest of a sweep.
 
 use super::accounts::{self, Cost, Costs};
-use super::configuration::{BASELINE, Configuration};
+use super::configuration::{BASELINE, Configuration, Dedicated};
+use super::eager::Eager;
 use super::program::Program;
 use super::workload::{Workload, name_of};
 use crate::compare::table::Table;
@@ -20,6 +22,8 @@ pub(super) const DISTURBED: f64 = 0.05;
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
     pub(super) configurations: Vec<Configuration>,
+    /// With what the others are compared.
+    pub(super) base: Configuration,
     pub(super) programs: Vec<Program>,
     pub(super) workloads: Vec<Workload>,
     pub(super) rounds: u32,
@@ -28,6 +32,8 @@ pub(super) struct Settings {
     /// Whose TCP the client uses.
     pub(super) client: Stack,
     pub(super) directories: u32,
+    /// Octets of a request, if it is made longer than it is.
+    pub(super) request_size: Option<u64>,
     /// The largest packet on the cable, in octets.
     pub(super) mtu: u16,
     /// Packets that the queue at each end of the cable holds, if there is one.
@@ -197,7 +203,8 @@ impl Evaluation {
             "kernel": kernel(),
             "settings": {
                 "rounds": rounds, "seconds": duration.as_secs_f64(), "connections": connections, "client": client.name(), "mtu": mtu,
-                "queue": queue, "directories": directories, "cores": cores,
+                "queue": queue, "directories": directories, "cores": cores, "request_size": self.settings.request_size,
+                "base": self.settings.base.name(),
                 "interrupts_are_apart": accounts::interrupts_are_apart(),
             },
             "scenarios": self.scenarios().into_iter().map(|(program, workload)| json!({
@@ -205,7 +212,7 @@ impl Evaluation {
                 "trace": name_of(workload.trace),
                 "protocol": name_of(workload.protocol),
                 "rate": self.rate(program, workload),
-                "configurations": rows_as_json(&self.rows(program, workload)),
+                "configurations": rows_as_json(&self.rows(program, workload), self.settings.base),
             })).collect::<Vec<_>>(),
             "samples": self.samples.iter().map(|sample| json!({
                 "configuration": sample.configuration.name(), "program": name_of(sample.program),
@@ -222,7 +229,7 @@ impl Evaluation {
     }
 }
 
-fn rows_as_json(rows: &[Row]) -> Vec<Value> {
+fn rows_as_json(rows: &[Row], base: Configuration) -> Vec<Value> {
     let with_ratios = |row: &Row| {
         let mut value = json!({
             "configuration": row.configuration.name(),
@@ -232,7 +239,10 @@ fn rows_as_json(rows: &[Row]) -> Vec<Value> {
             "application_parts": row.application, "tcp_server_parts": row.tcp_server, "p99_us": row.p99_us, "others_share": row.others_share,
             "errors": row.errors, "unfinished": row.unfinished,
         });
-        if let Some(base) = baseline(rows) {
+        if let Configuration::Dedicated(Dedicated { eager: Some(Eager { accept, receive }), .. }) = row.configuration {
+            (value["eager_accept"], value["eager_receive"]) = (accept.into(), receive.into());
+        }
+        if let Some(base) = rows.iter().find(|row| row.configuration == base) {
             value["rate_ratio"] = (row.requests_per_second / base.requests_per_second).into();
             value["application_ratio"] = (row.application_us / base.application_us).into();
             value["cost_ratio"] = (row.server_us / base.server_us).into();
@@ -241,11 +251,6 @@ fn rows_as_json(rows: &[Row]) -> Vec<Value> {
         value
     };
     rows.iter().map(with_ratios).collect()
-}
-
-/// With what the others are compared.
-fn baseline(rows: &[Row]) -> Option<&Row> {
-    rows.iter().find(|row| row.configuration == BASELINE)
 }
 
 /// As text in Markdown, which can be pasted into a document.
@@ -261,11 +266,16 @@ impl fmt::Display for Evaluation {
             client.name(),
             kernel()
         )?;
+        if let Some(swept) = self.settings.base.swept() {
+            let length =
+                self.settings.request_size.map_or(String::new(), |size| format!("; requests of {size} octets"));
+            writeln!(f, "{swept}, by what it accepts and receives ahead of the application{length}.")?;
+        }
         for (program, workload) in self.scenarios() {
             let rate =
                 self.rate(program, workload).map_or(String::new(), |rate| format!("; costs at {rate:.0} requests/s"));
             writeln!(f, "\n**{}, {}**: {}{rate}\n", name_of(program), workload.name(), workload.title())?;
-            write!(f, "{}", table(&self.rows(program, workload)))?;
+            write!(f, "{}", table(&self.rows(program, workload), self.settings.base))?;
         }
         if self.samples.iter().any(|sample| sample.costs.others_share > DISTURBED) {
             writeln!(f, "\n`*`: in some round, other programs used more than 5 % of the roles' cores.")?;
@@ -281,22 +291,23 @@ impl fmt::Display for Evaluation {
     }
 }
 
-fn table(rows: &[Row]) -> Table {
-    let base = baseline(rows);
+fn table(rows: &[Row], base: Configuration) -> Table {
+    let ratio_to = format!("x {}", if base == BASELINE { "kernel-1" } else { "smallest" });
+    let base = rows.iter().find(|row| row.configuration == base);
     let ratio = |row: &Row, value: fn(&Row) -> f64| {
         base.map_or("-".to_owned(), |base| format!("{:.2}", value(row) / value(base)))
     };
     let mut table = Table::new(&[
         "configuration",
         "requests/s",
-        "x kernel-1",
+        &ratio_to,
         "application us",
-        "x kernel-1",
+        &ratio_to,
         "TCP server us",
         "sum us",
-        "x kernel-1",
+        &ratio_to,
         "requests/CPU s",
-        "x kernel-1",
+        &ratio_to,
         "p99 us",
         "unfinished",
         "errors",
@@ -304,7 +315,7 @@ fn table(rows: &[Row]) -> Table {
     for row in rows {
         let mark = if row.others_share > DISTURBED { " *" } else { "" };
         table.add([
-            row.configuration.name() + mark,
+            row.configuration.label() + mark,
             format!("{:.0}", row.requests_per_second),
             ratio(row, |row| row.requests_per_second),
             format!("{:.2}", row.application_us),
@@ -336,6 +347,8 @@ pub(super) mod tests {
         let dedicated = Configuration::all()[2];
         let settings = Settings {
             configurations: vec![BASELINE, dedicated],
+            base: BASELINE,
+            request_size: None,
             programs: vec![Program::Simple, Program::Nginx],
             workloads: vec![WORKLOAD],
             rounds: 3,
@@ -392,6 +405,32 @@ pub(super) mod tests {
         assert_eq!(value["samples"].as_array().unwrap().len(), 12);
         assert_eq!(value["samples"][0]["cpu_us_per_request"]["client"]["user_us"], json!(1.0));
         assert_eq!((&value["failures"][0]["round"], &value["failures"][0]["reason"]), (&Value::Null, &json!("no")));
+    }
+
+    #[test]
+    fn a_sweep_is_compared_with_its_smallest() {
+        let Configuration::Dedicated(base) = Configuration::all()[2] else { panic!("no TCP server") };
+        let configurations = super::super::eager::sweep(base, &[1, 8], &[4096]);
+        let mut evaluation = example();
+        let sample = evaluation.samples[0].clone();
+        evaluation.settings = Settings { base: configurations[0], configurations, ..evaluation.settings };
+        for (configuration, rate) in evaluation.settings.configurations.clone().into_iter().zip([100.0, 150.0]) {
+            evaluation.add(Sample { configuration, load: report(rate, 1.0), ..sample.clone() });
+        }
+        let text = evaluation.to_string();
+        for part in [
+            "dedicated-1:receive:interrupt:kernel, by what it accepts and receives ahead",
+            "x smallest",
+            "| accept 1, receive 4KiB |",
+            "|        150 |       1.50 |",
+        ] {
+            assert!(text.contains(part), "{part} is missing in\n{text}");
+        }
+        let larger = &evaluation.to_json()["scenarios"][0]["configurations"][1];
+        assert_eq!(
+            (&larger["eager_accept"], &larger["eager_receive"], &larger["rate_ratio"]),
+            (&8.into(), &4096.into(), &1.5.into())
+        );
     }
 
     #[test]

@@ -158,8 +158,8 @@ impl Turns<'_> {
     }
 
     fn load(&self, workload: Workload, rate: Option<f64>, duration: Duration) -> Load {
-        let OffloadArgs { client, connections, directories, .. } = *self.args;
-        Load { workload, client, connections, directories, rate, duration }
+        let OffloadArgs { client, connections, directories, request_size, .. } = *self.args;
+        Load { workload, client, connections, directories, request_size, rate, duration }
     }
 }
 

@@ -26,6 +26,7 @@ Examples:
   afpa tcp-server --cores 1-3 --active 1-3        as many of three as there is work for
   afpa tcp-server --admin 127.0.0.1:9090          with metrics
   afpa tcp-server --provider direct --interface eth0   our own TCP for what comes through eth0
+  afpa tcp-server --cores 2-3 --interface eth0    the kernel receives for eth0 on these cores, too
   afpa tcp-server --config FILE                   as a configuration says
   afpa tcp-server status                          who is attached, and how busy engines are
   afpa offload -- nginx -g 'daemon off;'          a program whose TCP it runs";
@@ -56,7 +57,8 @@ pub struct TcpServer {
     /// Whose TCP it is: the kernel's (kernel), or our own on the frames of an interface (direct) [default: kernel]
     #[arg(long)]
     pub provider: Option<Provider>,
-    /// The interface of the provider direct. What is not for an application's listeners stays with the kernel
+    /// The interface of the provider direct: what is not for an application's listeners stays with the kernel. With the
+    /// provider kernel: one whose packets the kernel receives on the engines' cores, by threads (threaded NAPI)
     #[arg(long, value_name = "IF")]
     pub interface: Option<String>,
     /// How its frames are taken: xdp (AF_XDP), packet (AF_PACKET rings), or auto (the first that works) [default: auto]

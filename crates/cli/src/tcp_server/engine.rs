@@ -11,7 +11,7 @@ use afpa_engine::workers::Workers;
 use afpa_engine::{Engine, Time, TransportId};
 use afpa_platform::clock;
 use afpa_sockets::{Sockets, SocketsConfig, SocketsStats};
-use afpa_tcp_server::{Notify, Port, ProviderStats, Settings, SocketProvider};
+use afpa_tcp_server::{Notify, Objects, Port, ProviderStats, Settings, SocketProvider};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::interface::Interface;
@@ -31,6 +31,7 @@ pub(super) struct Plan {
     sockets: SocketsConfig,
     workers: Arc<Workers>,
     wire: Option<Arc<Interface>>,
+    objects: Option<Arc<Objects>>,
 }
 
 /// What other threads know of it.
@@ -63,7 +64,7 @@ impl Plan {
     pub(super) fn new(
         args: &TcpServer,
         cpu: usize,
-        (number, wire): (u32, Option<Arc<Interface>>),
+        (number, wire, objects): (u32, Option<Arc<Interface>>, Option<Arc<Objects>>),
         workers: Arc<Workers>,
     ) -> Plan {
         let settings = Settings {
@@ -80,7 +81,7 @@ impl Plan {
         // Applications decide what is sent when.
         let sockets =
             SocketsConfig { interface: interface(args.io), peer_speaks_first: false, ..SocketsConfig::default() };
-        Plan { cpu, number, settings, sockets, workers, wire }
+        Plan { cpu, number, settings, sockets, workers, wire, objects }
     }
 }
 
@@ -119,7 +120,7 @@ fn live(plan: Plan, made: SyncSender<Result<Seat, String>>) -> Result<(), String
 }
 
 fn build(plan: Plan) -> Result<(Engine, Seat), String> {
-    let Plan { cpu, number, settings, sockets, workers, wire } = plan;
+    let Plan { cpu, number, settings, sockets, workers, wire, objects } = plan;
     let failed = |what: &str, error: &dyn std::fmt::Display| format!("the engine on CPU {cpu} cannot {what}: {error}");
     process::pin_thread(cpu).map_err(|error| failed("be pinned", &error))?;
     // Behind the interface's transport, which sleeps, if there is one.
@@ -128,7 +129,10 @@ fn build(plan: Plan) -> Result<(Engine, Seat), String> {
         Sockets::new(SocketsConfig { transport, ..sockets }).map_err(|error| failed("reach the network", &error))?;
     let mut engine = Engine::new(workers, || Time(clock::now())).map_err(|error| failed("be woken", &error))?;
     let stats = Arc::new(ProviderStats::default());
-    let provider = afpa_tcp_server::Provider::new(number, engine.handle(), settings, stats.clone());
+    let mut provider = afpa_tcp_server::Provider::new(number, engine.handle(), settings, stats.clone());
+    if let Some(objects) = objects {
+        provider.send_objects(&objects);
+    }
     let (owner, module) = engine.install::<SocketProvider>(provider);
     let port = Port { handle: engine.handle(), owner, stats };
     let (mut interface, mut observed, mut lends) = (sockets.interface().name(), None, false);

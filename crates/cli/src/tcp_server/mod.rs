@@ -2,6 +2,7 @@
 
 mod engine;
 mod interface;
+mod napi;
 mod running;
 mod status;
 
@@ -24,6 +25,7 @@ use crate::signals::{Request, Signals};
 use crate::supervisor::EngineEnd;
 use crate::systemd;
 use engine::Seat;
+use interface::Ground;
 use running::Running;
 
 pub use status::{ask_status, status};
@@ -32,6 +34,8 @@ pub use status::{ask_status, status};
 const OF_ROOT: &str = "/run/afpa/tcp-server.sock";
 /// Threads that read files, and jobs that may wait for them.
 const WORKERS: (usize, usize) = (4, 1024);
+/// How often it is looked for threads of the kernel that have come since.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Runs until told to stop. `announce` is called with a line when applications can attach.
 ///
@@ -44,11 +48,11 @@ pub fn run(args: &TcpServer, admin: Option<Admin>, announce: impl FnOnce(&str)) 
     let runtime = process::main_runtime()?;
     runtime.block_on(async {
         let mut signals = Signals::listen().map_err(|error| format!("signals cannot be received: {error}"))?;
-        let Started { running, control, mut ends, admin, line } = start(args, admin, path)?;
+        let Started { running, control, mut ends, admin, mut napi, line } = start(args, admin, path)?;
         announce(&line);
         systemd::ready(&line);
         let admin = admin.map(|admin| tokio::spawn(admin.serve()));
-        let outcome = serve(&mut signals, &mut ends).await;
+        let outcome = serve(&mut signals, &mut ends, napi.as_mut()).await;
         if outcome.is_ok() {
             let grace = args.grace_period;
             tracing::info!("stopping: what is queued has {grace} to be sent");
@@ -62,6 +66,8 @@ pub fn run(args: &TcpServer, admin: Option<Admin>, announce: impl FnOnce(&str)) 
             failure => failure,
         };
         admin.inspect(tokio::task::JoinHandle::abort);
+        // An exit drops nothing.
+        drop(napi);
         match outcome {
             Ok(()) => Ok(()),
             Err(failure) => {
@@ -78,6 +84,7 @@ struct Started {
     control: Control,
     ends: UnboundedReceiver<EngineEnd>,
     admin: Option<AdminServer>,
+    napi: Option<napi::Threads>,
     line: String,
 }
 
@@ -86,15 +93,17 @@ fn start(args: &TcpServer, admin: Option<Admin>, path: PathBuf) -> Result<Starte
     if cpus.len() > MAX_ENGINES as usize {
         return Err(format!("a TCP server has at most {MAX_ENGINES} engines; name fewer with --cores"));
     }
-    let (engines, wire) = interface::open(args, cpus.len())?;
+    let Ground { engines, objects, wire } = interface::open(args, cpus.len())?;
     cpus.truncate(engines);
     let balance = balance_of(args, engines)?;
+    let napi = interface::receive_on(args, &cpus)?;
     let socket = admin.map(|admin| admin::listen(&admin, None)).transpose().map_err(|error| error.to_string())?;
     let workers = Workers::start(WORKERS.0, WORKERS.1)
         .map_err(|error| format!("the worker threads cannot be started: {error}"))?;
     let (sender, ends) = unbounded_channel();
     let seats = cpus.iter().enumerate().map(|(number, cpu)| {
-        engine::start(engine::Plan::new(args, *cpu, (number as u32, wire.clone()), workers.clone()), sender.clone())
+        let place = (number as u32, wire.clone(), objects.clone());
+        engine::start(engine::Plan::new(args, *cpu, place, workers.clone()), sender.clone())
     });
     let seats: Vec<Seat> = seats.collect::<Result<_, _>>()?;
     // Other memory than the interface's the kernel could not send from.
@@ -108,6 +117,8 @@ fn start(args: &TcpServer, admin: Option<Admin>, path: PathBuf) -> Result<Starte
         limits: args.limits.clone(),
         pool,
         sender: args.offload.sender(),
+        objects,
+        receiving: napi.as_ref().map(napi::Threads::receiving).unwrap_or_default(),
         ..ControlConfig::new(path.clone())
     };
     let interface = seats.first().map_or("nothing", |seat| seat.interface);
@@ -116,22 +127,31 @@ fn start(args: &TcpServer, admin: Option<Admin>, path: PathBuf) -> Result<Starte
     let control =
         Control::start_with(config, ports, steer).map_err(|error| format!("applications cannot attach: {error}"))?;
     let (engines, cores) = if cpus.len() == 1 { ("engine", "core") } else { ("engines", "cores") };
-    let line = format!(
+    let mut line = format!(
         "applications attach at {}; TCP runs on {} {engines} ({cores} {}) through {interface}",
         path.display(),
         cpus.len(),
         process::show_cpus(&cpus),
     );
+    if let Some(threads) = &napi {
+        line = format!("{line}; {}", threads.line());
+    }
     let running = Arc::new(Running::new(seats, Instant::now()));
     let admin = socket.map(|socket| AdminServer::new(socket, running.clone())).transpose();
     let admin = admin.map_err(|error| format!("the admin server cannot start: {error}"))?;
-    Ok(Started { running, control, ends, admin, line })
+    Ok(Started { running, control, ends, admin, napi, line })
 }
 
 /// Until told to stop.
-async fn serve(signals: &mut Signals, ends: &mut UnboundedReceiver<EngineEnd>) -> Result<(), String> {
+async fn serve(
+    signals: &mut Signals,
+    ends: &mut UnboundedReceiver<EngineEnd>,
+    mut napi: Option<&mut napi::Threads>,
+) -> Result<(), String> {
+    let mut look = tokio::time::interval(LOOK);
     loop {
         tokio::select! {
+            _ = look.tick(), if napi.is_some() => napi.iter_mut().for_each(|threads| threads.look()),
             request = signals.next() => match request {
                 Request::Stop => return Ok(()),
                 Request::Reload | Request::Reopen | Request::Upgrade => {

@@ -5,11 +5,12 @@ use std::os::fd::AsFd;
 use std::path::Path;
 
 use afpa_channel::control::{Reply, Request, Sender, ask, connect_to};
-use afpa_tcp_server::status::{ApplicationStatus, EngineStatus, Status};
+use afpa_tcp_server::status::{ApplicationStatus, EngineStatus, ObjectsStatus, ReceivingThread, Status};
 
 use super::socket_path;
 use crate::args::TcpServerStatus;
 use crate::config::tcp_server::Directions;
+use crate::units::Size;
 
 /// A running server's status, as a table or as JSON.
 ///
@@ -65,6 +66,14 @@ fn table(status: &Status) -> String {
         Sender::Application => Directions::Receive,
     };
     let mut text = format!("offload: {directions}\n\n{}\n", aligned(&rows));
+    if !status.receiving.is_empty() {
+        let mut rows = vec![["kernel thread", "id", "core"].map(str::to_owned)];
+        let row = |ReceivingThread { name, thread, core }: &ReceivingThread| {
+            [name.clone(), thread.to_string(), core.to_string()]
+        };
+        rows.extend(status.receiving.iter().map(row));
+        text += &(aligned(&rows) + "\n");
+    }
     let heading = ["application", "user", "processes", "listening", "connections", "of slots", "registered"];
     let mut rows = vec![heading.map(str::to_owned)];
     rows.extend(status.applications.iter().map(|application| {
@@ -83,6 +92,12 @@ fn table(status: &Status) -> String {
     text += &if rows.len() > 1 { aligned(&rows) } else { "no application is attached\n".to_owned() };
     if status.more > 0 {
         text += &format!("and {} more\n", status.more);
+    }
+    if let Some(ObjectsStatus { objects, used, capacity, evictions }) =
+        status.objects.as_ref().filter(|it| it.objects > 0)
+    {
+        let (used, capacity) = (Size(*used), Size(*capacity));
+        text += &format!("\n{objects} objects are published, in {used} of {capacity}; {evictions} had to go\n");
     }
     text
 }
@@ -129,6 +144,8 @@ mod tests {
                 EngineStatus { connections: 0, load: 0.0, sleeping: true, active: false, moved_in: 0, moved_out: 12 },
             ],
             sender: Sender::Server,
+            receiving: Vec::new(),
+            objects: None,
         };
         let expected = "\
 offload: send+receive
@@ -141,7 +158,19 @@ application   user  processes  listening  connections  of slots  registered
 redis-server   999      41,42          2           50      4096           0
 ";
         assert_eq!(table(&status), expected);
+        let of = |name: &str, thread, core| ReceivingThread { name: name.into(), thread, core };
+        status.receiving = vec![of("napi/eth0-8193", 141, 2), of("napi/eth0-8194", 1142, 3)];
+        let expected = "
+kernel thread     id  core
+napi/eth0-8193   141     2
+napi/eth0-8194  1142     3
+
+application ";
+        assert!(table(&status).contains(expected), "{}", table(&status));
         status.applications.clear();
         assert!(table(&status).ends_with("\nno application is attached\n"));
+        status.objects = Some(ObjectsStatus { objects: 3, used: 5 << 20, capacity: 256 << 20, evictions: 1 });
+        let expected = "attached\n\n3 objects are published, in 5 MiB of 256 MiB; 1 had to go\n";
+        assert!(table(&status).ends_with(expected), "{}", table(&status));
     }
 }

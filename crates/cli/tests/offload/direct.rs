@@ -3,7 +3,9 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv6Addr, SocketAddr, TcpStream};
 use std::process::{Child, Stdio};
+use std::time::Instant;
 
+use memnet::{Attachment, Listener, Options};
 use rustix::process::Signal;
 
 use crate::http::get;
@@ -120,6 +122,58 @@ fn a_killed_server_leaves_the_interface_as_it_was() {
         stack.start_successor();
         let _ours = Echo::start(stack.run("python3"), &[7004]);
         assert_echoes(&mut connect(&lab, 7004).unwrap(), 300_000);
+        stack.assert_healthy();
+    }
+}
+
+#[test]
+fn the_kernels_tcp_is_the_same_when_it_receives_on_the_engines_cores() {
+    if !are_installed(&["ethtool"]) {
+        return;
+    }
+    let Some(lab) = lab("receiving") else { return };
+    lab.server.shell(&format!("ethtool -K {DEVICE} gro on"));
+    let mut stack = Stack::start_receiving(&lab);
+    let _ours = Echo::start(stack.run("python3"), &[7002]);
+    assert_echoes(&mut connect(&lab, 7002).unwrap(), 3_000_000);
+    stack.kill_server();
+    stack.start_successor();
+    let _ours = Echo::start(stack.run("python3"), &[7003]);
+    assert_echoes(&mut connect(&lab, 7003).unwrap(), 3_000_000);
+    stack.assert_healthy();
+    // So that it puts the interface back.
+    stack.end_server();
+}
+
+#[test]
+fn objects_that_are_published_leave_by_our_own_tcp() {
+    let Some(lab) = lab("objects") else { return };
+    let until = || Some(Instant::now() + PATIENCE);
+    for frames in FRAMES {
+        let mut stack = Stack::start_direct(&lab, frames);
+        let attachment = Attachment::attach(&stack.socket(), "objects").unwrap();
+        let content = octets(7, 1_000_000);
+        attachment.publish(b"/a", &content).unwrap();
+        let object = attachment.object(b"/a").unwrap().unwrap();
+        let listener = lab.server.inside(|| Listener::bind(&attachment, at(7005), &Options::default())).unwrap();
+        let before = octets_out(&lab);
+        let mut peer = connect(&lab, 7005).unwrap();
+        let socket = listener.sync_accept(until()).unwrap();
+        let mut expected = Vec::<u8>::new();
+        let jobs = [(0, 1_000_000), (12_345, 500_000), (999_999, 1)].map(|(start, length)| {
+            expected.extend(b"head");
+            expected.extend(&content[start..start + length]);
+            assert_eq!(socket.sync_send(b"head", until()).unwrap(), 4);
+            socket.send_object(&object, start as u64, length as u64).unwrap()
+        });
+        // What is sent stays, whatever becomes of it.
+        assert!(attachment.purge(b"/a").unwrap());
+        attachment.publish(b"/a", &vec![0; 1_000_000]).unwrap();
+        let mut arrived = vec![0; expected.len()];
+        peer.read_exact(&mut arrived).unwrap();
+        assert!(arrived == expected, "{frames}");
+        jobs.into_iter().for_each(|job| assert!(job.wait().0.unwrap() > 0));
+        assert!(octets_out(&lab) >= before + 1_500_000, "our own TCP has sent it");
         stack.assert_healthy();
     }
 }

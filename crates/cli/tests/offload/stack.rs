@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::lab::{DEVICE, Lab};
@@ -73,13 +74,21 @@ impl Stack {
 
     /// The same, told more.
     pub(crate) fn start_direct_with(lab: &Lab, told: &[&'static str]) -> Stack {
+        Stack::start_at(lab, [&["direct", "--interface", DEVICE, "--admin", ADMIN], told].concat())
+    }
+
+    /// At the server's end of a cable, for which the kernel receives on the engines' cores.
+    pub(crate) fn start_receiving(lab: &Lab) -> Stack {
+        Stack::start_at(lab, vec!["kernel", "--interface", DEVICE])
+    }
+
+    fn start_at(lab: &Lab, provider: Vec<&'static str>) -> Stack {
         let directory = tempfile::tempdir().unwrap();
         fs::set_permissions(&directory, Permissions::from_mode(0o755)).unwrap();
         let command = lab.server.command("");
         let mut prefix: Vec<OsString> =
             std::iter::once(command.get_program()).chain(command.get_args()).map(Into::into).collect();
         prefix.pop();
-        let provider = [&["direct", "--interface", DEVICE, "--admin", ADMIN], told].concat();
         let mut stack = Stack { server: None, directory, place: Place { prefix, provider } };
         stack.start_server();
         stack
@@ -159,6 +168,14 @@ impl Stack {
         server.wait().unwrap();
     }
 
+    /// Ends the server as an operator does, and waits until it is gone.
+    pub(crate) fn end_server(mut self) {
+        if let Some(mut server) = self.server.take() {
+            kill_process(Pid::from_child(&server), Signal::TERM).unwrap();
+            assert!(server.wait().unwrap().success(), "{}", self.said());
+        }
+    }
+
     /// Another server on the same path.
     pub(crate) fn start_successor(&mut self) {
         self.start_server();
@@ -171,6 +188,7 @@ impl Stack {
         assert!(!self.said().contains("panicked"), "{}", self.said());
     }
 
+    /// Where programs attach.
     pub(crate) fn socket(&self) -> PathBuf {
         self.file("tcp-server.sock")
     }

@@ -161,6 +161,7 @@ impl Server {
         let mut octets = vec![0; job.length as usize];
         match job.source {
             Source::Memory(number) => self.memory(number).read(job.offset as usize, &mut octets),
+            Source::Object(_) => panic!("nothing is published here"),
             Source::File(number) => {
                 let file = self.shared.lock().unwrap().files[&number].try_clone().unwrap();
                 assert_eq!(rustix::io::pread(&file, &mut octets[..], job.offset).unwrap(), octets.len());
@@ -283,7 +284,11 @@ fn answer(request: Request, mut descriptors: Vec<OwnedFd>, region: &Region, shar
         }
         // It has none of its own.
         Request::Grant { .. } => refused(rustix::io::Errno::NOSPC),
-        Request::Status => refused(rustix::io::Errno::NOSYS),
+        Request::Status
+        | Request::Publish { .. }
+        | Request::FindObject { .. }
+        | Request::CloseObject { .. }
+        | Request::Purge { .. } => refused(rustix::io::Errno::NOSYS),
     }
 }
 

@@ -10,7 +10,7 @@ use afpa_engine::{Engine, EngineHandle, Time};
 use afpa_platform::clock;
 use afpa_sockets::{Sockets, SocketsConfig};
 use afpa_tcp_server::{
-    Control, ControlConfig, Notify, Port, Provider, ProviderStats, Sender, Settings, SocketProvider,
+    Control, ControlConfig, Limits, Notify, Objects, Port, Provider, ProviderStats, Sender, Settings, SocketProvider,
 };
 
 pub(crate) struct Real {
@@ -36,10 +36,14 @@ impl Real {
     pub(crate) fn with(settings: Settings) -> Real {
         let (tell, told) = channel();
         let sender = settings.sender;
+        let limits = Limits { objects: 16 << 20, objects_per_user: 12 << 20, ..Limits::default() };
+        let objects = Objects::new(&limits, 1).unwrap().unwrap();
+        let kept = objects.clone();
         let engine = thread::spawn(move || {
             let mut engine = Engine::new(Workers::start(1, 16).unwrap(), || Time(clock::now())).unwrap();
             let stats = Arc::new(ProviderStats::default());
-            let provider = Provider::new(0, engine.handle(), settings, stats.clone());
+            let mut provider = Provider::new(0, engine.handle(), settings, stats.clone());
+            provider.send_objects(&kept);
             let (owner, _) = engine.install::<SocketProvider>(provider);
             engine.add_transport(Box::new(Sockets::new(SocketsConfig::default()).unwrap())).unwrap();
             let handle = engine.handle();
@@ -49,7 +53,8 @@ impl Real {
         let port = told.recv().unwrap();
         let handle = port.handle.clone();
         let directory = tempfile::tempdir().unwrap();
-        let config = ControlConfig { sender, ..ControlConfig::new(directory.path().join("control")) };
+        let config = ControlConfig::new(directory.path().join("control"));
+        let config = ControlConfig { limits, sender, objects: Some(objects), ..config };
         let control = Control::start(config, vec![port]).unwrap();
         Real { directory, control: Some(control), handle, engine: Some(engine) }
     }

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use super::change::{Change, Neighbour, NeighbourState};
 use super::message::{self, Message};
+use super::napi;
 
 /// The interface that messages are about.
 const INTERFACE: u32 = 3;
@@ -31,6 +32,8 @@ fn check_datagram(data: &[u8]) {
         let Some(message) = Message::cut(&mut rest) else { break };
         assert!(rest.len() < before, "a message takes some octets");
         message.error();
+        let napi = napi::context(message.body);
+        assert!(napi.is_none_or(|napi| napi.thread.is_none_or(|thread| thread >= 0)), "{napi:?}");
         // A route has a next hop for at most each eight octets.
         let mut most = 1 + (before - rest.len()) / 8;
         message.tell(INTERFACE, &mut |change| {

@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use super::change::{Address, Change, Link, Neighbour, NeighbourState, Route};
 
 /// Octets of a message's header.
-const HEADER: usize = 16;
+pub(super) const HEADER: usize = 16;
 /// Octets of the fixed parts: ifinfomsg, ifaddrmsg, rtmsg, ndmsg, rtnexthop.
 const LINK_PART: usize = 16;
 const ADDRESS_PART: usize = 8;
@@ -33,7 +33,7 @@ pub(super) struct Message<'a> {
     pub(super) kind: u16,
     pub(super) flags: u16,
     pub(super) sequence: u32,
-    body: &'a [u8],
+    pub(super) body: &'a [u8],
 }
 
 impl<'a> Message<'a> {
@@ -253,7 +253,7 @@ fn neighbour(flags: i32, interface: u32, address: IpAddr, state: u16, entry: u8,
     finish(message)
 }
 
-fn header(kind: u16, flags: i32, sequence: u32) -> Vec<u8> {
+pub(super) fn header(kind: u16, flags: i32, sequence: u32) -> Vec<u8> {
     let mut message = vec![0; 4];
     message.extend(kind.to_ne_bytes());
     message.extend((flags as u16).to_ne_bytes());
@@ -262,14 +262,14 @@ fn header(kind: u16, flags: i32, sequence: u32) -> Vec<u8> {
     message
 }
 
-fn finish(mut message: Vec<u8>) -> Vec<u8> {
+pub(super) fn finish(mut message: Vec<u8>) -> Vec<u8> {
     let length = message.len() as u32;
     message[..4].copy_from_slice(&length.to_ne_bytes());
     message
 }
 
 /// The attributes behind a fixed part: type and value.
-fn attributes(body: &[u8], part: usize) -> impl Iterator<Item = (u16, &[u8])> {
+pub(super) fn attributes(body: &[u8], part: usize) -> impl Iterator<Item = (u16, &[u8])> {
     let mut rest = body.get(part..).unwrap_or_default();
     std::iter::from_fn(move || {
         let length = usize::from(u16_at(rest, 0)?);
@@ -298,11 +298,11 @@ fn checked(address: IpAddr, prefix: u8) -> Option<u8> {
     (prefix <= if address.is_ipv4() { 32 } else { 128 }).then_some(prefix)
 }
 
-fn u16_at(octets: &[u8], at: usize) -> Option<u16> {
+pub(super) fn u16_at(octets: &[u8], at: usize) -> Option<u16> {
     octets.get(at..)?.first_chunk().map(|octets| u16::from_ne_bytes(*octets))
 }
 
-fn u32_at(octets: &[u8], at: usize) -> Option<u32> {
+pub(super) fn u32_at(octets: &[u8], at: usize) -> Option<u32> {
     octets.get(at..)?.first_chunk().map(|octets| u32::from_ne_bytes(*octets))
 }
 

@@ -7,6 +7,7 @@
 mod change;
 pub mod fuzz;
 mod message;
+pub mod napi;
 
 use std::io;
 use std::net::IpAddr;

@@ -3,6 +3,7 @@
 
 mod balancer;
 mod listener;
+mod publisher;
 mod registry;
 mod requests;
 
@@ -25,8 +26,11 @@ use rustix::net::{SocketFlags, UCred, accept_with};
 
 use crate::balance;
 use crate::limits::Limits;
+use crate::objects::Objects;
 use crate::provider::Port;
+use crate::status::Receiving;
 use crate::steering::{Leases, Steer};
+use publisher::Answer;
 pub(crate) use registry::{Member, Registry};
 pub(crate) use requests::Refusal;
 
@@ -54,6 +58,10 @@ pub struct ControlConfig {
     /// Memory that leaves from where it lies, for applications to register. If absent, or when there is none left, they bring
     /// their own.
     pub pool: Option<Arc<Pool>>,
+    /// Threads of the kernel that receive on the engines' cores, for the status.
+    pub receiving: Receiving,
+    /// Where what applications publish is kept. If absent, they publish nothing.
+    pub objects: Option<Arc<Objects>>,
 }
 
 impl ControlConfig {
@@ -70,6 +78,8 @@ impl ControlConfig {
             sender: Sender::Server,
             balance: balance::Settings::default(),
             pool: None,
+            receiving: Receiving::default(),
+            objects: None,
         }
     }
 
@@ -144,7 +154,7 @@ struct Server {
     listener: OwnedFd,
     /// Kept open for as long as it is waited for.
     _stop: Arc<OwnedFd>,
-    epoll: OwnedFd,
+    epoll: Arc<OwnedFd>,
     clients: HashMap<u64, Client>,
     next: u64,
     /// Connections by user.
@@ -156,14 +166,14 @@ struct Server {
 
 /// A connection of a process, or of somebody who wants to know.
 pub(crate) struct Client {
-    socket: OwnedFd,
+    socket: Arc<OwnedFd>,
     credentials: UCred,
     member: Option<Member>,
 }
 
 impl Server {
     fn new(listener: OwnedFd, stop: Arc<OwnedFd>, registry: Registry, limits: Limits) -> io::Result<Server> {
-        let epoll = epoll::create(CreateFlags::CLOEXEC)?;
+        let epoll = Arc::new(epoll::create(CreateFlags::CLOEXEC)?);
         epoll::add(&epoll, &listener, EventData::new_u64(LISTENER), EventFlags::IN)?;
         epoll::add(&epoll, &*stop, EventData::new_u64(STOP), EventFlags::IN)?;
         Ok(Server {
@@ -242,7 +252,7 @@ impl Server {
         if epoll::add(&self.epoll, &socket, EventData::new_u64(name), EventFlags::IN).is_ok() {
             *user += 1;
             self.next += 1;
-            self.clients.insert(name, Client { socket, credentials, member: None });
+            self.clients.insert(name, Client { socket: Arc::new(socket), credentials, member: None });
         }
         Ok(())
     }
@@ -256,10 +266,18 @@ impl Server {
             Ok(None) | Err(_) => return self.forget(name),
         };
         let incoming = if let Request::Incoming { slot } = &request.0 { Some(*slot) } else { None };
-        let reply = self.registry.serve(client, request.0, request.1).unwrap_or_else(|refusal| Reply::Refused {
-            errno: refusal.errno.raw_os_error(),
-            reason: refusal.reason.into(),
-        });
+        let promise = || Answer::promise(client.socket.clone(), self.epoll.clone(), name);
+        let reply = match request {
+            (Request::Publish { key, from }, descriptors) => {
+                match self.registry.publish(client, (key, from), descriptors, promise) {
+                    Ok(()) => return,
+                    Err(refusal) => refusal.into_reply(),
+                }
+            }
+            (request, descriptors) => {
+                self.registry.serve(client, request, descriptors).unwrap_or_else(Refusal::into_reply)
+            }
+        };
         let application = client.member.as_ref().map(|member| member.application.clone());
         let handing = match (incoming, &application) {
             (Some(slot), Some(application)) => application.handings.of(slot),
@@ -282,6 +300,8 @@ impl Server {
 
     fn forget(&mut self, name: u64) {
         let Some(client) = self.clients.remove(&name) else { return };
+        // Who is gone while something of his is published is heard no more.
+        let _ = epoll::delete(&self.epoll, &client.socket);
         if let Some(user) = self.users.get_mut(&client.credentials.uid.as_raw()) {
             *user -= 1;
             if *user == 0 {

@@ -12,9 +12,11 @@ use rustix::rand::{GetRandomFlags, getrandom};
 use crate::application::{Application, Identity, SlotCeiling};
 use crate::control::ControlConfig;
 use crate::control::balancer::Balancer;
+use crate::control::publisher::Publisher;
 use crate::limits::Limits;
+use crate::objects::Objects;
 use crate::provider::Port;
-use crate::status::Load;
+use crate::status::{Load, Receiving};
 use crate::steering::Leases;
 
 /// How long a place waits for the process that was forked for it.
@@ -35,6 +37,9 @@ pub(crate) struct Registry {
     pub(crate) leases: Leases,
     pub(crate) pool: Option<Arc<Pool>>,
     pub(crate) sender: Sender,
+    pub(crate) receiving: Receiving,
+    pub(crate) objects: Option<Arc<Objects>>,
+    pub(crate) publisher: Option<Publisher>,
 }
 
 /// An application.
@@ -61,7 +66,7 @@ impl Member {
 
 impl Registry {
     pub(crate) fn new(geometry: Geometry, config: &ControlConfig, ports: Vec<Port>, leases: Leases) -> Registry {
-        let (limits, balance) = (config.limits.clone(), config.balance);
+        let (limits, balance, objects) = (config.limits.clone(), config.balance, config.objects.clone());
         Registry {
             geometry,
             ceiling: SlotCeiling::new(&limits, geometry),
@@ -75,6 +80,9 @@ impl Registry {
             leases,
             pool: config.pool.clone(),
             sender: config.sender,
+            receiving: config.receiving.clone(),
+            publisher: objects.clone().map(Publisher::new),
+            objects,
         }
     }
 

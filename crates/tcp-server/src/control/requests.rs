@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Instant;
 
-use afpa_channel::control::{Reply, Request, Sender, VERSION};
+use afpa_channel::control::{Content, MAX_KEY, Reply, Request, Sender, VERSION};
 use afpa_channel::slot::state;
 use afpa_platform::foreign::ForeignMemory;
 use afpa_platform::memory::Owner;
@@ -18,7 +18,9 @@ use rustix::net::{AddressFamily, SocketAddrAny, SocketType, getsockname, ipproto
 use crate::bell::Doorbell;
 
 use super::Client;
+use super::publisher::Answer;
 use super::registry::{Member, Registry};
+use crate::objects::{From, Objects, Publication};
 use crate::steering::Obstacle;
 
 /// Why something is not done.
@@ -29,8 +31,16 @@ pub(crate) struct Refusal {
 
 /// The longest name of an application, in octets.
 const MAX_NAME: usize = 64;
+/// Of a server without memory for them.
+const NO_OBJECTS: &str = "nothing can be published at this server";
 /// The longest queue of a listener.
 const MAX_BACKLOG: u32 = 65_535;
+
+impl Refusal {
+    pub(crate) fn into_reply(self) -> Reply {
+        Reply::Refused { errno: self.errno.raw_os_error(), reason: self.reason.into() }
+    }
+}
 
 fn refuse<T>(errno: Errno, reason: &'static str) -> Result<T, Refusal> {
     Err(Refusal { errno, reason })
@@ -82,7 +92,16 @@ impl Registry {
                 Some(_) => Ok(Reply::Done),
                 None => refuse(Errno::NOENT, "there is no such file"),
             },
-            Request::Attach { .. } | Request::Join { .. } | Request::Status => {
+            Request::FindObject { key } => self.find_object(&member, &key),
+            Request::CloseObject { object } => match member.application.objects.remove(object) {
+                Some(_) => Ok(Reply::Done),
+                None => refuse(Errno::NOENT, "there is no such object"),
+            },
+            Request::Purge { key } => match self.objects()?.purge(member.application.identity().uid, &key) {
+                true => Ok(Reply::Done),
+                false => refuse(Errno::NOENT, "nothing is published under this key"),
+            },
+            Request::Attach { .. } | Request::Join { .. } | Request::Status | Request::Publish { .. } => {
                 refuse(Errno::INVAL, "that has been answered")
             }
         }
@@ -216,18 +235,80 @@ impl Registry {
 
     fn register(&self, member: &Member, memory: OwnedFd, length: u64) -> Result<Reply, Refusal> {
         let length = self.registrable(member, length)?;
-        let memory = match ForeignMemory::map(memory, length) {
-            Ok(memory) => Arc::new(memory),
-            Err(error) => {
-                let errno = Errno::from_io_error(&error).unwrap_or(Errno::INVAL);
-                return refuse(errno, "that is no memfd of this length that is sealed against shrinking");
-            }
-        };
+        let memory = map(memory, length)?;
         match member.application.memories.add(memory) {
             Some(memory) => Ok(Reply::Registered { memory }),
             None => refuse(Errno::NOSPC, "no more memory may be registered"),
         }
     }
+
+    /// Has something copied, and answers when that is done.
+    pub(crate) fn publish(
+        &self,
+        client: &Client,
+        (key, from): (Vec<u8>, Content),
+        descriptors: Vec<OwnedFd>,
+        promise: impl FnOnce() -> std::io::Result<Answer>,
+    ) -> Result<(), Refusal> {
+        let Some(member) = &client.member else { return refuse(Errno::NOTCONN, "attach first") };
+        let Some(publisher) = &self.publisher else { return refuse(Errno::OPNOTSUPP, NO_OBJECTS) };
+        if key.len() > MAX_KEY {
+            return refuse(Errno::NAMETOOLONG, "no key is so long");
+        }
+        let application = &member.application;
+        let (from, offset, length) = match from {
+            Content::Passed { length } => {
+                let of_user = usize::try_from(length).ok().filter(|_| length <= self.limits.objects_per_user);
+                let Some(octets) = of_user else { return refuse(Errno::FBIG, "no object may be so large") };
+                (From::Memory(map(one(descriptors)?, octets)?), 0, length)
+            }
+            Content::Memory { memory, offset, length } => match application.memories.get(memory) {
+                Some(memory) => (From::Memory(memory), offset, length),
+                None => return refuse(Errno::NOENT, "there is no such memory"),
+            },
+            Content::File { file, offset, length } => match application.files.get(file) {
+                Some(file) => (From::File(file), offset, length),
+                None => return refuse(Errno::NOENT, "there is no such file"),
+            },
+        };
+        let size = match &from {
+            From::Memory(memory) => memory.len() as u64,
+            From::File(file) => file.size(),
+        };
+        if length == 0 || offset.checked_add(length).is_none_or(|end| end > size) {
+            return refuse(Errno::INVAL, "an object has octets, and what it is copied from has these");
+        }
+        let publication = Publication { uid: application.identity().uid, key, from, offset, length };
+        match promise() {
+            Ok(answer) => publisher.publish(publication, answer),
+            Err(error) => {
+                return refuse(Errno::from_io_error(&error).unwrap_or(Errno::IO), "it cannot be waited for");
+            }
+        }
+        Ok(())
+    }
+
+    fn find_object(&self, member: &Member, key: &[u8]) -> Result<Reply, Refusal> {
+        let Some(object) = self.objects()?.find(member.application.identity().uid, key) else {
+            return refuse(Errno::NOENT, "nothing is published under this key");
+        };
+        let length = object.body().len();
+        match member.application.objects.add(object) {
+            Some(object) => Ok(Reply::Object { object, length }),
+            None => refuse(Errno::NOSPC, "no more objects may be found; close one"),
+        }
+    }
+
+    fn objects(&self) -> Result<&Objects, Refusal> {
+        self.objects.as_deref().ok_or(Refusal { errno: Errno::OPNOTSUPP, reason: NO_OBJECTS })
+    }
+}
+
+fn map(memory: OwnedFd, length: usize) -> Result<Arc<ForeignMemory>, Refusal> {
+    ForeignMemory::map(memory, length).map(Arc::new).map_err(|error| Refusal {
+        errno: Errno::from_io_error(&error).unwrap_or(Errno::INVAL),
+        reason: "that is no memfd of this length that is sealed against shrinking",
+    })
 }
 
 fn check(client: &Client, version: u32) -> Result<(), Refusal> {

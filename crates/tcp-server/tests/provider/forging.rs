@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use afpa_channel::Memory;
+use afpa_channel::control::{Content, Reply, Request};
 use afpa_channel::job_ring::{Job, Source};
 use afpa_channel::layout::words;
 use afpa_channel::slot::state;
@@ -52,12 +53,19 @@ fn jobs_that_cannot_be_cost_the_connection() {
         (Source::Memory(0), u64::MAX, 2, 0),
         (Source::Memory(0), 0, u64::MAX, 0),
         (Source::File(3), 0, 1, 0),
+        (Source::Object(0), 4000, 97, 0),
+        (Source::Object(0), u64::MAX, 2, 0),
+        (Source::Object(1), 0, 1, 0),
+        (Source::Object(u32::MAX), 0, 1, 0),
         (Source::Memory(0), 0, 1, 100),
         (Source::Memory(0), 0, 1, u32::MAX),
     ] {
         let mut stage = stage();
         let (app, slot, peer) = stage.connected();
-        app.register(&afpa_platform::foreign::ForeignMemory::create(4096).unwrap());
+        let memory = app.register(&afpa_platform::foreign::ForeignMemory::create(4096).unwrap());
+        let from = Content::Memory { memory, offset: 0, length: 4096 };
+        assert_eq!(app.ask(&Request::Publish { key: vec![7], from }, &[]).unwrap(), Reply::Done);
+        app.ask(&Request::FindObject { key: vec![7] }, &[]).unwrap();
         let after = app.slot(slot).given().wrapping_add(ahead);
         app.slot(slot).post_job(Job { source, offset, length, after }).unwrap();
         app.attend(slot);

@@ -10,6 +10,7 @@ mod ends;
 mod forging;
 mod jobs;
 mod moving;
+mod objects;
 mod processes;
 mod stage;
 mod steering;

@@ -10,7 +10,9 @@ use afpa_engine::workers::Workers;
 use afpa_engine::{Engine, Owner, Time, TransportId};
 use afpa_platform::clock;
 use afpa_platform::memory::Pool;
-use afpa_tcp_server::{Control, ControlConfig, Limits, Port, Provider, ProviderStats, Settings, SocketProvider};
+use afpa_tcp_server::{
+    Control, ControlConfig, Limits, Objects, Port, Provider, ProviderStats, Settings, SocketProvider,
+};
 use tempfile::TempDir;
 
 use crate::adopting::Adopting;
@@ -60,7 +62,11 @@ impl Stage {
         let directory = tempfile::tempdir().unwrap();
         let mut engine = Engine::new(Workers::start(1, 16).unwrap(), || Time(clock::now())).unwrap();
         let stats = Arc::new(ProviderStats::default());
-        let provider = Provider::new(0, engine.handle(), setting.provider, stats.clone());
+        let mut provider = Provider::new(0, engine.handle(), setting.provider, stats.clone());
+        let objects = Objects::new(&setting.limits, 1).unwrap();
+        if let Some(objects) = &objects {
+            provider.send_objects(objects);
+        }
         let (owner, _) = engine.install::<SocketProvider>(provider);
         let (memory, network) = network(TransportId(0), setting.network);
         engine.add_transport(Box::new(Adopting::new(memory))).unwrap();
@@ -70,6 +76,7 @@ impl Stage {
             ring: setting.ring,
             limits: setting.limits,
             pool: setting.pool,
+            objects,
             ..ControlConfig::new(directory.path().join("server.sock"))
         };
         let control = Control::start(config, vec![port]).unwrap();

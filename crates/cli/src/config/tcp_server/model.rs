@@ -22,7 +22,7 @@ pub struct TcpServer {
     pub cores: Cores,
     /// Whose TCP it is.
     pub provider: Provider,
-    /// The interface of [`Provider::Direct`].
+    /// The interface of [`Provider::Direct`], or the one whose packets the kernel receives on the engines' cores.
     pub interface: Option<String>,
     /// How many engines accept connections. If absent, all.
     pub active: Option<Active>,

@@ -40,6 +40,7 @@ pub(in crate::config) fn problems(config: &Config, server: &TcpServer, found: &m
         ("ring", server.ring, *RING.start(), *RING.end()),
         ("limits.memory", Size(limits.memory), Size::mib(4), Size(1 << 44)),
         ("limits.registered", Size(limits.registered), Size(0), Size(1 << 44)),
+        ("limits.objects", Size(limits.objects), Size(0), Size(1 << 44)),
     ] {
         size_within(format!("tcp-server.{key}"), size, least, most, found);
     }
@@ -59,7 +60,7 @@ pub(in crate::config) fn surroundings(server: &TcpServer, found: &mut Vec<Proble
             found.push(Problem::new("tcp-server.socket", message));
         }
     }
-    if let (Provider::Direct, Some(name)) = (server.provider, &server.interface) {
+    if let Some(name) = &server.interface {
         found.extend(interface_problem("tcp-server.interface", name));
     }
 }
@@ -107,10 +108,7 @@ fn interface(server: &TcpServer, found: &mut Vec<Problem>) {
                  ip link shows the interfaces, afpa doctor what they can do";
             found.push(Problem::new("tcp-server.provider", message));
         }
-        (Provider::Kernel, Some(_)) => {
-            found.push(Problem::new("tcp-server.interface", WITHOUT_DIRECT));
-        }
-        (Provider::Direct, Some(name)) if !Direct::is_name(name) => {
+        (_, Some(name)) if !Direct::is_name(name) => {
             let message = format!("expected the name of an interface (at most 15 octets), found {name:?}");
             found.push(Problem::new("tcp-server.interface", message));
         }

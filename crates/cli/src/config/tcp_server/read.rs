@@ -44,6 +44,9 @@ fn read_limits(mut section: Section<'_>, limits: &mut Limits) {
     octets(&mut section, "registered", &mut limits.registered);
     section.count("memories", 0..=65_536, &mut limits.memories);
     section.count("files", 0..=65_536, &mut limits.files);
+    octets(&mut section, "objects", &mut limits.objects);
+    octets(&mut section, "objects-per-user", &mut limits.objects_per_user);
+    section.count("found-objects", 0..=1_000_000, &mut limits.found_objects);
     section.finish();
 }
 
@@ -131,6 +134,9 @@ mod tests {
             registered = 6
             memories = 7
             files = 8
+            objects = "9MiB"
+            objects-per-user = 10
+            found-objects = 11
             [admin]
             listen = "[::1]:9090"
         "#;
@@ -164,6 +170,9 @@ mod tests {
                 registered: 6,
                 memories: 7,
                 files: 8,
+                objects: 9 << 20,
+                objects_per_user: 10,
+                found_objects: 11,
             },
         };
         assert_eq!(parsed.config.tcp_server, Some(expected));
@@ -194,10 +203,9 @@ mod tests {
                  2:19: tcp-server.registered-memory: expected a size from 0 B to 64 GiB, found 1 TiB\n",
             ),
             (
-                "[tcp-server]\nring=64\ninterface='lab0'\ngrace-period='2h'\nlimits.memory='16'\n",
+                "[tcp-server]\nring=64\ninterface='lab/0'\ngrace-period='2h'\nlimits.memory='16'\n",
                 "2:6: tcp-server.ring: expected a size from 4 KiB to 1 MiB, found 64 B\n\
-                 3:11: tcp-server.interface: expected provider = \"direct\" beside it, found \"kernel\"; set it, \
-                 or leave this out\n\
+                 3:11: tcp-server.interface: expected the name of an interface (at most 15 octets), found \"lab/0\"\n\
                  4:14: tcp-server.grace-period: expected a duration from 0s to 1h, found 2h\n\
                  5:15: tcp-server.limits.memory: expected a size from 4 MiB to 16 TiB, found 16 B\n",
             ),
