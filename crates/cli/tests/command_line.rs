@@ -7,7 +7,7 @@ use afpa_cli::config::accelerate::{Accelerate, Policy};
 use afpa_cli::config::classes::{Class, Overload};
 use afpa_cli::config::dns::{Backend, DEFAULT_POOL, Dns, Pool, RateLimit};
 use afpa_cli::config::pools::{self, Backend as PoolBackend, Health, Sticky};
-use afpa_cli::config::tcp_server::{Provider, TcpServer};
+use afpa_cli::config::tcp_server::{Provider, REGISTERED, TcpServer};
 
 fn afpa(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_afpa")).args(arguments).output().unwrap()
@@ -228,11 +228,16 @@ fn a_wrong_command_line_is_status_2_and_says_what_is_right() {
 
 #[test]
 fn what_cannot_be_served_is_one_sentence_each_and_status_1() {
-    let cases: [(&[&str], &str); 16] = [
+    let cases: [(&[&str], &str); 17] = [
         (&["tcp-server", "--provider", "direct"], "afpa: --provider direct needs an interface: --interface eth0\n"),
         (
-            &["tcp-server", "--interface", "eth0"],
-            "afpa: --interface, --frames and --queues are of --provider direct; write that, too\n",
+            &["tcp-server", "--frames", "packet"],
+            "afpa: --frames, --queues and --registered-memory are of --provider direct; write that, too\n",
+        ),
+        (
+            &["tcp-server", "--interface", "nowhere"],
+            "afpa: packets of nowhere cannot be received on the engines' cores: No such device (os error 19); ip link \
+             shows which interfaces there are, or leave --interface out\n",
         ),
         (
             &["tcp-server", "--provider", "direct", "--interface", "nowhere"],
@@ -437,14 +442,16 @@ fn the_example_is_right_and_shows_every_default() {
 }
 
 fn the_example_of_a_tcp_server_shows_its_defaults(uncommented: &str) {
-    // An interface is for the provider direct only.
+    // Some settings are for the provider direct only.
     let text = uncommented.replace("provider = \"kernel\"", "provider = \"direct\"");
     let parsed = afpa_cli::config::parse(&text);
     assert_eq!(parsed.diagnostics, []);
     let shown = parsed.config.tcp_server.unwrap();
-    let TcpServer { socket, interface, eager_receive, active, queues, .. } = shown.clone();
+    let TcpServer { socket, interface, eager_receive, active, queues, registered_memory, .. } = shown.clone();
+    assert_eq!(registered_memory, Some(REGISTERED));
     assert!(socket.is_some() && interface.is_some() && eager_receive.is_some() && active.is_some() && queues.is_some());
-    let defaults = TcpServer { socket, interface, eager_receive, active, queues, ..TcpServer::default() };
+    let defaults =
+        TcpServer { socket, interface, eager_receive, active, queues, registered_memory, ..TcpServer::default() };
     assert_eq!(shown, TcpServer { provider: Provider::Direct, ..defaults });
     assert!(every_key_is_in(&text, &["tcp-server"]) >= 20);
 }

@@ -227,7 +227,7 @@ fn an_interface_that_cannot_be_received_for_elsewhere_is_refused_with_what_helps
     assert_eq!(refused(DEVICE), reason(DEVICE, "it is down; set it up: ip link set lab0 up"));
     assert_eq!(threaded(&lab), "0");
     let frames = refused_in(&lab, &["--cores", "0", "--queues", "1"]);
-    assert_eq!(frames, "afpa: --frames and --queues are of --provider direct; write that, too\n");
+    assert_eq!(frames, "afpa: --frames, --queues and --registered-memory are of --provider direct; write that, too\n");
 }
 
 /// A cable of two queues whose packets are received by polling; or what is missing is said.

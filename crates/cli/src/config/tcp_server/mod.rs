@@ -15,6 +15,6 @@ use std::ops::RangeInclusive;
 use crate::units::Size;
 
 /// Memory that leaves from where it lies, unless told otherwise.
-pub(crate) const REGISTERED: Size = Size::mib(64);
+pub const REGISTERED: Size = Size::mib(64);
 /// Memory that there may be for each direction of a socket.
 pub(crate) const RING: RangeInclusive<Size> = Size::kib(4)..=Size::mib(1);
