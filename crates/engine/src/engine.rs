@@ -275,9 +275,11 @@ impl Engine {
     /// Runs those whose turn it is, whatever event made it so. What they ask for in turn waits for the next pass.
     fn give_turns(&mut self) {
         self.answer();
-        for (connection, owner) in std::mem::take(&mut self.core.services.again) {
+        let mut turns = std::mem::take(&mut self.core.services.again);
+        for (connection, owner) in turns.drain(..) {
             self.core.with(&mut self.transports, connection, owner, |m, run| m.again(run));
         }
+        give_back(turns, &mut self.core.services.again);
     }
 
     /// Opens what was to be opened, and wakes those who were notified.
@@ -285,9 +287,11 @@ impl Engine {
         for opening in std::mem::take(&mut self.core.services.openings) {
             self.core.open(&mut self.transports, opening);
         }
-        for Notice { connection, owner } in std::mem::take(&mut self.core.services.notices) {
+        let mut notices = std::mem::take(&mut self.core.services.notices);
+        for Notice { connection, owner } in notices.drain(..) {
             self.core.with(&mut self.transports, connection, owner, |m, run| m.notified(run));
         }
+        give_back(notices, &mut self.core.services.notices);
     }
 
     /// Turns to those who are still there when an engine that was [retired](EngineHandle::retire) has waited.
@@ -627,5 +631,12 @@ impl Services {
             self.stats.refused_jobs.increment();
         }
         submitted
+    }
+}
+
+/// A list that was worked off lends its memory to the next one, unless that has begun already.
+fn give_back<T>(worked_off: Vec<T>, next: &mut Vec<T>) {
+    if next.capacity() == 0 {
+        *next = worked_off;
     }
 }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use afpa_cache::Object;
 use afpa_engine::{Desk, EngineHandle, Notice};
+use smallvec::{SmallVec, smallvec};
 
 use super::error::FetchError;
 use crate::kept::Kept;
@@ -31,8 +32,8 @@ pub(crate) struct Flight {
 
 struct State {
     /// The connections of all attempts, until one answers.
-    fetchers: Vec<Seat>,
-    readers: Vec<Reader>,
+    fetchers: SmallVec<[Seat; 1]>,
+    readers: SmallVec<[Reader; 1]>,
     /// What came is kept, for those who come late and for the cache.
     keeps: bool,
     /// Others may still join.
@@ -80,8 +81,8 @@ pub(crate) struct Seat {
 /// How a flight ended.
 #[derive(Clone)]
 pub(crate) enum End {
-    /// All of it has come; trailer fields as they are sent on.
-    Complete(Arc<[u8]>),
+    /// All of it has come; trailer fields as they are sent on, if there are any.
+    Complete(Option<Arc<[u8]>>),
     /// The backend says that this object is still good, or it is by now in the cache.
     Object(Arc<Object<Kept>>),
     /// The rest will not come.
@@ -113,7 +114,7 @@ impl Flight {
     /// A flight with its first reader, whose name is the default. If it `keeps` nothing, he stays the only one.
     pub(crate) fn new(reader: Option<Seat>, keeps: bool, held: Arc<AtomicU64>, purges: u64) -> Arc<Flight> {
         let state = State {
-            fetchers: Vec::new(),
+            fetchers: SmallVec::new(),
             readers: reader.map(Reader::new).into_iter().collect(),
             keeps,
             is_open: keeps,
@@ -204,7 +205,7 @@ impl Flight {
         let mut state = self.state();
         let wins = state.end.is_none() && *state.winner.get_or_insert(attempt) == attempt;
         if wins {
-            let others = std::mem::replace(&mut state.fetchers, vec![seat]);
+            let others = std::mem::replace(&mut state.fetchers, smallvec![seat]);
             others.iter().for_each(|other| other.wake(desk, engine));
         }
         wins

@@ -109,7 +109,11 @@ impl Flights {
                 table.apart.clear();
             }
         }
-        table.apart.insert(key.into(), now.saturating_add(APART_FOR));
+        let until = now.saturating_add(APART_FOR);
+        match table.apart.get_mut(key) {
+            Some(known) => *known = until,
+            None => _ = table.apart.insert(key.into(), until),
+        }
     }
 
     /// What comes for `key` is for all, as far as is known.

@@ -9,7 +9,7 @@ use afpa_routing::FieldChange;
 use crate::fetch::outgoing::{Keeping, Outgoing};
 use crate::kept::Kept;
 use crate::syntax::forward::end_to_end;
-use crate::syntax::{ResponseBody, ResponseHead, fields, response};
+use crate::syntax::{FieldLines, ResponseBody, ResponseHead, fields, response};
 
 /// What clients and the cache need of it.
 pub(crate) struct RemoteHead {
@@ -51,13 +51,13 @@ impl RemoteHead {
         framing: ResponseBody,
         received: u64,
     ) -> RemoteHead {
-        let pairs: Vec<_> = head.fields(octets).collect();
+        let pairs: FieldLines<'_> = head.fields(octets).collect();
         let edits = &outgoing.routed.route().response_fields;
         let mut remote = RemoteHead::plain(head.status(), &pairs, framing, edits);
         remote.upgrade = head.upgrade(octets).map(<[u8]>::to_vec);
         let Some(keeping) = &outgoing.keeping else { return remote };
         let times = Times { requested: keeping.requested_at, received };
-        let asked: Vec<_> = fields(&keeping.octets).collect();
+        let asked: FieldLines<'_> = fields(&keeping.octets).collect();
         // Only answers to POST are compared with their URI, and those are not kept.
         let request = Request { method: outgoing.method.name().as_bytes(), uri: b"", fields: Fields(&asked) };
         // Those under which the request began: after a reload others may have their numbers.
@@ -208,13 +208,13 @@ fn replaces(edit: &FieldChange, name: &[u8]) -> bool {
     !matches!(edit, FieldChange::Add { .. }) && name.eq_ignore_ascii_case(edit.name().as_bytes())
 }
 
-/// Trailer fields as they are passed on.
-pub(crate) fn trailer_lines<'a>(trailers: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Arc<[u8]> {
+/// Trailer fields as they are passed on, if there are any.
+pub(crate) fn trailer_lines<'a>(trailers: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Option<Arc<[u8]>> {
     let mut lines = Vec::new();
     for (name, value) in trailers {
         response::field_octets(&mut lines, name, value);
     }
-    lines.into()
+    (!lines.is_empty()).then(|| lines.into())
 }
 
 /// A length that is announced without content: of a response to HEAD.

@@ -20,7 +20,7 @@ use crate::kept::Kept;
 use crate::module::{Global, Http};
 use crate::remote::{Framing, RemoteHead, RemoteRequest, key};
 use crate::syntax::chunk::chunk_head;
-use crate::syntax::{Body, BodyReader, Method, fields, response};
+use crate::syntax::{Body, BodyReader, FieldLines, Method, fields, response};
 use crate::table::{BLOCKED, CUT_OFF, PENDING, READY, REFUSED, SENT, SWITCHED};
 
 /// Runs at every event of the client's connection until its answer is sent.
@@ -64,7 +64,7 @@ fn begin(cx: &mut Context<'_, Http>, alone: bool) -> Result<(), Refused> {
     let (stale, why) = cx.request.missed.take().unwrap_or((None, Handled::Bypass));
     let head = cx.request.parser.head();
     let (method, body) = (head.method(), head.body());
-    let lines: Vec<_> = fields(&cx.request.kept_head).collect();
+    let lines: FieldLines<'_> = fields(&cx.request.kept_head).collect();
     let asked = Fields(&lines);
     let policy = routed.route().caching.map(|number| &relay.policies[number]);
     let directives = policy.map(|policy| policy.semantics.request_directives(asked)).unwrap_or_default();
@@ -80,6 +80,7 @@ fn begin(cx: &mut Context<'_, Http>, alone: bool) -> Result<(), Refused> {
         && !conditional::is_for_the_origin(asked)
         && !tunnels
         && !matches!(why, Handled::Bypass | Handled::Method);
+    drop(lines);
     let key = if policy.is_some() { cx.global.key.clone() } else { Vec::new() };
     let seat = shared.borrow().seat(cx.notice());
     let collapses =
@@ -317,7 +318,7 @@ fn is_not_modified(cx: &Context<'_, Http>, head: &RemoteHead) -> bool {
         .remote
         .as_ref()
         .is_some_and(|remote| remote.outgoing.as_ref().is_none_or(|out| out.keeping.is_some()));
-    let lines: Vec<_> = fields(&cx.request.kept_head).collect();
+    let lines: FieldLines<'_> = fields(&cx.request.kept_head).collect();
     is_ours && head.status == 200 && conditional::is_not_modified(stored, Fields(&lines))
 }
 
@@ -451,7 +452,7 @@ fn ended(cx: &mut Context<'_, Http>, end: End) -> Option<Outcome> {
                     scratch.extend_from_slice(b"\r\n");
                 }
                 scratch.extend_from_slice(b"0\r\n");
-                scratch.extend_from_slice(&trailers);
+                scratch.extend_from_slice(trailers.as_deref().unwrap_or_default());
                 scratch.extend_from_slice(b"\r\n");
                 cx.output.send(scratch);
             }
@@ -499,7 +500,7 @@ fn is_variant(cx: &Context<'_, Http>, names: &[Box<[u8]>], variant: Option<&[u8]
         return true;
     }
     let Some(remote) = &cx.request.remote else { return false };
-    let lines: Vec<_> = fields(&cx.request.kept_head).collect();
+    let lines: FieldLines<'_> = fields(&cx.request.kept_head).collect();
     let mut own = remote.key.clone();
     key::append_variant(names, Fields(&lines), &mut own) && variant == Some(&own[..])
 }

@@ -22,7 +22,7 @@ use crate::kept::Kept;
 use crate::module::Http;
 use crate::remote::Routed;
 use crate::syntax::forward::{ClientEnd, FieldEdit, ForwardedRequest, RequestPolicy};
-use crate::syntax::{Body, Method, Scheme, fields};
+use crate::syntax::{Body, FieldLines, Method, Scheme, fields};
 
 /// What goes along with a request.
 pub(super) struct Options {
@@ -53,19 +53,20 @@ pub(super) fn outgoing(
     let relay = &routed.relay.relay;
     let Target::Pool(pool) = route.target else { return Err(Refused(502)) };
     let method = head.method();
-    let lines: Vec<_> = fields(octets).collect();
+    let lines: FieldLines<'_> = fields(octets).collect();
     let asked = Fields(&lines);
     let mut lowered = Vec::new();
-    let host_name = head.host_name(octets, &mut lowered).unwrap_or_default().to_vec();
+    let host_name = head.host_name(octets, &mut lowered).unwrap_or_default();
     let mut buffer = Vec::new();
     let as_sent = match method {
         Method::Connect => head.target(octets),
         _ => head.origin_form(octets, &mut buffer).unwrap_or(b"/"),
     };
-    let mut target = as_sent.to_vec();
+    let mut rewritten = Vec::new();
     if !route.rewrite.is_empty() {
-        rewrite(routed, head, octets, &host_name, &mut target)?;
+        rewrite(routed, head, octets, host_name, &mut rewritten)?;
     }
+    let target = if route.rewrite.is_empty() { as_sent } else { &rewritten };
     let is_trusted = (relay.forwarding.is_trusted)(peer.ip());
     let end = ClientEnd { peer: peer.ip(), client, is_trusted, scheme: Scheme::Http, host: head.host(octets) };
     let upgrade = head.upgrade(octets).and_then(|mut values| values.next()).filter(|_| route.upgrade);
@@ -90,12 +91,12 @@ pub(super) fn outgoing(
         edits.push(FieldEdit::Set(name, value));
     }
     let body = head.body();
-    let host = if head.host(octets).is_empty() { &host_name[..] } else { head.host(octets) };
+    let host = if head.host(octets).is_empty() { host_name } else { head.host(octets) };
     let policy =
         RequestPolicy { pseudonym: &relay.name, provenance: relay.forwarding.provenance, ..RequestPolicy::default() };
     let forwarded = ForwardedRequest {
         method: head.method_text(octets),
-        target: &target,
+        target,
         host,
         fields: fields(octets),
         http_1_0: head.is_http_1_0(),
@@ -122,7 +123,7 @@ pub(super) fn outgoing(
         Some(version) => preamble(SocketAddr::new(client, peer.port()), destination(cx), version),
         None => Vec::new(),
     };
-    let hash = hash_of(relay, pool, octets, &host_name, as_sent, client);
+    let hash = hash_of(relay, pool, octets, host_name, as_sent, client);
     Ok(Outgoing {
         head: RefCell::new(written),
         method,

@@ -70,10 +70,10 @@ impl ChunkedDecoder {
 
     /// As [`ChunkedDecoder::decode`]; gives the octets of the trailer section to `trailer`, each once, and
     /// before they are checked.
-    pub(super) fn decode_all(
+    pub(super) fn decode_all<'i>(
         &mut self,
-        input: &[u8],
-        mut sink: impl FnMut(&[u8]),
+        input: &'i [u8],
+        mut sink: impl FnMut(&'i [u8]),
         mut trailer: impl FnMut(u8),
     ) -> Result<(usize, bool), RequestError> {
         let mut read = 0;

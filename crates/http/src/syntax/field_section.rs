@@ -1,6 +1,7 @@
 //! The field lines of a head that was parsed.
 
 use memchr::memchr;
+use smallvec::SmallVec;
 
 use super::octet::trimmed;
 
@@ -13,6 +14,9 @@ use super::octet::trimmed;
 pub struct FieldSection<'a> {
     rest: &'a [u8],
 }
+
+/// The field lines of a head, at hand: those of nearly every one without memory of their own.
+pub(crate) type FieldLines<'a> = SmallVec<[(&'a [u8], &'a [u8]); 16]>;
 
 /// The field lines of the head that `octets` are.
 pub fn fields(octets: &[u8]) -> FieldSection<'_> {

@@ -49,9 +49,13 @@ impl BodyReader {
     /// # Errors
     /// What is wrong with a chunked body. Its end cannot be known any more; data that came before the fault
     /// has been given.
-    pub fn advance(&mut self, input: &[u8], mut sink: impl FnMut(&[u8])) -> Result<(usize, bool), RequestError> {
+    pub fn advance<'i>(
+        &mut self,
+        input: &'i [u8],
+        mut sink: impl FnMut(&'i [u8]),
+    ) -> Result<(usize, bool), RequestError> {
         let received = &mut self.received;
-        let mut sink = |data: &[u8]| {
+        let mut sink = |data: &'i [u8]| {
             *received = received.saturating_add(data.len() as u64);
             sink(data);
         };

@@ -35,6 +35,7 @@ pub mod trailer;
 
 pub use chunked::ChunkedDecoder;
 pub use error::RequestError;
+pub(crate) use field_section::FieldLines;
 pub use field_section::{FieldSection, fields};
 pub use framing::Body;
 pub use head::{FieldValues, RequestHead};

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use afpa_engine::{Context, Outcome, Wake};
+use smallvec::SmallVec;
 
 use super::send_request::send_body;
 use super::{consume, fail};
@@ -42,16 +43,22 @@ pub(crate) fn relay_body(cx: &mut Context<'_, Fetch>) -> Outcome {
         return complete(cx, &reader);
     }
     let unread = cx.input.unread();
-    let mut octets = Vec::new();
-    let progress = reader.advance(unread, |piece| octets.extend_from_slice(piece));
+    let mut pieces = SmallVec::<[&[u8]; 4]>::new();
+    let progress = reader.advance(unread, |piece| pieces.push(piece));
     let Ok((count, is_done)) = progress else { return fail(cx, FetchError::CutOff) };
+    // Most bodies come in one piece, which is copied once.
+    let octets: Option<Arc<[u8]>> = match &pieces[..] {
+        [] => None,
+        [one] => Some(Arc::from(*one)),
+        several => Some(Arc::from(several.concat())),
+    };
     if cx.input.is_present() {
         consume(cx, count);
     }
     let engine = cx.global.shared.borrow().engine;
-    if !octets.is_empty() {
+    if let Some(octets) = octets {
         cx.arm_after(times.between_bytes);
-        flight.push(Arc::from(octets), &mut cx.desk(), engine);
+        flight.push(octets, &mut cx.desk(), engine);
         if flight.keeps() && !may_hold(&outgoing, flight.received()) {
             flight.keep_no_more();
         }

@@ -43,7 +43,7 @@ pub(crate) fn tunnel(cx: &mut Context<'_, Fetch>) -> Outcome {
         }
         if cx.finished() && cx.input.is_present() {
             cx.request.is_over = true;
-            flight.end(End::Complete(Arc::from(&[][..])), &mut cx.desk(), engine);
+            flight.end(End::Complete(None), &mut cx.desk(), engine);
         }
     }
     if cx.request.is_over && cx.request.is_sent {
