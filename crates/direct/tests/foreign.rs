@@ -38,6 +38,23 @@ fn shared(octets: &[u8]) -> Arc<ForeignMemory> {
     Arc::new(memory)
 }
 
+/// Goes on until it is over, or has lasted far too long, while another thread writes all over the memory.
+fn while_written(memory: &ForeignMemory, mut is_over_after_pass: impl FnMut() -> bool) {
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for octet in (0..=255u8).cycle() {
+                if is_over.load(Ordering::Relaxed) {
+                    break;
+                }
+                memory.write(0, &vec![octet; LENGTH]);
+            }
+        });
+        let _ = (0..100_000).any(|_| is_over_after_pass());
+        is_over.store(true, Ordering::Relaxed);
+    });
+}
+
 #[test]
 fn it_arrives_as_it_lies_and_is_let_go_of_when_it_is_acknowledged() {
     assert_eq!(arrives(ends(cable(256))), 0);
@@ -92,27 +109,14 @@ fn who_writes_what_is_sent_from_where_it_lies_delays_nobody_but_himself() {
     let still = shared(&octets);
     near.say(other, format!("put {}\n", octets.len()).as_bytes());
     near.direct.calls().send(other, Segment::Foreign(still.slice(0..octets.len())));
-    let is_over = AtomicBool::new(false);
     let mut pass = |near: &mut Side, far: &mut Side| {
         now = now.after(Duration::from_micros(100));
         near.poll(now, Duration::ZERO);
         far.poll(now, Duration::ZERO);
     };
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            for octet in (0..=255u8).cycle() {
-                if is_over.load(Ordering::Relaxed) {
-                    break;
-                }
-                memory.write(0, &vec![octet; LENGTH]);
-            }
-        });
-        let mut rounds = 0;
-        while near.heard(other).is_empty() && rounds < 100_000 {
-            rounds += 1;
-            pass(&mut near, &mut far);
-        }
-        is_over.store(true, Ordering::Relaxed);
+    while_written(&memory, || {
+        pass(&mut near, &mut far);
+        !near.heard(other).is_empty()
     });
     assert_eq!(near.heard(other), format!("{}\n", digest(&octets)).as_bytes());
     let mut rounds = 0;
@@ -131,24 +135,11 @@ fn a_segment_s_sum_is_that_of_what_is_sent_whoever_writes_meanwhile() {
     let connection = near.connect(&format!("10.0.0.2:{PORT}"));
     near.say(connection, format!("put {LENGTH}\n").as_bytes());
     near.direct.calls().send(connection, Segment::Foreign(memory.slice(0..LENGTH)));
-    let is_over = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            for octet in (0..=255u8).cycle() {
-                if is_over.load(Ordering::Relaxed) {
-                    break;
-                }
-                memory.write(0, &vec![octet; LENGTH]);
-            }
-        });
-        let mut rounds = 0;
-        while near.heard(connection).is_empty() && rounds < 100_000 {
-            rounds += 1;
-            now = now.after(Duration::from_micros(100));
-            near.poll(now, Duration::ZERO);
-            far.poll(now, Duration::ZERO);
-        }
-        is_over.store(true, Ordering::Relaxed);
+    while_written(&memory, || {
+        now = now.after(Duration::from_micros(100));
+        near.poll(now, Duration::ZERO);
+        far.poll(now, Duration::ZERO);
+        !near.heard(connection).is_empty()
     });
     assert!(!near.heard(connection).is_empty(), "never answered: {:?}", near.app.events);
     let stats = [&near, &far].map(|side| side.direct.stats().tcp().broken_checksums);
