@@ -89,6 +89,8 @@ fn settings(args: &TcpServer) -> Result<Option<config::Direct>, String> {
             interface: Some(name.clone()),
             frames: args.frames,
             queues: args.queues,
+            // Where the server speaks first, a client whose acknowledgment was lost waits for it: with a cookie nobody would know.
+            handshake: config::Handshake::Queue,
             ..config::Direct::default()
         })),
     }

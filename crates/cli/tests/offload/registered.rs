@@ -1,8 +1,8 @@
 //! Registered memory, which our own TCP sends from where it lies. Programs written for the server: this one.
 
 use std::fs::{self, Permissions};
-use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
-use std::net::TcpStream;
+use std::io::{BufRead, BufReader, ErrorKind, Read};
+use std::net::{Shutdown, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
@@ -50,6 +50,40 @@ fn it_arrives_where_frames_are_lost_repeated_and_late() {
     let stack = Stack::start_direct(&relay.lab, "xdp");
     transfers(&relay.lab, &stack, true);
     assert!(relay.lost() > 0 && counted(&relay.lab, "retransmitted_segments") > 0);
+}
+
+/// A client whose acknowledgment of the handshake is lost, and who waits for the server to begin, does not wait in vain.
+#[test]
+fn who_speaks_first_is_heard_though_handshakes_are_lost() {
+    if is_plain() {
+        println!("skipped: there is no TCP server");
+        return;
+    }
+    let lossy = Faults { lost: 120, ..Faults::default() };
+    let Some(relay) = Relay::lab("offload-greeting-loss", 11, lossy) else { return };
+    let stack = Stack::start_direct(&relay.lab, "xdp");
+    let attachment = attach(&stack);
+    let listener = listen(&relay.lab, &attachment);
+    const CLIENTS: usize = 24;
+    std::thread::scope(|scope| {
+        for _ in 0..CLIENTS {
+            scope.spawn(|| {
+                let mut greeting = String::new();
+                connect(&relay.lab, PORT).unwrap().read_to_string(&mut greeting).unwrap();
+                assert_eq!(greeting, "220 ready\r\n");
+            });
+        }
+        let greeted: Vec<Socket> = std::iter::repeat_with(|| {
+            let socket = listener.sync_accept(soon()).unwrap();
+            socket.sync_send(b"220 ready\r\n", soon()).unwrap();
+            socket.shutdown(Shutdown::Write);
+            socket
+        })
+        .take(CLIENTS)
+        .collect();
+        assert_eq!(greeted.len(), CLIENTS);
+    });
+    assert!(relay.lost() > 0);
 }
 
 /// Sends from memory at odd places, with copied octets in between.
@@ -254,15 +288,8 @@ fn listen(lab: &Lab, attachment: &Arc<Attachment>) -> Listener {
 }
 
 fn connected(lab: &Lab, listener: &Listener) -> (TcpStream, Socket) {
-    let mut client = connect(lab, PORT).unwrap();
-    // Behind a cookie, a connection whose last acknowledgment is lost begins with what the client says.
-    client.write_all(b"hello").unwrap();
-    let socket = listener.sync_accept(soon()).unwrap();
-    let (mut octets, mut came) = ([0; 5], 0);
-    while came < octets.len() {
-        came += socket.sync_recv(&mut octets[came..], soon()).unwrap();
-    }
-    (client, socket)
+    let client = connect(lab, PORT).unwrap();
+    (client, listener.sync_accept(soon()).unwrap())
 }
 
 fn soon() -> Option<Instant> {
