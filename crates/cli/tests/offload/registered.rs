@@ -59,12 +59,12 @@ fn who_speaks_first_is_heard_though_handshakes_are_lost() {
         println!("skipped: there is no TCP server");
         return;
     }
-    let lossy = Faults { lost: 120, ..Faults::default() };
+    let lossy = Faults { lost: 60, ..Faults::default() };
     let Some(relay) = Relay::lab("offload-greeting-loss", 11, lossy) else { return };
     let stack = Stack::start_direct(&relay.lab, "xdp");
     let attachment = attach(&stack);
     let listener = listen(&relay.lab, &attachment);
-    const CLIENTS: usize = 24;
+    const CLIENTS: usize = 40;
     std::thread::scope(|scope| {
         for _ in 0..CLIENTS {
             scope.spawn(|| {
