@@ -3,7 +3,7 @@
 use crate::date;
 use crate::fields::Fields;
 use crate::stored::Stored;
-use crate::validators::{is_strong, opaque_tag};
+use crate::validators::opaque_tag;
 
 /// The fields with which the origin is asked whether a stored response still holds: none, one or two.
 pub fn validation_fields(stored: &Stored) -> impl Iterator<Item = (&'static [u8], &[u8])> {
@@ -63,8 +63,8 @@ pub fn is_not_modified(stored: &Stored, fields: Fields<'_>) -> bool {
 pub fn range_applies(stored: &Stored, fields: Fields<'_>) -> bool {
     let mut conditions = fields.lines(b"if-range");
     let Some(condition) = conditions.next() else { return true };
-    let holds = match &stored.validators.etag {
-        Some(own) if is_strong(own) && **own == *condition => true,
+    let holds = match stored.validators.strong_tag() {
+        Some(own) if own == condition => true,
         _ => stored.validators.last_modified.as_ref().is_some_and(|modified| {
             // RFC 9110 §8.8.2.2: a date is a strong validator if the response was made later than in that second.
             modified.seconds < stored.date && date::parse(condition) == Some(modified.seconds)

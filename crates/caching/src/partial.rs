@@ -1,5 +1,7 @@
 //! Which part of a representation a 206 holds (RFC 9110 §14.4).
 
+use std::ops::Range;
+
 use crate::fields::Fields;
 use crate::list::trimmed;
 
@@ -29,6 +31,16 @@ impl Partial {
         let complete = if complete == b"*" { None } else { Some(position(complete)?) };
         let holds = first <= last && complete.is_none_or(|complete| last < complete);
         holds.then_some(Self { first, last, complete })
+    }
+
+    /// The positions of its octets.
+    pub fn octets(&self) -> Range<u64> {
+        self.first..self.last.saturating_add(1)
+    }
+
+    /// How many octets it has.
+    pub fn length(&self) -> u64 {
+        self.octets().end - self.first
     }
 }
 

@@ -31,6 +31,11 @@ impl Validators {
         Self { etag, last_modified }
     }
 
+    /// The entity tag, if it is a strong one: then what has it is the same, octet by octet (RFC 9110 §8.8.1).
+    pub fn strong_tag(&self) -> Option<&[u8]> {
+        self.etag.as_deref().filter(|tag| is_strong(tag))
+    }
+
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.etag.is_none() && self.last_modified.is_none()

@@ -415,7 +415,7 @@ impl Traffic {
 }
 
 impl Transport for Direct {
-    fn poll(&mut self, now: Time, mut wait: Option<Duration>, events: &mut dyn Events) -> io::Result<()> {
+    fn poll(&mut self, now: Time, wait: Option<Duration>, events: &mut dyn Events) -> io::Result<()> {
         self.traffic.connections.now = now;
         self.observe()?;
         self.send()?;
@@ -429,9 +429,6 @@ impl Transport for Direct {
             rustix::thread::sched_yield();
             self.tell_time(events);
             count = self.receive(events)?;
-            // Those above have been told that we are awake, and nobody rings who thinks so: they are asked again before we
-            // sleep.
-            wait = Some(Duration::ZERO);
         }
         if count == 0 && !is_awake {
             let wait = self.wait(wait);

@@ -14,6 +14,8 @@
 //!   we send.
 //! - Addresses for SVCB and HTTPS, which RFC 9460 §4.1 asks for: NSD sends none.
 
+#[path = "../../cli/tests/free_address/mod.rs"]
+mod free_address;
 mod zone_support;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -14,7 +14,7 @@ use afpa_platform::source::SourceFile;
 use rustix::io::Errno;
 
 use crate::application::Memory;
-use crate::control::Refusal;
+use crate::control::{Refusal, refuse};
 use crate::limits::Limits;
 use crate::status::ObjectsStatus;
 
@@ -168,8 +168,4 @@ fn fill(filling: &mut Filling, from: &From, mut offset: u64) -> io::Result<()> {
         From::Memory(_) => Ok(()),
         From::File(file) => file.check(),
     }
-}
-
-fn refuse<T>(errno: Errno, reason: &'static str) -> Result<T, Refusal> {
-    Err(Refusal { errno, reason })
 }

@@ -1,16 +1,15 @@
 //! Runs NSD on a port of its own.
 
 use std::fmt::Write;
-use std::net::{Ipv4Addr, TcpListener, UdpSocket};
-use std::ops::Range;
+use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use afpa_dns::message::{Class, Header, NameBuf, Rcode, Type, Writer};
 
 use super::generate::ZoneFile;
+use crate::free_address::free_address;
 
 pub(crate) fn is_installed(program: &str) -> bool {
     let paths = std::env::var_os("PATH").unwrap_or_default();
@@ -48,7 +47,7 @@ pub(crate) struct Nsd {
 impl Nsd {
     /// Starts it, and waits until it answers.
     pub(crate) fn start(directory: &Path, zones: &[ZoneFile]) -> Nsd {
-        let port = free_port();
+        let port = free_address().port();
         let at = directory.display();
         let mut text = format!(
             "server:\n ip-address: 127.0.0.1@{port}\n username: \"\"\n chroot: \"\"\n zonesdir: \"{at}\"\n \
@@ -101,21 +100,6 @@ impl Nsd {
             }
         }
     }
-}
-
-/// A port that nobody has, on TCP either. Below where ephemeral ports start: the kernel gives it to nobody meanwhile.
-fn free_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    const PORTS: Range<u16> = 12_000..20_000;
-    let start = std::process::id() as u16;
-    let candidate = || {
-        let offset = start.wrapping_mul(37).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % PORTS.len() as u16;
-        PORTS.start + offset
-    };
-    let is_free = |port: &u16| {
-        TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok() && UdpSocket::bind((Ipv4Addr::LOCALHOST, *port)).is_ok()
-    };
-    std::iter::repeat_with(candidate).take(1000).find(is_free).expect("a free port")
 }
 
 impl Drop for Nsd {

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use afpa_cache::Object;
 use afpa_caching::{Partial, Stored};
 
-use super::details::{Details, Effect};
+use super::details::Effect;
 use super::key;
 use super::relay::Relay;
-use super::store::Kind;
+use super::store::{self, Kind};
 use crate::kept::Kept;
 use crate::syntax::{fields, response};
 
@@ -22,35 +22,28 @@ pub(super) struct United {
 }
 
 impl United {
-    /// Of a part that came, which is as long as it says it is, and what lies beside the place of `own_key`. None if it is not.
+    /// Of a part that came, which is as long as it says it is, and what lies at its `place`. None if it is not.
     pub(super) fn of(
         relay: &Relay,
         policy: usize,
-        own_key: &[u8],
+        place: &[u8],
         stored: &Stored,
         came: Vec<Arc<[u8]>>,
     ) -> Option<United> {
         let partial = stored.partial?;
-        if length(&came) != partial.last - partial.first + 1 {
+        if store::length(&came) != partial.length() {
             return None;
         }
         let alone = United { partial, content: came };
-        let Some(had) = meeting(relay, own_key, stored) else { return Some(alone) };
-        let Kept::Remote(details) = &**had.object.details() else { return Some(alone) };
-        let union = Partial {
-            first: partial.first.min(had.partial.first),
-            last: partial.last.max(had.partial.last),
-            complete: partial.complete,
-        };
-        if details.length != had.partial.last - had.partial.first + 1
-            || !relay.may_hold(policy, union.last - union.first + 1)
-        {
+        let Some((had, object)) = meeting(relay, place, stored) else { return Some(alone) };
+        let union = Partial { first: partial.first.min(had.first), last: partial.last.max(had.last), ..partial };
+        if !relay.may_hold(policy, union.length()) {
             return Some(alone);
         }
         // The newer octets count; they are the same, if the origin's entity tags are worth anything.
-        let kept = Kind::Was(had.object.clone()).pieces().collect::<Vec<_>>().concat();
-        let before = partial.first.saturating_sub(had.partial.first) as usize;
-        let after = had.partial.last.saturating_sub(partial.last) as usize;
+        let kept = Kind::Was(object).pieces().collect::<Vec<_>>().concat();
+        let before = partial.first.saturating_sub(had.first) as usize;
+        let after = had.last.saturating_sub(partial.last) as usize;
         let mut content = vec![Arc::from(&kept[..before])];
         content.extend(alone.content);
         content.push(Arc::from(&kept[kept.len() - after..]));
@@ -59,7 +52,7 @@ impl United {
 
     /// Whether nothing is missing.
     pub(super) fn is_whole(&self) -> bool {
-        self.partial.first == 0 && self.partial.complete == Some(self.partial.last + 1)
+        self.partial.complete == Some(self.partial.length())
     }
 }
 
@@ -80,26 +73,15 @@ pub(super) fn as_whole(lines: &[u8]) -> Vec<u8> {
     head
 }
 
-struct Had {
-    object: Arc<Object<Kept>>,
-    partial: Partial,
-}
-
-/// The part that the cache has, if it can be put together with one that came: it is of the same representation, as a strong entity
+/// The part at this place, if it can be put together with one that came: it is of the same representation, as a strong entity
 /// tag says (RFC 9110 §15.3.7.3), it is not out of date, and no octet is missing between them.
-fn meeting(relay: &Relay, own_key: &[u8], stored: &Stored) -> Option<Had> {
-    let place = place(own_key);
-    let object = relay.cache.lookup(&place)?;
+fn meeting(relay: &Relay, place: &[u8], stored: &Stored) -> Option<(Partial, Arc<Object<Kept>>)> {
+    let object = relay.cache.lookup(place)?;
     let Kept::Remote(details) = &**object.details() else { return None };
-    let details: &Details = details;
-    let (came, partial) = (stored.partial?, details.stored.partial?);
-    let tag = stored.validators.etag.as_deref().filter(|tag| tag.starts_with(b"\""))?;
-    let is_same = details.stored.validators.etag.as_deref() == Some(tag) && partial.complete == came.complete;
-    let meets = came.first <= partial.last + 1 && partial.first <= came.last + 1;
-    let is_good = !relay.shared.purges.is_hit(&place, details) && !details.has(Effect::Outdates);
-    (is_same && meets && is_good).then(|| Had { object: object.clone(), partial })
-}
-
-fn length(content: &[Arc<[u8]>]) -> u64 {
-    content.iter().map(|piece| piece.len() as u64).sum()
+    let (came, had) = (stored.partial?, details.stored.partial?);
+    let tag = stored.validators.strong_tag()?;
+    let is_same = details.stored.validators.strong_tag() == Some(tag) && had.complete == came.complete;
+    let meets = came.first <= had.octets().end && had.first <= came.octets().end;
+    let is_good = !relay.shared.purges.is_hit(place, details) && !details.has(Effect::Outdates);
+    (is_same && meets && is_good).then(|| (had, object.clone()))
 }

@@ -39,7 +39,7 @@ impl Kind {
 
     fn length(&self) -> u64 {
         match self {
-            Kind::Came(chunks) => chunks.iter().map(|chunk| chunk.len() as u64).sum(),
+            Kind::Came(chunks) => length(chunks),
             Kind::Was(object) => object.body().payload_len(),
         }
     }
@@ -62,7 +62,7 @@ impl Kind {
 
 /// Stores a response under `key`, and beside it, if it varies, that it does. `since`: the purges before it was asked for; after
 /// another one it is not stored, since it may be what that one was about.
-pub(crate) fn store(relay: &Relay, key: &[u8], head: &RemoteHead, kind: Kind, policy: usize, since: u64) -> Done {
+pub(crate) fn store(relay: &Relay, key: &[u8], head: &RemoteHead, mut kind: Kind, policy: usize, since: u64) -> Done {
     let mut stored = match (&head.verdict, &kind) {
         (Some(Ok(stored)), _) => stored.clone(),
         // It answers those who wait, and is kept no longer.
@@ -76,14 +76,17 @@ pub(crate) fn store(relay: &Relay, key: &[u8], head: &RemoteHead, kind: Kind, po
     let mut lines = head.kept_lines(&stored);
     let purges = relay.shared.purges.count();
     let (names, own_key) = (stored.vary.clone(), head.variant.as_deref().unwrap_or(key));
-    let (mut kind, mut place) = (kind, None);
-    if let (Some(_), Kind::Came(came)) = (stored.partial, &mut kind) {
-        let united = United::of(relay, policy, own_key, &stored, std::mem::take(came))?;
+    let mut place = None;
+    if stored.partial.is_some()
+        && let Kind::Came(came) = kind
+    {
+        let beside = part::place(own_key);
+        let united = United::of(relay, policy, &beside, &stored, came)?;
         if united.is_whole() {
             (stored.status, stored.partial, lines) = (200, None, part::as_whole(&lines));
-            relay.cache.purge(&part::place(own_key));
+            relay.cache.purge(&beside);
         } else {
-            (stored.partial, place) = (Some(united.partial), Some(part::place(own_key)));
+            (stored.partial, place) = (Some(united.partial), Some(beside));
         }
         kind = Kind::Came(united.content);
     }
@@ -110,6 +113,11 @@ pub(crate) fn store(relay: &Relay, key: &[u8], head: &RemoteHead, kind: Kind, po
         relay.cache.purge(own_key);
     }
     Some(object)
+}
+
+/// Octets of what came.
+pub(super) fn length(chunks: &[Arc<[u8]>]) -> u64 {
+    chunks.iter().map(|chunk| chunk.len() as u64).sum()
 }
 
 /// Says of a key that its answers vary by `names`.

@@ -1,18 +1,19 @@
 //! *Derive cached response*, of what came from a backend.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
-use afpa_cache::{Object, View};
+use afpa_cache::{Object, ResidentBody, View};
 use afpa_caching::{Fields, Handled, RequestDirectives, Reuse};
 use afpa_engine::{Context, Outcome, Wake};
 
 use super::derive_remote_response::refresh_in_background;
-use super::respond::Derivation;
+use super::respond::{Answered, Derivation};
 use crate::access_log::CacheOutcome;
 use crate::kept::Kept;
 use crate::module::{Global, Http, Request};
 use crate::remote::purge::Purges;
-use crate::remote::{Details, Presented, key};
+use crate::remote::{Presented, key};
 use crate::syntax::{Body, Method, fields};
 use crate::table::{HIT, MISS, PENDING, REFUSED};
 
@@ -131,14 +132,11 @@ fn find(cx: &mut Context<'_, Http>) -> Found {
     let primary = key.len();
     let mut has_others = false;
     let found = loop {
-        let object = match view.get(key) {
-            Some(resident) => resident.object.clone(),
-            None => match view.cache().try_lookup(key) {
-                None => break Found::Busy,
-                Some(None) if may_be_part => break part(view, purges, key, has_others),
-                Some(None) => break if has_others { Found::OtherVariants } else { Found::Nothing },
-                Some(Some(object)) => view.admit(object).object.clone(),
-            },
+        let object = match look_up(view, key) {
+            None => break Found::Busy,
+            Some(None) if may_be_part => break part(view, purges, key, has_others),
+            Some(None) => break if has_others { Found::OtherVariants } else { Found::Nothing },
+            Some(Some(object)) => object,
         };
         match &**object.details() {
             Kept::Varies(names) if !has_others => {
@@ -164,16 +162,22 @@ fn part(view: &mut View<Kept>, purges: &Purges, key: &mut Vec<u8>, has_others: b
         false => (Found::Nothing, Handled::UriMiss),
     };
     key::append_part(key);
-    let object = match view.get(key) {
-        Some(resident) => resident.object.clone(),
-        None => match view.cache().try_lookup(key) {
-            None => return Found::Busy,
-            Some(None) => return nothing,
-            Some(Some(object)) => view.admit(object).object.clone(),
-        },
+    let object = match look_up(view, key) {
+        None => return Found::Busy,
+        Some(None) => return nothing,
+        Some(Some(object)) => object,
     };
     let is_good = matches!(&**object.details(), Kept::Remote(details) if !purges.is_hit(key, details));
     if is_good { Found::Part(object, why) } else { nothing }
+}
+
+/// Looks into the view, then into the store. `None`: somebody is changing that.
+fn look_up(view: &mut View<Kept>, key: &[u8]) -> Option<Option<Arc<Object<Kept>>>> {
+    if let Some(resident) = view.get(key) {
+        return Some(Some(resident.object.clone()));
+    }
+    let found = view.cache().try_lookup(key)?;
+    Some(found.map(|object| view.admit(object).object.clone()))
 }
 
 /// Answers from a part that is fresh, if it has all that is asked for.
@@ -188,24 +192,9 @@ fn answer_with_part(
     if !matches!(details.reuse(directives, seconds), Reuse::Fresh | Reuse::Stale) {
         return None;
     }
-    let octets = cx.request.head(cx.input.unread());
-    let (head, persistence) = (cx.request.parser.head(), cx.request.persistence());
-    let Global { view, clock, scratch, nonce, relaying, .. } = &mut *cx.global;
-    let presented = Presented {
-        details,
-        seconds,
-        name: relaying.as_ref().map_or("", |relaying| &relaying.relay.relay.name),
-        handled: Handled::Hit,
-        forward_status: None,
-        collapsed: false,
-        outcome: CacheOutcome::Hit,
-    };
-    let body = view.hold(object.body().clone());
-    let derivation =
-        Derivation { head, octets, persistence, clock, nonce: *nonce, scratch, added: &[], output: &mut cx.output };
-    let answered = derivation.respond_with_part(&body, &presented, had.first..had.last + 1)?;
-    cx.request.answered(answered);
-    Some(HIT)
+    derive(cx, object, Handled::Hit, None, false, CacheOutcome::Hit, |derivation, body, of| {
+        derivation.respond_with_part(body, of, had.octets())
+    })
 }
 
 fn weigh(cx: &mut Context<'_, Http>, object: Arc<Object<Kept>>, directives: RequestDirectives) -> Outcome {
@@ -233,8 +222,23 @@ pub(super) fn answer(
 ) -> Outcome {
     let coded = in_best_coding(cx, object);
     let object = coded.as_ref().unwrap_or(object);
-    let Kept::Remote(details) = &**object.details() else { return MISS };
-    let details: &Details = details;
+    let derived = derive(cx, object, handled, forward_status, collapsed, outcome, |derivation, body, of| {
+        Some(derivation.respond(body, of))
+    });
+    derived.unwrap_or(MISS)
+}
+
+/// Has a response derived of a stored object. `None`: there is none, or it was not stored for a backend.
+fn derive(
+    cx: &mut Context<'_, Http>,
+    object: &Arc<Object<Kept>>,
+    handled: Handled,
+    forward_status: Option<u16>,
+    collapsed: bool,
+    outcome: CacheOutcome,
+    respond: impl FnOnce(Derivation<'_, '_>, &Rc<ResidentBody>, &Presented<'_>) -> Option<Answered>,
+) -> Option<Outcome> {
+    let Kept::Remote(details) = &**object.details() else { return None };
     let octets = cx.request.head(cx.input.unread());
     let (head, persistence) = (cx.request.parser.head(), cx.request.persistence());
     let Global { view, clock, scratch, nonce, relaying, .. } = &mut *cx.global;
@@ -244,9 +248,9 @@ pub(super) fn answer(
     let body = view.hold(object.body().clone());
     let derivation =
         Derivation { head, octets, persistence, clock, nonce: *nonce, scratch, added: &[], output: &mut cx.output };
-    let answered = derivation.respond(&body, &presented);
+    let answered = respond(derivation, &body, &presented)?;
     cx.request.answered(answered);
-    HIT
+    Some(HIT)
 }
 
 /// The object as the client likes it best, if it lies in the cache so.
@@ -255,12 +259,7 @@ fn in_best_coding(cx: &mut Context<'_, Http>, object: &Object<Kept>) -> Option<A
     let coding = details.best_coding(cx.request.parser.head().accepts())?;
     let mut key = object.key().to_vec();
     key::append_coding(coding, &mut key);
-    let view = &mut cx.global.view;
-    if let Some(resident) = view.get(&key) {
-        return Some(resident.object.clone());
-    }
-    let found = view.cache().try_lookup(&key).flatten()?;
-    Some(view.admit(found).object.clone())
+    look_up(&mut cx.global.view, &key).flatten()
 }
 
 /// RFC 9111 §5.2.1.7.

@@ -268,6 +268,15 @@ pub(super) fn finish(mut message: Vec<u8>) -> Vec<u8> {
     message
 }
 
+/// An attribute as it is sent.
+pub(super) fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
+    let mut octets = (4 + value.len() as u16).to_ne_bytes().to_vec();
+    octets.extend(kind.to_ne_bytes());
+    octets.extend(value);
+    octets.resize(octets.len().next_multiple_of(4), 0);
+    octets
+}
+
 /// The attributes behind a fixed part: type and value.
 pub(super) fn attributes(body: &[u8], part: usize) -> impl Iterator<Item = (u16, &[u8])> {
     let mut rest = body.get(part..).unwrap_or_default();
@@ -311,14 +320,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
-        let mut octets = (4 + value.len() as u16).to_ne_bytes().to_vec();
-        octets.extend(kind.to_ne_bytes());
-        octets.extend(value);
-        octets.resize(octets.len().next_multiple_of(4), 0);
-        octets
-    }
 
     fn message(kind: u16, flags: i32, parts: &[&[u8]]) -> Vec<u8> {
         let mut message = header(kind, flags, 7);

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use rustix::net::netlink::{self, SocketAddrNetlink};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 
-use super::message::{HEADER, Message, attributes, finish, header, u16_at, u32_at};
+use super::message::{HEADER, Message, attribute, attributes, finish, header, u16_at, u32_at};
 use super::{BUFFER, KERNEL, is_kernel};
 
 /// Octets of generic netlink's own header: command, version, and two that are reserved.
@@ -118,14 +118,6 @@ fn question(family: u16, flags: i32, command: u8, attribute: &[u8]) -> Vec<u8> {
     debug_assert_eq!(message.len(), HEADER + GENERIC_PART);
     message.extend(attribute);
     finish(message)
-}
-
-fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
-    let mut octets = (4 + value.len() as u16).to_ne_bytes().to_vec();
-    octets.extend(kind.to_ne_bytes());
-    octets.extend(value);
-    octets.resize(octets.len().next_multiple_of(4), 0);
-    octets
 }
 
 #[cfg(test)]

@@ -32,7 +32,7 @@ use crate::status::Receiving;
 use crate::steering::{Leases, Steer};
 use publisher::Answer;
 pub(crate) use registry::{Member, Registry};
-pub(crate) use requests::Refusal;
+pub(crate) use requests::{Refusal, refuse};
 
 /// What the control server is told.
 #[derive(Clone, Debug)]

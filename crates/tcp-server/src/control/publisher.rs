@@ -13,7 +13,7 @@ use afpa_channel::control::{self, Reply};
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::io::Errno;
 
-use super::requests::Refusal;
+use super::requests::{Refusal, refuse};
 use crate::objects::{Objects, Publication};
 
 /// Publications of one user that wait.
@@ -52,13 +52,13 @@ impl Publisher {
             Some(queue) => queue.clone(),
             None => match self.start(user) {
                 Ok(queue) => queues.entry(user).or_insert(queue).clone(),
-                Err(_) => return answer.give(refuse("no thread is left to copy it")),
+                Err(_) => return answer.give(refuse(Errno::AGAIN, "no thread is left to copy it")),
             },
         };
         if let Err(TrySendError::Full((_, answer)) | TrySendError::Disconnected((_, answer))) =
             queue.try_send((publication, answer))
         {
-            answer.give(refuse("so much of this user's is being published at the moment; try again"));
+            answer.give(refuse(Errno::AGAIN, "so much of this user's is being published at the moment; try again"));
         }
     }
 
@@ -108,8 +108,4 @@ impl Answer {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn refuse(reason: &'static str) -> Result<(), Refusal> {
-    Err(Refusal { errno: Errno::AGAIN, reason })
 }

@@ -42,7 +42,7 @@ impl Refusal {
     }
 }
 
-fn refuse<T>(errno: Errno, reason: &'static str) -> Result<T, Refusal> {
+pub(crate) fn refuse<T>(errno: Errno, reason: &'static str) -> Result<T, Refusal> {
     Err(Refusal { errno, reason })
 }
 

@@ -114,6 +114,21 @@ fn accept(app: &App, listeners: &[u32]) -> u32 {
     accepted.unwrap()
 }
 
+/// A peer hears "request" to its end, answers, and ends; the application hears that.
+fn is_answered(app: &App, slot: u32, mut peer: TcpStream) {
+    let mut request = Vec::new();
+    peer.read_to_end(&mut request).unwrap();
+    assert_eq!(request, b"request");
+    peer.write_all(b"answer").unwrap();
+    let mut answer = Vec::new();
+    until("the answer", || {
+        answer.extend(app.take(slot, 100));
+        answer.len() == 6
+    });
+    drop(peer);
+    until("both are finished", || app.has(slot, state::PEER_FINISHED | state::FINISHED));
+}
+
 fn on_each(test: impl Fn(&Server)) {
     on_each_with(Sender::Server, test);
 }
@@ -179,22 +194,12 @@ fn an_application_connects_and_learns_why_it_cannot() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let slot = app.connect(address);
-        let (mut peer, from) = listener.accept().unwrap();
+        let (peer, from) = listener.accept().unwrap();
         until("it is connected", || app.has(slot, state::CONNECTED));
         assert_eq!((app.slot(slot).peer().unwrap(), app.slot(slot).local().unwrap()), (address, from));
         app.give(slot, b"request");
         app.command(slot, command::FINISH);
-        let mut request = Vec::new();
-        peer.read_to_end(&mut request).unwrap();
-        assert_eq!(request, b"request");
-        peer.write_all(b"answer").unwrap();
-        let mut answer = Vec::new();
-        until("the answer", || {
-            answer.extend(app.take(slot, 100));
-            answer.len() == 6
-        });
-        drop(peer);
-        until("both are finished", || app.has(slot, state::PEER_FINISHED | state::FINISHED));
+        is_answered(&app, slot, peer);
         drop(listener);
         let refused = app.connect(address);
         until("it has failed", || app.has(refused, state::FAILED));

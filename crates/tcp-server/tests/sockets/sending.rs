@@ -11,7 +11,7 @@ use rustix::io::ioctl_fionbio;
 use rustix::net::{AddressFamily, SocketType, socket};
 
 use crate::common::{App, pattern};
-use crate::{Server, listen, listen_with, on_each_with, until};
+use crate::{Server, is_answered, listen, listen_with, on_each_with, until};
 
 /// Where the sockets of these listeners' connections come.
 fn incoming(app: &App, listeners: &[u32]) -> Vec<OwnedFd> {
@@ -163,23 +163,13 @@ fn who_connects_sends_on_his_own_socket() {
         let Ok(Reply::Connecting { slot }) = app.ask(&Request::Connect { to }, &[own.as_fd()]) else {
             panic!("refused")
         };
-        let (mut peer, _) = listener.accept().unwrap();
+        let (peer, _) = listener.accept().unwrap();
         until("it is connected", || app.has(slot, state::CONNECTED));
         let mut own = TcpStream::from(own);
         own.write_all(b"request").unwrap();
         own.shutdown(Shutdown::Write).unwrap();
         app.command(slot, command::FINISH);
-        let mut request = Vec::new();
-        peer.read_to_end(&mut request).unwrap();
-        assert_eq!(request, b"request");
-        peer.write_all(b"answer").unwrap();
-        let mut answer = Vec::new();
-        until("the answer", || {
-            answer.extend(app.take(slot, 100));
-            answer.len() == 6
-        });
-        drop(peer);
-        until("both are finished", || app.has(slot, state::PEER_FINISHED | state::FINISHED));
+        is_answered(&app, slot, peer);
     });
 }
 
